@@ -1,0 +1,59 @@
+"""`mrnn-edge caption`: one line, or one record, a picture."""
+
+from typing import Annotated
+
+import typer
+
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.errors import InputError
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.output import say, write, write_json
+
+
+def caption(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, or folders.")],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Take the pictures below each folder.")
+    ] = False,
+    json: opt.Json = False,
+    beam: opt.Beam = opt.BEAM,
+    nbest: Annotated[
+        int, typer.Option("--nbest", min=1, max=100, help="Sentences a picture, in --json.")
+    ] = DecodeOptions.nbest,
+    max_words: opt.MaxWords = opt.MAX_WORDS,
+    length_penalty: opt.LengthPenalty = None,
+    model: opt.Model = None,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionOption = None,
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Describe pictures in one sentence each.
+
+    One picture gives its caption alone, more give PATH<TAB>caption. A picture that fails has its
+    reason on stderr (in --json, its record); the others go on, and the exit code is 3.
+    """
+    wishes = DecodeOptions(
+        beam=beam, nbest=nbest, max_words=max_words, length_penalty=length_penalty
+    )
+    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    from mrnn_edge.pipeline import caption_files, list_files
+
+    files = list(list_files(paths, recursive=recursive))
+    failed = 0
+    records = []
+    for outcome in caption_files(captioner, files, wishes):
+        if isinstance(outcome.result, InputError):
+            failed += 1
+            say(str(outcome.result))
+        if json:
+            records.append(outcome.to_record())
+        elif not isinstance(outcome.result, InputError):
+            prefix = f"{outcome.file}\t" if len(files) > 1 or recursive else ""
+            write(prefix + outcome.result.text)
+    if json:
+        write_json(records)
+    if failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)

@@ -1,0 +1,44 @@
+"""From an exception to one line on stderr and an exit code: the one table."""
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+from mrnn_edge import errors
+
+
+class ExitCode(IntEnum):
+    """What the command tells its caller."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    MODEL = 4
+    DEVICE = 5
+    CAMERA = 6
+    REGRESSION = 7
+    INTERRUPTED = 130
+    READER_GONE = 141
+
+
+_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
+    (errors.OptionError, ExitCode.USAGE),
+    (errors.MissingExtraError, ExitCode.USAGE),
+    (errors.DatasetError, ExitCode.USAGE),
+    (errors.InputError, ExitCode.SOME_FAILED),
+    (errors.ModelError, ExitCode.MODEL),
+    (errors.DeviceError, ExitCode.DEVICE),
+)
+
+
+def exit_code(error: errors.MrnnEdgeError) -> ExitCode:
+    """The exit code of a failure that ends the command."""
+    codes: Iterator[ExitCode] = (code for kind, code in _CODES if isinstance(error, kind))
+    return next(codes, ExitCode.INTERNAL)
+
+
+EPILOGUE = (
+    "Exit codes: 0 done; 1 internal or output error; 2 usage; 3 some inputs failed; "
+    "4 model unknown or invalid; 5 device not available; 6 camera not available or lost; "
+    "7 regression found; 130 interrupted; 141 the reader of a pipe has gone."
+)

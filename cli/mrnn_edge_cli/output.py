@@ -1,0 +1,58 @@
+"""Where text goes: data to stdout, everything else to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from mrnn_edge_cli.failures import ExitCode
+
+T = TypeVar("T")
+
+
+def write(text: str) -> None:
+    """One line of data to stdout, flushed. Characters that stdout cannot encode are escaped.
+
+    Ends the process with 141, without a word, if the reader of the pipe has gone.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    line = text.encode(encoding, "backslashreplace").decode(encoding) + "\n"
+    try:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more when it ends; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(ExitCode.READER_GONE) from None
+
+
+def write_json(data: Any) -> None:
+    """One JSON document to stdout."""
+    write(json.dumps(data, indent=2, allow_nan=False))
+
+
+def say(text: str) -> None:
+    """One line for people, to stderr."""
+    print(f"mrnn-edge: {text}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Progress bars on stderr, drawn only where a terminal shows them; a Track of the trainer."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._drawn = sys.stderr.isatty() and not quiet
+
+    def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
+        if not self._drawn:
+            return items
+        from rich.console import Console
+        from rich.progress import track
+
+        return track(
+            items,
+            description=description,
+            total=total,
+            console=Console(stderr=True),
+            transient=True,
+        )

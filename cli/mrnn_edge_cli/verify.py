@@ -1,0 +1,31 @@
+"""`mrnn-edge verify`: is this model folder what was exported, and does it compute that here?"""
+
+from typing import Annotated
+
+import typer
+
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.output import say, write
+
+
+def verify(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[NAME_OR_FOLDER]", help="The shipped one if left out.")
+    ] = None,
+    device: opt.Device = "cpu",
+    threads: opt.Threads = None,
+) -> None:
+    """Check a model: files, hashes, graphs, and its answers against torch's at export.
+
+    Needs no torch. A check that fails ends with exit code 4.
+    """
+    from mrnn_edge.verify import verify_model
+
+    failed = 0
+    for check in verify_model(model, device=device, threads=threads):
+        failed += not check.passed
+        write(f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+    if failed:
+        say(f"{failed} checks failed; copy the model anew, or report what this machine is")
+        raise typer.Exit(ExitCode.MODEL)

@@ -1,0 +1,117 @@
+"""The model card (README.md of a bundle), rendered from config.json and metrics.json alone.
+
+No torch: `mrnn-edge eval --save` renders it anew when figures come in.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mrnn_edge.bundle import Bundle, read_metrics, to_json, write_atomically
+from mrnn_edge.config import BundleConfig
+
+
+def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
+    """The bytes of README.md. Figures that were not measured are not shown."""
+    training = config.training
+    lines = [
+        f"# {config.name}",
+        "",
+        "Describes a picture in one English sentence, and gives the probability of any sentence",
+        "for a picture. A multimodal recurrent network (m-RNN, Mao et al. 2014, arXiv 1410.1090)",
+        "for [mrnn-edge](https://pypi.org/project/mrnn-edge/), as two ONNX graphs.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| bundle | `{config.id}` |",
+        f"| picture | {config.image.width} x {config.image.height} RGB, squashed |",
+        f"| vocabulary | {config.sizes.vocabulary:,} words, the three special ones included |",
+        f"| image vector, state | {config.sizes.image}, {config.sizes.state} |",
+        *(
+            f"| {precision} graphs | {(pair.encoder.bytes + pair.step.bytes) / 1e6:.1f} MB |"
+            for precision, pair in config.precisions.items()
+        ),
+        f"| decoding | length penalty {config.decoding.length_penalty:g} |",
+        "",
+        "## Training",
+        "",
+        *(f"- {key}: {_plain(value)}" for key, value in training.items()),
+        "",
+        *_parity(metrics.get("parity", {})),
+        *_figures(metrics.get("eval", {})),
+        "## What it cannot see",
+        "",
+        "It knows the world of its training pictures and no other: what it has not seen there it",
+        "takes for the nearest thing that it has. It reads no text, counts badly, and confuses",
+        "sexes, ages and colours. Its sentences are guesses; do not let safety rest on them.",
+        "",
+        "## Licences",
+        "",
+        *(f"- {key}: {value}" for key, value in config.licence.items()),
+        "",
+    ]
+    return "\n".join(lines).encode("utf-8")
+
+
+def _parity(parity: Mapping[str, Any]) -> list[str]:
+    if "largest_difference" not in parity:
+        return []
+    worst = max(
+        value for graph in parity["largest_difference"].values() for value in graph.values()
+    )
+    captions = parity["captions"]
+    return [
+        "## Parity",
+        "",
+        f"Torch and ONNX Runtime differ by {worst:.1e} at most (limit {parity['limit']:.0e}), and",
+        f"{captions['equal']:,} of {captions['compared']:,} dev pictures are captioned alike, word "
+        "for word.",
+        "`mrnn-edge verify` repeats the part that needs no torch.",
+        "",
+    ]
+
+
+def _figures(evaluations: Mapping[str, Any]) -> list[str]:
+    if not evaluations:
+        return []
+    lines = [
+        "## Figures",
+        "",
+        "| split | images | beam | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR | ROUGE-L | CIDEr "
+        "| perplexity |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for split, each in evaluations.items():
+        bleu = " | ".join(f"{value:.3f}" for value in each["bleu"])
+        meteor = f"{each['meteor']:.3f}" if each.get("meteor") is not None else "-"
+        lines.append(
+            f"| {split} | {each['images']:,} | {each['beam']} | {bleu} | {meteor} "
+            f"| {each['rouge_l']:.3f} | {each['cider']:.3f} | {each['perplexity']:.2f} |"
+        )
+    any_split = next(iter(evaluations.values()))
+    return [
+        *lines,
+        "",
+        "Scored against all references of each picture with the coco-caption toolkit, tokens being",
+        "the runs of `[a-z0-9]` of the lower-cased text; CIDEr is CIDEr-D. Perplexity is over all",
+        f"references, the end sign counted, words outside the {any_split['vocabulary']:,} of the",
+        "vocabulary scored as the unknown word. Each row came from:",
+        "",
+        "```sh",
+        *(each["command"] for each in evaluations.values()),
+        "```",
+        "",
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+    return str(value)
+
+
+def save_evaluation(bundle: Bundle, split: str, record: Mapping[str, Any]) -> None:
+    """Enter the figures of a split in a bundle's metrics.json and render its card anew."""
+    metrics = read_metrics(bundle.folder)
+    metrics["eval"] = {**metrics.get("eval", {}), split: dict(record)}
+    write_atomically(bundle.folder / "metrics.json", to_json(metrics))
+    write_atomically(bundle.folder / "README.md", render_card(bundle.config, metrics))

@@ -1,0 +1,205 @@
+"""A training run in, a checked model folder out.
+
+Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the two
+graphs, metrics.json and README.md, all or nothing, after parity with torch has held.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from mrnn_edge.bundle import describe_graph, graph_metadata, to_json, write_bundle
+from mrnn_edge.config import (
+    BundleConfig,
+    DecodeDefaults,
+    GraphPair,
+    GraphRole,
+    ImageSpec,
+    Precision,
+    Sizes,
+)
+from mrnn_edge.errors import BundleError, DatasetError, OptionError
+from mrnn_edge.runtime import Graphs, open_graphs
+from mrnn_edge.verify import LIMIT
+from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+from mrnn_edge_export.card import render_card
+from mrnn_edge_export.graphs import OPSET, export_encoder, export_step
+from mrnn_edge_export.parity import (
+    Network,
+    compare_captions,
+    largest_differences,
+    reference,
+)
+from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.model import MRNN, ModelSizes
+from mrnn_edge_train.progress import Track, untracked
+from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.validation import Decoding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished training run, read back."""
+
+    recipe: Recipe
+    facts: Mapping[str, Any]
+    """run.json."""
+    vocab_json: bytes
+    vocabulary: Vocabulary
+    network: Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    config: BundleConfig
+    parity: Mapping[str, Any]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run. Raises OptionError if it is none, or was trained on features of another CNN."""
+    try:
+        facts = json.loads((folder / "run.json").read_bytes())
+        vocab_json = (folder / "vocab.json").read_bytes()
+        weights = load((folder / "best.safetensors").read_bytes())
+        recipe = recipe_from_dict(facts["recipe"], "run.json")
+        sizes = ModelSizes(**facts["sizes"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise OptionError(
+            f"{folder} is no finished training run ({error}); make one with `mrnn-edge train`"
+        ) from None
+    if recipe.encoder not in list(EncoderName):
+        raise OptionError(
+            f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
+            f"export; train with one of {', '.join(EncoderName)}"
+        )
+    model = MRNN(sizes)
+    model.load_state_dict(weights)
+    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+    return Run(
+        recipe=recipe,
+        facts=facts,
+        vocab_json=vocab_json,
+        vocabulary=Vocabulary(tuple(json.loads(vocab_json))),
+        network=Network(cnn=cnn, model=model.eval()),
+    )
+
+
+def export_run(
+    run_folder: Path, out: Path, *, data: Path | None = None, track: Track = untracked
+) -> Exported:
+    """Export a run into a new folder; its name becomes the model's.
+
+    `data` is the data set whose dev pictures are captioned on both sides; it defaults to the one
+    that the run was trained on. Raises OptionError, DatasetError, or ModelError where torch and
+    ONNX Runtime disagree.
+    """
+    if out.exists():
+        raise BundleError(f"{out} exists already; remove it or export to another folder")
+    run = read_run(run_folder)
+    pictures = _dev_pictures(data or Path(run.facts["data"]))
+    identity = bundle_id(run.network, run.vocab_json)
+    digest = vocabulary_digest(run.vocab_json)
+    metadata = {
+        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
+        for role in GraphRole
+    }
+    model, cnn = run.network.model, run.network.cnn
+    graphs = {
+        GraphRole.ENCODER: export_encoder(cnn, model, metadata[GraphRole.ENCODER]),
+        GraphRole.STEP: export_step(model, metadata[GraphRole.STEP]),
+    }
+    config = _config(run, out.name, identity, graphs)
+    opened = open_graphs(
+        config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
+    )
+    parity = _parity(run, opened, pictures, track)
+    metrics = {"parity": parity, "training": run.facts["best"]}
+    write_bundle(
+        out,
+        {
+            "config.json": to_json(config.to_dict()),
+            "vocab.json": run.vocab_json,
+            "encoder.onnx": graphs[GraphRole.ENCODER],
+            "step.onnx": graphs[GraphRole.STEP],
+            "metrics.json": to_json(metrics),
+            "README.md": render_card(config, metrics),
+        },
+    )
+    return Exported(folder=out, config=config, parity=parity)
+
+
+def bundle_id(network: Network, vocab_json: bytes) -> str:
+    """First 16 hex digits of the sha256 over all trained weights (safetensors) and vocab.json."""
+    weights: dict[str, torch.Tensor] = {
+        f"{part}.{name}": tensor.contiguous()
+        for part, module in (("cnn", network.cnn), ("model", network.model))
+        for name, tensor in module.state_dict().items()
+    }
+    return hashlib.sha256(save(weights) + vocab_json).hexdigest()[:16]
+
+
+def _dev_pictures(data: Path) -> list[Path]:
+    try:
+        return [image.path for image in read_split(data, Split.DEV)]
+    except DatasetError as error:
+        raise DatasetError(f"{error}; name the data set with --data") from None
+
+
+def _parity(run: Run, graphs: Graphs, pictures: list[Path], track: Track) -> dict[str, Any]:
+    decoding = Decoding(beam=run.recipe.beam, length_penalty=run.recipe.length_penalty)
+    return {
+        "limit": LIMIT,
+        "largest_difference": largest_differences(run.network, graphs),
+        "captions": compare_captions(
+            run.network, graphs, run.vocabulary, pictures, decoding, track=track
+        ),
+        "reference": reference(run.network, run.vocabulary, decoding),
+    }
+
+
+def _config(run: Run, name: str, identity: str, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
+    recipe, model = run.recipe, run.network.model
+    pair = GraphPair(
+        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
+        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
+    )
+    return BundleConfig(
+        name=name,
+        id=identity,
+        image=ImageSpec(height=recipe.image_size, width=recipe.image_size),
+        sizes=Sizes(
+            vocabulary=len(run.vocabulary),
+            image=model.sizes.multimodal,
+            state=model.sizes.state,
+        ),
+        tokens=SpecialTokens(),
+        precisions={Precision.FLOAT32: pair},
+        default_precision=Precision.FLOAT32,
+        opset=OPSET,
+        decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
+        training={
+            "data": recipe.data,
+            "sentences": run.facts["train_sentences"],
+            "seed": run.facts["seed"],
+            "seconds": run.facts["seconds"],
+            "machine": run.facts["machine"],
+            "torch": run.facts["torch"],
+            "recipe": recipe.to_dict(),
+        },
+        licence={
+            "code": "Apache-2.0",
+            "weights": recipe.weights_licence,
+            "cnn": "EfficientNet-Lite, trained on ImageNet by Google; Apache-2.0",
+        },
+    )

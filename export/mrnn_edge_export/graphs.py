@@ -1,0 +1,146 @@
+"""A trained network as two ONNX graphs, with everything that is constant folded away, exactly.
+
+    encoder   uint8 pixels -> CNN -> V_I I + b_m, the standardisation of I folded into V_I and b_m
+    step      embedding I, embedding II and V_w w(t) depend on the word alone: two lookup tables
+
+Takes modules, gives bytes. Knows no folder and no vocabulary.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from mrnn_edge.config import GraphRole
+from mrnn_edge_train.encoders import EfficientNetLite
+from mrnn_edge_train.model import MRNN, scaled_tanh
+
+OPSET = 20
+"""What torch's exporter writes by itself; ONNX Runtime reads it from 1.17 on."""
+
+
+class EncoderGraph(nn.Module):
+    """uint8 [B, H, W, 3] -> float32 [B, M]."""
+
+    def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.projection = nn.Linear(model.sizes.feature, model.sizes.multimodal)
+        # In double precision: V_I (I - mean) * scale + b = (V_I * scale) I + (b - V_I * scale mean)
+        weight = model.image_to_multimodal.weight.double() * model.feature_scale.double()
+        bias = model.image_to_multimodal.bias.double() - weight @ model.feature_mean.double()
+        with torch.no_grad():
+            self.projection.weight.copy_(weight)
+            self.projection.bias.copy_(bias)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        image: Tensor = self.projection(self.cnn(pixels))
+        return image
+
+
+class StepGraph(nn.Module):
+    """token [B], state [B, R], image [B, M] -> log_probs [B, V], next_state [B, R]."""
+
+    word_table: Tensor
+    multimodal_table: Tensor
+
+    def __init__(self, model: MRNN) -> None:
+        super().__init__()
+        with torch.no_grad():
+            words = model.word_vector(torch.arange(model.sizes.vocabulary))
+            self.register_buffer("word_table", words.clone())
+            self.register_buffer("multimodal_table", model.word_to_multimodal(words).clone())
+        self.recurrent = model.recurrent
+        self.state_to_multimodal = model.state_to_multimodal
+        self.softmax = model.softmax
+
+    def forward(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        next_state = torch.relu(self.recurrent(state) + self.word_table[token])
+        word = self.multimodal_table[token]
+        hidden = scaled_tanh(word + self.state_to_multimodal(next_state) + image)
+        return torch.log_softmax(self.softmax(hidden), dim=-1), next_state
+
+
+def export_encoder(cnn: EfficientNetLite, model: MRNN, metadata: Mapping[str, str]) -> bytes:
+    """The bytes of encoder.onnx."""
+    pixels = torch.zeros(2, cnn.size, cnn.size, 3, dtype=torch.uint8)
+    return _export(
+        EncoderGraph(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
+    )
+
+
+def export_step(model: MRNN, metadata: Mapping[str, str]) -> bytes:
+    """The bytes of step.onnx."""
+    inputs = {
+        "token": torch.zeros(2, dtype=torch.int64),
+        "state": torch.zeros(2, model.sizes.state),
+        "image": torch.zeros(2, model.sizes.multimodal),
+    }
+    outputs = ["log_probs", "next_state"]
+    return _export(StepGraph(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
+
+
+def _export(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: list[str],
+    role: GraphRole,
+    metadata: Mapping[str, str],
+) -> bytes:
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{role}.onnx"
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=tuple({0: "batch"} for _ in inputs),
+        )
+        graph = onnx.load(path)
+    _strip(graph)
+    onnx.helper.set_model_props(graph, dict(metadata))
+    onnx.checker.check_model(graph, full_check=True)
+    data: bytes = graph.SerializeToString(deterministic=True)
+    return data
+
+
+def _strip(graph: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: they hold paths of the machine and make no two exports equal."""
+    graph.doc_string = ""
+    graph.graph.doc_string = ""
+    for holder in (
+        graph.graph.node,
+        graph.graph.input,
+        graph.graph.output,
+        graph.graph.value_info,
+        graph.graph.initializer,
+    ):
+        for entry in holder:
+            entry.doc_string = ""
+            del entry.metadata_props[:]
+    del graph.graph.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its progress on standard output and warns of its own internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

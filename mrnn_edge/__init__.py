@@ -1,0 +1,53 @@
+"""mrnn-edge: pictures described in one sentence, on small machines, in milliseconds, offline.
+
+    from mrnn_edge import Captioner
+    print(Captioner.load().caption("photo.jpg").text)
+
+Importing this package imports none of its parts, nor numpy, Pillow or ONNX Runtime: the public
+names are fetched when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrnn_edge.captioner import Caption, Captioner, SentenceScore, Word
+    from mrnn_edge.config import DecodeOptions, Precision
+    from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Caption": "captioner",
+    "Captioner": "captioner",
+    "DecodeOptions": "config",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "MrnnEdgeError": "errors",
+    "Precision": "config",
+    "SentenceScore": "captioner",
+    "Word": "captioner",
+}
+
+__all__ = [
+    "Caption",
+    "Captioner",
+    "DecodeOptions",
+    "InputError",
+    "ModelError",
+    "MrnnEdgeError",
+    "Precision",
+    "SentenceScore",
+    "Word",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mrnn_edge' has no attribute {name!r}")
+    return getattr(import_module(f"mrnn_edge.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

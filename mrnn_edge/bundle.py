@@ -1,0 +1,239 @@
+"""A model folder: find it, check it, hand out its parts; write one whole or not at all.
+
+    config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
+    metrics.json  README.md
+
+Each file is read once; what was hashed is what the runtime gets. Knows files and hashes; runs no
+graph (runtime.py does, and checks the signatures).
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision
+from mrnn_edge.errors import (
+    BundleError,
+    ModelNotFoundError,
+    OptionError,
+    VocabularyMismatchError,
+)
+from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+
+_GRAPH_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A checked model folder. The graphs' bytes stay on disk until `graph` reads them."""
+
+    folder: Path
+    config: BundleConfig
+    vocabulary: Vocabulary
+    vocabulary_sha256: str
+
+    def graph(self, precision: Precision, role: GraphRole) -> bytes:
+        """The bytes of a graph, their size and sha256 checked against config.json.
+
+        Raises OptionError for a precision that the bundle lacks, BundleError for a damaged file.
+        """
+        if precision not in self.config.precisions:
+            raise OptionError(
+                f"{self.config.name} has no {precision} graphs; "
+                f"it has {', '.join(self.config.precisions)}"
+            )
+        pair = self.config.precisions[precision]
+        entry = pair.encoder if role is GraphRole.ENCODER else pair.step
+        return _read_graph(self.folder, entry)
+
+    def metadata(self, role: GraphRole) -> dict[str, str]:
+        """What a graph of this bundle must carry in its metadata_props."""
+        return graph_metadata(
+            bundle_id=self.config.id, vocabulary_sha256=self.vocabulary_sha256, role=role
+        )
+
+
+def graph_metadata(*, bundle_id: str, vocabulary_sha256: str, role: GraphRole) -> dict[str, str]:
+    """The metadata_props that tie a graph to its bundle, its words and its role."""
+    return {"bundle_id": bundle_id, "vocabulary_sha256": vocabulary_sha256, "graph": str(role)}
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models inside the package, the default first."""
+    folder = _models_folder()
+    names = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file())
+    default = default_model()
+    return tuple(sorted(names, key=lambda name: (name != default, name)))
+
+
+def default_model() -> str:
+    """The name of the model that is used where none is asked for."""
+    return (_models_folder() / "default").read_text(encoding="utf-8").strip()
+
+
+def find_bundle(model: str | os.PathLike[str] | None) -> Path:
+    """The folder of a shipped model's name, or the folder itself; None is the default model.
+
+    Raises ModelNotFoundError that lists the names there are.
+    """
+    if model is None:
+        return _models_folder() / default_model()
+    name = os.fspath(model)
+    if name in shipped_models():
+        return _models_folder() / name
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    what = "is a file, not a model folder" if folder.exists() else "is no model name and no folder"
+    raise ModelNotFoundError(
+        f"{name} {what}; shipped models: {', '.join(shipped_models()) or 'none'} "
+        f"(in {_models_folder()})"
+    )
+
+
+def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
+    """Find and check a bundle: config.json, vocab.json, their agreement, the graphs' presence.
+
+    Raises ModelNotFoundError, BundleError or VocabularyMismatchError.
+    """
+    folder = find_bundle(model)
+    config = BundleConfig.from_dict(_read_json(folder, "config.json"))
+    vocab_json = _read(folder, "vocab.json")
+    vocabulary = _parse_vocabulary(vocab_json, config.tokens)
+    if len(vocabulary) != config.sizes.vocabulary:
+        raise VocabularyMismatchError(
+            f"{folder}: vocab.json has {len(vocabulary)} words, "
+            f"config.json says {config.sizes.vocabulary}; take both from one export"
+        )
+    for pair in config.precisions.values():
+        for entry in (pair.encoder, pair.step):
+            _check_name(entry.file)
+            if not (folder / entry.file).is_file():
+                raise BundleError(
+                    f"{folder / entry.file} is missing, config.json names it; copy the whole folder"
+                )
+    return Bundle(
+        folder=folder,
+        config=config,
+        vocabulary=vocabulary,
+        vocabulary_sha256=vocabulary_digest(vocab_json),
+    )
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of a bundle. Raises BundleError if it is missing or no JSON object."""
+    metrics = _read_json(folder, "metrics.json")
+    if not isinstance(metrics, dict):
+        raise BundleError(f"{folder / 'metrics.json'}: expected a JSON object")
+    return metrics
+
+
+def to_json(data: Any) -> bytes:
+    """The bytes of a JSON file of a bundle."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode("ascii")
+
+
+def describe_graph(file: str, data: bytes) -> GraphFile:
+    """config.json's entry for a graph."""
+    return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder with these files: it appears whole, under its name, or not at all.
+
+    Raises BundleError if the folder exists.
+    """
+    if folder.exists():
+        raise BundleError(f"{folder} exists already; remove it or export to another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, data in files.items():
+            write_atomically(half / name, data)
+        half.chmod(0o755)
+        half.rename(folder)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file: readers see the old bytes or the new ones, also after a crash."""
+    handle, half = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(half, 0o644)
+        os.replace(half, path)
+    except BaseException:
+        Path(half).unlink(missing_ok=True)
+        raise
+
+
+def _models_folder() -> Path:
+    return Path(str(resources.files("mrnn_edge"))) / "models"
+
+
+def _check_name(file: str) -> None:
+    if not _GRAPH_NAME.fullmatch(file):
+        raise BundleError(
+            f"config.json names the graph {file!r}; expected a plain file name that ends in .onnx"
+        )
+
+
+def _read(folder: Path, file: str) -> bytes:
+    path = folder / file
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing; expected a model folder with {file}") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error})") from None
+
+
+def _read_json(folder: Path, file: str) -> Any:
+    data = _read(folder, file)
+    try:
+        return json.loads(data)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise BundleError(f"{folder / file} is not JSON ({error}); export the model anew") from None
+
+
+def _read_graph(folder: Path, entry: GraphFile) -> bytes:
+    data = _read(folder, entry.file)
+    path = folder / entry.file
+    if data.startswith(_LFS_POINTER):
+        raise BundleError(f"{path} is a Git LFS pointer, not a graph; run `git lfs pull`")
+    if len(data) != entry.bytes:
+        raise BundleError(
+            f"{path} has {len(data)} bytes, config.json says {entry.bytes}; "
+            "it is cut off or replaced: copy the folder again"
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry.sha256:
+        raise BundleError(
+            f"{path} has sha256 {found[:12]}…, config.json says {entry.sha256[:12]}…; "
+            "it is damaged or replaced: copy the folder again"
+        )
+    return data
+
+
+def _parse_vocabulary(vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
+    try:
+        words = json.loads(vocab_json)
+    except ValueError as error:
+        raise BundleError(f"vocab.json is not JSON ({error}); export the model anew") from None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BundleError("vocab.json is no list of words; export the model anew")
+    return Vocabulary(tuple(words), special)

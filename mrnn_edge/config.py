@@ -1,0 +1,221 @@
+"""What a model is (`BundleConfig`, from config.json), what a caller wants (`DecodeOptions`).
+
+Frozen dataclasses and their strict JSON form. Knows the names of keys and their types; reads no
+file and checks no hash.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from mrnn_edge.errors import BundleError, OptionError
+from mrnn_edge.vocab import SpecialTokens
+
+E = TypeVar("E", bound=StrEnum)
+
+FORMAT = 1
+"""The version of the bundle format that this code reads and writes."""
+
+
+class Resize(StrEnum):
+    """How a picture is brought to the model's size."""
+
+    SQUASH = "squash"
+    """The whole picture is squeezed into the size, whatever its aspect ratio."""
+
+
+class Precision(StrEnum):
+    """The arithmetic of a pair of graphs."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+class GraphRole(StrEnum):
+    """What a graph of a bundle is for."""
+
+    ENCODER = "encoder"
+    STEP = "step"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """The picture that the encoder reads: uint8 [height, width, 3], RGB."""
+
+    height: int
+    width: int
+    resize: Resize = Resize.SQUASH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Lengths of the vectors that the two graphs exchange."""
+
+    vocabulary: int
+    """V, the words that the step gives probabilities for."""
+    image: int
+    """M, the image vector, already projected into the multimodal layer."""
+    state: int
+    """R, the recurrent state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFile:
+    """One ONNX file of a bundle."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphPair:
+    """The two graphs of one precision."""
+
+    encoder: GraphFile
+    step: GraphFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeDefaults:
+    """Decoding settings that belong to the model, tuned on the dev split."""
+
+    length_penalty: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """config.json: what the model is."""
+
+    name: str
+    id: str
+    """First 16 hex digits of the sha256 over the trained weights and vocab.json."""
+    image: ImageSpec
+    sizes: Sizes
+    tokens: SpecialTokens
+    precisions: Mapping[Precision, GraphPair]
+    default_precision: Precision
+    opset: int
+    decoding: DecodeDefaults
+    training: Mapping[str, Any]
+    """Provenance, for people: recipe, data, seed, epochs, hours."""
+    licence: Mapping[str, str]
+    """Licences of code, weights and data, for people."""
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, keys in the order of this class."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "BundleConfig":
+        """Read the JSON form; raises BundleError that names the key."""
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != FORMAT:
+            newer = isinstance(found, int) and found > FORMAT
+            hint = "it was made by a newer mrnn-edge; upgrade" if newer else "it is no model config"
+            raise BundleError(f"config.json: format is {found!r}, expected {FORMAT}: {hint}")
+        values = _section(cls, data, "")
+        pairs = _mapping(values["precisions"], "precisions")
+        if not pairs:
+            raise BundleError("config.json: precisions is empty; at least one pair is needed")
+        values["precisions"] = {
+            _choice(Precision, key, "precisions"): _pair(pair, f"precisions.{key}")
+            for key, pair in pairs.items()
+        }
+        image = _section(ImageSpec, values["image"], "image")
+        image["resize"] = _choice(Resize, image["resize"], "image.resize")
+        values["image"] = ImageSpec(**image)
+        values["sizes"] = Sizes(**_section(Sizes, values["sizes"], "sizes"))
+        values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
+        decoding = _section(DecodeDefaults, values["decoding"], "decoding")
+        values["decoding"] = DecodeDefaults(**decoding)
+        values["default_precision"] = _choice(
+            Precision, values["default_precision"], "default_precision"
+        )
+        if values["default_precision"] not in values["precisions"]:
+            raise BundleError(
+                f"config.json: default_precision is {values['default_precision']}, "
+                f"but precisions has {', '.join(values['precisions'])}"
+            )
+        return cls(**values)
+
+
+def _pair(data: Any, where: str) -> GraphPair:
+    graphs = _section(GraphPair, data, where)
+    return GraphPair(
+        encoder=GraphFile(**_section(GraphFile, graphs["encoder"], f"{where}.encoder")),
+        step=GraphFile(**_section(GraphFile, graphs["step"], f"{where}.step")),
+    )
+
+
+_JSON_TYPES: Mapping[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
+
+
+def _section(cls: Any, data: Any, where: str) -> dict[str, Any]:
+    """The values of one JSON object, its keys and plain types checked against a dataclass."""
+    data = _mapping(data, where)
+    expected = {field.name: field.type for field in fields(cls)}
+    prefix = f"{where}." if where else ""
+    for key in data:
+        if key not in expected:
+            raise BundleError(
+                f"config.json: unknown key {prefix}{key}; known are {', '.join(expected)}"
+            )
+    for key, kind in expected.items():
+        if key not in data:
+            raise BundleError(f"config.json: the key {prefix}{key} is missing")
+        allowed = _JSON_TYPES.get(kind)
+        value = data[key]
+        if allowed and (isinstance(value, bool) or not isinstance(value, allowed)):
+            raise BundleError(
+                f"config.json: {prefix}{key} is {value!r}, expected {allowed[-1].__name__}"
+            )
+        if kind is int and value < 0:
+            raise BundleError(f"config.json: {prefix}{key} is {value}, expected 0 or more")
+    return dict(data)
+
+
+def _mapping(data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise BundleError(
+            f"config.json: {where or 'the file'} is {type(data).__name__}, expected an object"
+        )
+    return data
+
+
+def _choice(enum: type[E], value: Any, where: str) -> E:
+    try:
+        return enum(value)
+    except ValueError:
+        known = ", ".join(enum)
+        raise BundleError(f"config.json: {where} is {value!r}, expected one of {known}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """What the caller wants of a sentence. Raises OptionError for a value out of range."""
+
+    beam: int = 3
+    """Hypotheses kept at each step; 1 is greedy decoding."""
+    nbest: int = 1
+    """Sentences wanted; widens the beam to this number."""
+    max_words: int = 20
+    """Words at most, the end sign not counted."""
+    length_penalty: float | None = None
+    """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: as the bundle says."""
+
+    def __post_init__(self) -> None:
+        for name, limit in (("beam", 100), ("nbest", 100), ("max_words", 1000)):
+            value = getattr(self, name)
+            if not 1 <= value <= limit:
+                raise OptionError(f"{name} is {value}, expected a number from 1 to {limit}")
+        if self.length_penalty is not None and not math.isfinite(self.length_penalty):
+            raise OptionError(f"length_penalty is {self.length_penalty}, expected a finite number")
+
+    @property
+    def width(self) -> int:
+        """The beam that serves both wishes."""
+        return max(self.beam, self.nbest)

@@ -1,0 +1,111 @@
+"""Every failure that a user of mrnn-edge can meet, as one tree.
+
+    MrnnEdgeError
+    ├── OptionError                  options that contradict each other or are out of range
+    ├── MissingExtraError            a part of the project whose packages are not installed
+    ├── DatasetError                 a training or evaluation data set that is not as it should be
+    ├── InputError                   one picture cannot be captioned; the others can
+    │   ├── FileError                  missing, a folder, a device, not readable
+    │   ├── UnsupportedImageError      not a picture, or a format that is not read here
+    │   ├── ImageDecodeError           a picture that is damaged
+    │   ├── ImageTooLargeError         more pixels than the limit
+    │   ├── ImageInputError            an object that is not a picture (wrong type, shape, dtype)
+    │   └── NumericalError             the model gave numbers that are not finite
+    ├── ModelError                   the model cannot be used
+    │   ├── ModelNotFoundError         no such name, no such folder
+    │   ├── BundleError                a model folder that is damaged or malformed
+    │   ├── SignatureError             a graph with other inputs or outputs than the contract's
+    │   └── VocabularyMismatchError    words and graphs that do not belong together
+    └── DeviceError                  the device that was asked for cannot be had
+
+A message says what was found, what was expected and what to do. The command maps the branches to
+exit codes; nothing in here knows them.
+"""
+
+__all__ = [
+    "BundleError",
+    "DatasetError",
+    "DeviceError",
+    "FileError",
+    "ImageDecodeError",
+    "ImageInputError",
+    "ImageTooLargeError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "MrnnEdgeError",
+    "NumericalError",
+    "OptionError",
+    "SignatureError",
+    "UnsupportedImageError",
+    "VocabularyMismatchError",
+]
+
+
+class MrnnEdgeError(Exception):
+    """The root: catch this to catch every failure that mrnn-edge foresees."""
+
+
+class OptionError(MrnnEdgeError):
+    """An option is out of range, or two of them contradict each other."""
+
+
+class MissingExtraError(MrnnEdgeError):
+    """A command needs packages of an extra that is not installed."""
+
+
+class DatasetError(MrnnEdgeError):
+    """A data set for training or evaluation is missing, incomplete or malformed."""
+
+
+class InputError(MrnnEdgeError):
+    """One picture cannot be captioned. Other pictures of the same call are not touched by it."""
+
+
+class FileError(InputError):
+    """A path that cannot be read as a file: missing, a folder, a device, no permission."""
+
+
+class UnsupportedImageError(InputError):
+    """Bytes that are no picture, or one in a format outside the allow-list."""
+
+
+class ImageDecodeError(InputError):
+    """A picture whose data is cut off or damaged."""
+
+
+class ImageTooLargeError(InputError):
+    """A picture with more pixels than the limit, refused before it is decoded."""
+
+
+class ImageInputError(InputError):
+    """An object that is no picture: wrong type, shape or dtype."""
+
+
+class NumericalError(InputError):
+    """The model answered with NaN or infinity for this picture."""
+
+
+class ModelError(MrnnEdgeError):
+    """The model cannot be used."""
+
+
+class ModelNotFoundError(ModelError):
+    """No shipped model has this name, and no folder is there either."""
+
+
+class BundleError(ModelError):
+    """A model folder with a missing, damaged or malformed file."""
+
+
+class SignatureError(ModelError):
+    """A graph whose inputs or outputs differ from the contract in name, type or shape."""
+
+
+class VocabularyMismatchError(ModelError):
+    """A vocabulary that does not belong to the graphs beside it."""
+
+
+class DeviceError(MrnnEdgeError):
+    """The device that was asked for is not available, or no runtime is installed at all."""

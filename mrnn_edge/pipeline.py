@@ -1,0 +1,55 @@
+"""Many files: which they are, and one outcome each, in order. Knows paths, decodes nothing."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mrnn_edge.captioner import Caption, Captioner
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.errors import InputError
+from mrnn_edge.image import SUFFIXES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one file."""
+
+    file: str
+    result: Caption | InputError
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record: a caption's, or an error's."""
+        if isinstance(self.result, Caption):
+            return self.result.to_record(self.file)
+        error = {"type": type(self.result).__name__, "message": str(self.result)}
+        return {"file": self.file, "error": error}
+
+
+def list_files(paths: Iterable[str], *, recursive: bool) -> Iterator[str]:
+    """The files that were named, and with `recursive` the pictures below each folder.
+
+    A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
+    files with a picture's suffix in byte order of their paths; links to folders are not followed.
+    """
+    for path in paths:
+        if recursive and os.path.isdir(path):
+            yield from sorted(_pictures_below(path), key=os.fsencode)
+        else:
+            yield path
+
+
+def _pictures_below(folder: str) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield os.path.join(parent, name)
+
+
+def caption_files(
+    captioner: Captioner, files: Iterable[str], options: DecodeOptions
+) -> Iterator[Outcome]:
+    """One outcome a file, in order. A file that fails does not touch the others."""
+    for file in files:
+        (result,) = captioner.caption_batch([file], options)
+        yield Outcome(file=file, result=result)

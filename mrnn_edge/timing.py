@@ -1,0 +1,32 @@
+"""Stage times of one call in milliseconds, for records, overlay and benchmarks."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StageTimer:
+    """Adds up wall time a stage.
+
+    timer = StageTimer()
+    with timer("encode"):
+        …
+    timer.milliseconds()  # {"encode": 4.0, "total": 4.0}
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + spent
+
+    def milliseconds(self, *, pictures: int = 1) -> dict[str, float]:
+        """Each stage's time divided by the pictures of the batch, and `total`, their sum."""
+        stages = {stage: spent * 1000.0 / pictures for stage, spent in self._seconds.items()}
+        return {**stages, "total": sum(stages.values())}

@@ -1,0 +1,126 @@
+"""Checks of a model folder that need no torch: contract, reference answers, batches.
+
+The reference is what torch answered at export on a fixed picture (`reference_pixels`); it lies in
+metrics.json under parity.reference. Takes a model, gives checks; changes nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from mrnn_edge.bundle import read_metrics
+from mrnn_edge.captioner import Captioner
+from mrnn_edge.config import ImageSpec, Precision
+from mrnn_edge.decode import Floats, StepFunction
+from mrnn_edge.errors import BundleError
+from mrnn_edge.image import Pixels
+
+BATCHES: Final = (1, 2, 7, 64)
+LIMIT: Final = 1e-4
+"""Largest difference of float graphs from the reference, and of a row from itself in a batch."""
+REFERENCE_STEPS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def reference_pixels(spec: ImageSpec) -> Pixels:
+    """A picture of stripes and slopes that every machine computes alike, uint8 [H, W, 3]."""
+    y, x, channel = np.meshgrid(
+        np.arange(spec.height), np.arange(spec.width), np.arange(3), indexing="ij"
+    )
+    pixels: Pixels = ((3 * y + 5 * x + 85 * channel + x * y // 7) % 256).astype(np.uint8)
+    return pixels
+
+
+def run_steps(step: StepFunction, image: Floats, *, start: int, state: int) -> Floats:
+    """Log-probabilities [REFERENCE_STEPS, V] of a fixed walk: the start sign, then 3, 4, 5, …"""
+    token = np.array([start], np.int64)
+    memory = np.zeros((1, state), np.float32)
+    rows = []
+    for position in range(REFERENCE_STEPS):
+        log_probs, memory = step(token, memory, image[None])
+        rows.append(log_probs[0])
+        token = np.array([(3 + position) % log_probs.shape[1]], np.int64)
+    return np.stack(rows)
+
+
+def verify_model(
+    model: str | os.PathLike[str] | None, *, device: str = "cpu", threads: int | None = None
+) -> Iterator[Check]:
+    """Check a model, every precision of it. Raises ModelError where it cannot even be opened."""
+    first = Captioner.load(model, device=device, threads=threads)
+    reference = _reference(first)
+    for precision in first.config.precisions:
+        captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
+        yield Check(
+            name=f"{precision}: files, hashes, graph contract",
+            passed=True,
+            detail=f"bundle {captioner.config.id} on {captioner.device}",
+        )
+        if precision is Precision.FLOAT32:
+            yield from _against_reference(captioner, reference)
+        yield _batches(captioner, precision)
+
+
+def _reference(captioner: Captioner) -> dict[str, Any]:
+    metrics = read_metrics(captioner.bundle.folder)
+    reference = metrics.get("parity", {}).get("reference")
+    if not isinstance(reference, dict) or not {"image", "top", "caption"} <= reference.keys():
+        raise BundleError(
+            "metrics.json has no parity.reference with image, top and caption; export anew"
+        )
+    return reference
+
+
+def _against_reference(captioner: Captioner, reference: dict[str, Any]) -> Iterator[Check]:
+    spec = captioner.config.image
+    pixels = reference_pixels(spec)
+    image = captioner.graphs.encoder(pixels[None])[0]
+    space = captioner.space
+    log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
+    yield _difference("float32: image vector against torch", image, reference["image"])
+    found = np.array([row[ids] for row, (ids, _) in zip(log_probs, reference["top"], strict=True)])
+    yield _difference(
+        "float32: log-probabilities against torch", found, [each for _, each in reference["top"]]
+    )
+    text = captioner.caption(pixels).text
+    yield Check(
+        name="float32: caption against torch",
+        passed=text == reference["caption"],
+        detail=f"{text!r}, torch {reference['caption']!r}",
+    )
+
+
+def _difference(name: str, found: Floats, expected: Any) -> Check:
+    wanted = np.asarray(expected, np.float64)
+    if wanted.shape != found.shape:
+        detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
+        return Check(name=name, passed=False, detail=detail)
+    largest = float(np.abs(found - wanted).max())
+    return Check(name=name, passed=largest <= LIMIT, detail=f"{largest:.1e}, limit {LIMIT:.0e}")
+
+
+def _batches(captioner: Captioner, precision: Precision) -> Check:
+    base = reference_pixels(captioner.config.image)
+    alone = captioner.graphs.encoder(base[None])[0]
+    largest = 0.0
+    for count in BATCHES:
+        # Different neighbours, the same first row.
+        pixels = np.stack([np.roll(base, shift, axis=1) for shift in range(count)])
+        largest = max(largest, float(np.abs(captioner.graphs.encoder(pixels)[0] - alone).max()))
+    batches = ", ".join(map(str, BATCHES))
+    return Check(
+        name=f"{precision}: a picture in batches of {batches} against alone",
+        passed=largest <= LIMIT,
+        detail=f"{largest:.1e}, limit {LIMIT:.0e}",
+    )

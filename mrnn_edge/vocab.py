@@ -1,0 +1,114 @@
+"""Words and their ids. Takes text, gives tokens and ids; knows no model and no file.
+
+The tokeniser is the one rule for text in the whole project: lower-case, then the runs of
+``[a-z0-9]``. Training, scoring and evaluation all call it, so that a sentence means the same ids
+everywhere.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mrnn_edge.errors import VocabularyMismatchError
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+
+def tokenize(text: str) -> tuple[str, ...]:
+    """The tokens of a text: ``"A dog's ball!"`` -> ``("a", "dog", "s", "ball")``."""
+    return tuple(_TOKEN.findall(text.lower()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """The three words that are no words, as they stand in vocab.json."""
+
+    start: str = "<start>"
+    end: str = "<end>"
+    unknown: str = "<unk>"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A list of words in which the position is the id, special tokens first.
+
+    Raises VocabularyMismatchError if a word stands twice or a special token is missing.
+    """
+
+    words: tuple[str, ...]
+    special: SpecialTokens = SpecialTokens()
+
+    def __post_init__(self) -> None:
+        if len(set(self.words)) != len(self.words):
+            twice, _ = Counter(self.words).most_common(1)[0]
+            raise VocabularyMismatchError(
+                f"the vocabulary has the word {twice!r} twice; every word must stand once"
+            )
+        for token in (self.special.start, self.special.end, self.special.unknown):
+            if token not in self._ids:
+                raise VocabularyMismatchError(
+                    f"the vocabulary of {len(self.words)} words lacks the special token {token!r}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.words)}
+
+    @property
+    def start(self) -> int:
+        """Id of the start sign, the first input of every sentence."""
+        return self._ids[self.special.start]
+
+    @property
+    def end(self) -> int:
+        """Id of the end sign, the last output of every sentence."""
+        return self._ids[self.special.end]
+
+    @property
+    def unknown(self) -> int:
+        """Id that stands for every word the vocabulary lacks."""
+        return self._ids[self.special.unknown]
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Ids of the tokens; a token that the vocabulary lacks becomes the unknown word's id."""
+        unknown = self.unknown
+        return [self._ids.get(token, unknown) for token in tokens]
+
+    def decode(self, ids: Iterable[int]) -> tuple[str, ...]:
+        """Words of the ids."""
+        return tuple(self.words[index] for index in ids)
+
+    def lacks(self, tokens: Iterable[str]) -> tuple[str, ...]:
+        """The tokens that the vocabulary lacks, each once, in order of appearance."""
+        return tuple(dict.fromkeys(token for token in tokens if token not in self._ids))
+
+    def to_json(self) -> bytes:
+        """The bytes of vocab.json. Equal vocabularies give equal bytes."""
+        return (json.dumps(list(self.words), ensure_ascii=True, indent=0) + "\n").encode("ascii")
+
+
+def build_vocabulary(
+    sentences: Iterable[Sequence[str]],
+    *,
+    minimum_count: int,
+) -> Vocabulary:
+    """The words seen `minimum_count` times or more, most frequent first, ties by alphabet."""
+    counts = Counter(token for sentence in sentences for token in sentence)
+    special = SpecialTokens()
+    kept = sorted(
+        (word for word, count in counts.items() if count >= minimum_count),
+        key=lambda word: (-counts[word], word),
+    )
+    return Vocabulary((special.start, special.end, special.unknown, *kept), special)
+
+
+def vocabulary_digest(vocab_json: bytes) -> str:
+    """sha256 (hex) of the bytes of vocab.json; the graphs carry it in their metadata."""
+    return hashlib.sha256(vocab_json).hexdigest()

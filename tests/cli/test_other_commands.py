@@ -1,0 +1,85 @@
+"""`info`, `verify`, `eval` and the frame of the command."""
+
+import json
+
+import dataset
+import tiny
+
+from mrnn_edge import __version__
+from mrnn_edge.errors import MrnnEdgeError
+from mrnn_edge_cli.failures import _CODES, ExitCode, exit_code
+
+
+def test_version_is_the_packages(command):
+    assert command("--version").stdout == f"mrnn-edge {__version__}\n"
+
+
+def test_no_arguments_give_the_help_and_it_tells_the_exit_codes(command):
+    done = command()
+    assert "caption" in done.stdout + done.stderr
+    text = " ".join(command("--help").stdout.split())
+    for code in ("2 usage", "3 some inputs failed", "4 model", "5 device", "141"):
+        assert code in text
+
+
+def test_every_branch_of_the_error_tree_has_its_exit_code():
+    expected = {
+        "OptionError": 2, "MissingExtraError": 2, "DatasetError": 2, "InputError": 3,
+        "ModelError": 4, "DeviceError": 5,
+    }  # fmt: skip
+    assert {cls.__name__ for cls in MrnnEdgeError.__subclasses__()} == set(expected)
+    assert {kind.__name__: int(code) for kind, code in _CODES} == expected
+    assert exit_code(MrnnEdgeError("anything else")) is ExitCode.INTERNAL
+
+
+def test_info_tells_name_id_sizes_and_licences(command, tmp_path):
+    model = tiny.write(tmp_path / "model")
+    facts = json.loads(command("info", "--model", model, "--json").stdout)
+    assert (facts["model"], facts["id"]) == ("tiny-test", tiny.ID)
+    assert facts["sizes"] == {"vocabulary": 12, "image": 6, "state": 4}
+    assert facts["licence"]["weights"] == "Apache-2.0, random numbers"
+    text = command("info", "--model", model).stdout
+    assert "model: tiny-test" in text
+    assert "weights: Apache-2.0, random numbers" in text
+
+
+def test_verify_passes_a_sound_model_and_fails_another_with_4(command, tmp_path, captioner):
+    metrics = {"parity": {"reference": tiny.reference(captioner)}}
+    sound = tiny.write(tmp_path / "sound", tiny.files(metrics=metrics))
+    done = command("verify", sound)
+    assert done.returncode == 0
+    assert all(line.startswith("ok ") for line in done.stdout.splitlines())
+    metrics["parity"]["reference"]["caption"] = "something else"
+    other = tiny.write(tmp_path / "other", tiny.files(metrics=metrics))
+    done = command("verify", other)
+    assert done.returncode == 4
+    assert "FAILED  float32: caption" in done.stdout
+
+
+def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
+    model = tiny.write(tmp_path / "model")
+    captions = tmp_path / "captions.tsv"
+    done = command(
+        "eval", "--data", data, "--split", "test", "--model", model, "--json", "--quiet",
+        "--captions", captions, "--save",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["split"] == "test"
+    assert record["images"] == 2
+    assert len(record["bleu"]) == 4
+    assert record["perplexity"] > 1
+    assert {"cider", "rouge_l", "novel", "vocabulary_used", "vocabulary", "beam"} <= set(record)
+    assert len(captions.read_text().splitlines()) == 2
+    saved = json.loads((model / "metrics.json").read_text())["eval"]["test"]
+    assert saved["cider"] == record["cider"]
+    card = (model / "README.md").read_text()
+    assert f"| {record['perplexity']:.2f} |" in card
+    assert saved["command"] in card
+
+
+def test_a_data_set_that_is_not_there_is_a_usage_error(command, tmp_path):
+    done = command("eval", "--data", "nowhere", "--model", tiny.write(tmp_path / "model"))
+    assert done.returncode == 2
+    assert "laid out like Flickr8K" in done.stderr

@@ -1,0 +1,181 @@
+"""Beam search against exhaustive search, greedy decoding by hand, and its promises."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrnn_edge.decode import SearchSpace, beam_search
+from mrnn_edge.errors import NumericalError
+
+START, END, UNKNOWN = 0, 1, 2
+SPACE = SearchSpace(start=START, end=END, banned=(START, UNKNOWN), state=3)
+
+
+class TableStep:
+    """A step function of a small vocabulary whose probabilities hang on image, token and state.
+
+    The state is an integer in disguise: a hash of the words so far, so that no two prefixes need
+    be alike, and a state that is reordered wrongly gives other numbers.
+    """
+
+    def __init__(self, seed: int, vocabulary: int = 6) -> None:
+        self.random = np.random.default_rng(seed)
+        self.vocabulary = vocabulary
+        self.mix = self.random.normal(0, 2, (vocabulary, 3))
+        self.out = self.random.normal(0, 2, (3, vocabulary))
+        self.see = self.random.normal(0, 2, (2, vocabulary))
+        self.batches: list[int] = []
+
+    def __call__(self, token, state, image):
+        self.batches.append(len(token))
+        state = np.tanh(
+            state @ np.array([[0.3, 1, 0], [-1, 0.2, 1], [0, 1, -0.5]]) + self.mix[token]
+        )
+        logits = state @ self.out + image @ self.see
+        log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return log_probs.astype(np.float32), state.astype(np.float32)
+
+
+def images(seed: int, count: int) -> np.ndarray:
+    return np.random.default_rng(seed + 1000).normal(0, 1, (count, 2)).astype(np.float32)
+
+
+def all_sentences(step: TableStep, image: np.ndarray, max_words: int):
+    """Every sentence of the search space with its log-probability, found by walking all of it."""
+    words = [w for w in range(step.vocabulary) if w not in (START, END, UNKNOWN)]
+    found = {}
+    for length in range(max_words + 1):
+        for tokens in itertools.product(words, repeat=length):
+            state, last, total = np.zeros((1, 3), np.float32), START, 0.0
+            for token in (*tokens, END):
+                log_probs, state = step(np.array([last]), state, image[None])
+                if token == END and length == max_words:
+                    break  # the limit cuts the sentence, no end sign
+                total += float(log_probs[0, token])
+                last = token
+            found[tokens] = total
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0])
+def test_a_beam_as_wide_as_the_space_finds_what_exhaustive_search_finds(seed, penalty):
+    step, (image,) = TableStep(seed), images(seed, 1)
+    truth = all_sentences(step, image, max_words=3)
+    (found,) = beam_search(
+        step, image[None], SPACE, width=len(truth), max_words=3, length_penalty=penalty
+    )
+    ranked = sorted(truth, key=lambda tokens: -truth[tokens] / (len(tokens) + 1) ** penalty)
+    assert [hypothesis.tokens for hypothesis in found] == ranked
+    for hypothesis in found:
+        assert hypothesis.log_prob == pytest.approx(truth[hypothesis.tokens], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_width_one_takes_the_likeliest_allowed_word_each_time(seed):
+    step, (image,) = TableStep(seed), images(seed, 1)
+    (found,) = beam_search(step, image[None], SPACE, width=1, max_words=6)
+    tokens, state, last = [], np.zeros((1, 3), np.float32), START
+    while len(tokens) < 6:
+        log_probs, state = step(np.array([last]), state, image[None])
+        row = log_probs[0].copy()
+        row[[START, UNKNOWN]] = -np.inf
+        last = int(row.argmax())
+        if last == END:
+            break
+        tokens.append(last)
+    assert [h.tokens for h in found] == [tuple(tokens)]
+    assert found[0].ended == (len(tokens) < 6 or last == END)
+
+
+@given(
+    seed=st.integers(0, 50),
+    count=st.integers(0, 5),
+    width=st.integers(1, 6),
+    max_words=st.integers(1, 6),
+)
+def test_every_image_gets_its_hypotheses_best_first_in_few_calls(seed, count, width, max_words):
+    step = TableStep(seed)
+    found = beam_search(
+        step, images(seed, count), SPACE, width=width, max_words=max_words, length_penalty=0.7
+    )
+    assert len(found) == count
+    assert len(step.batches) <= max_words
+    for hypotheses in found:
+        assert 1 <= len(hypotheses) <= width
+        scores = [hypothesis.score(0.7) for hypothesis in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        assert len({(h.tokens, h.ended) for h in hypotheses}) == len(hypotheses)
+        for hypothesis in hypotheses:
+            assert not {START, END, UNKNOWN} & set(hypothesis.tokens)
+            assert len(hypothesis.tokens) <= max_words
+            assert hypothesis.ended or len(hypothesis.tokens) == max_words
+            assert len(hypothesis.log_probs) == len(hypothesis.tokens) + hypothesis.ended
+
+
+@given(seed=st.integers(0, 50), count=st.integers(2, 5), width=st.integers(1, 5))
+def test_a_neighbour_in_the_batch_changes_no_sentence(seed, count, width):
+    vectors = images(seed, count)
+    together = beam_search(TableStep(seed), vectors, SPACE, width=width, max_words=5)
+    for vector, expected in zip(vectors, together, strict=True):
+        (alone,) = beam_search(TableStep(seed), vector[None], SPACE, width=width, max_words=5)
+        assert [h.tokens for h in alone] == [h.tokens for h in expected]
+
+
+def test_all_hypotheses_of_all_images_share_one_call_a_step():
+    step = TableStep(1)
+    beam_search(step, images(1, 4), SPACE, width=3, max_words=5)
+    assert step.batches[0] == 4
+    assert max(step.batches) > 4
+    assert len(step.batches) <= 5
+
+
+def test_a_model_that_never_ends_a_sentence_is_cut_at_the_limit():
+    def step(token, state, image):
+        log_probs = np.full((len(token), 5), math.log(0.5), np.float32)
+        log_probs[:, END] = -np.inf
+        return log_probs, state
+
+    (found,) = beam_search(step, images(0, 1), SPACE, width=2, max_words=4)
+    assert [len(h.tokens) for h in found] == [4, 4]
+    assert not any(h.ended for h in found)
+    assert found[0].log_prob == pytest.approx(4 * math.log(0.5))
+
+
+def test_a_model_that_ends_at_once_gives_the_empty_sentence():
+    def step(token, state, image):
+        log_probs = np.full((len(token), 5), -9.0, np.float32)
+        log_probs[:, END] = -0.1
+        return log_probs, state
+
+    (found,) = beam_search(step, images(0, 1), SPACE, width=1, max_words=4)
+    assert [(h.tokens, h.ended) for h in found] == [((), True)]
+
+
+def test_ties_go_to_the_lower_id():
+    def step(token, state, image):
+        return np.full((len(token), 8), math.log(1 / 8), np.float32), state
+
+    (found,) = beam_search(step, images(0, 1), SPACE, width=3, max_words=1)
+    assert [h.tokens for h in found] == [(), (3,), (4,)]
+
+
+def test_the_step_functions_arrays_are_left_as_they_were():
+    table = np.log(np.full((1, 5), 0.2, np.float32))
+    beam_search(lambda t, s, i: (table, s), images(0, 1), SPACE, width=1, max_words=3)
+    assert np.isfinite(table).all()
+
+
+def test_nan_from_the_step_function_is_refused_with_the_picture_it_came_from():
+    def step(token, state, image):
+        log_probs = np.zeros((len(token), 5), np.float32)
+        log_probs[image[:, 0] > 0] = np.nan
+        return log_probs, state
+
+    vectors = np.array([[-1, 0], [-1, 0], [1, 0]], np.float32)
+    with pytest.raises(NumericalError, match="picture 2 "):
+        beam_search(step, vectors, SPACE, width=2, max_words=3)

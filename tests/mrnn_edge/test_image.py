@@ -1,0 +1,207 @@
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.errors import (
+    FileError,
+    ImageDecodeError,
+    ImageInputError,
+    ImageTooLargeError,
+    InputError,
+    UnsupportedImageError,
+)
+from mrnn_edge.image import load_image, read_pixels, to_pixels
+
+SPEC = ImageSpec(height=12, width=20)
+
+
+def gradient(width: int = 40, height: int = 24) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    planes = np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=2)
+    return Image.fromarray(planes.astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_path_bytes_a_file_an_image_and_an_array_give_the_same_pixels(tmp_path):
+    image = gradient()
+    path = tmp_path / "picture.png"
+    image.save(path)
+    expected = read_pixels(image, SPEC)
+    assert expected.shape == (12, 20, 3)
+    assert expected.dtype == np.uint8
+    data = path.read_bytes()
+    for source in (path, str(path), data, io.BytesIO(data), np.asarray(image)):
+        np.testing.assert_array_equal(read_pixels(source, SPEC), expected)
+
+
+def test_a_picture_of_the_models_size_is_not_touched():
+    image = gradient(20, 12)
+    np.testing.assert_array_equal(to_pixels(image, SPEC), np.asarray(image))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_content_decides_the_format_whatever_the_suffix(tmp_path, kind):
+    path = tmp_path / "picture.txt"
+    path.write_bytes(encoded(gradient(), kind))
+    difference = np.asarray(load_image(path), int) - np.asarray(gradient(), int)
+    assert np.abs(difference).mean() < 12
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation):
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = gradient().transpose(turn[orientation]) if orientation in turn else gradient()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, "PNG", exif=exif)
+    np.testing.assert_array_equal(np.asarray(load_image(data)), np.asarray(gradient()))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_every_mode_becomes_rgb_of_the_same_brightness(mode):
+    grey = gradient().convert("L")
+    values = np.asarray(grey)
+    if mode == "I;16":
+        image = Image.fromarray(values.astype(np.uint16) * 257)
+    elif mode == "I":
+        image = Image.fromarray(values.astype(np.int32) * 257)
+    elif mode == "F":
+        image = Image.fromarray(values.astype(np.float32) / 255)
+    else:
+        image = grey.convert("RGB").convert(mode)
+    result = load_image(image)
+    assert result.mode == "RGB"
+    assert abs(np.asarray(result).mean() - values.mean()) < 6
+
+
+def test_transparency_is_laid_on_white_and_hides_its_colour():
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert np.asarray(load_image(image)).min() == 255
+    palette = Image.new("P", (8, 8), 0)
+    palette.putpalette([255, 0, 0])
+    data = encoded(palette, "PNG", transparency=0)
+    assert np.asarray(load_image(data)).min() == 255
+
+
+def test_the_first_frame_of_an_animation_is_taken():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert np.asarray(load_image(data))[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_picture_is_refused_not_captioned_half(kind, share):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), kind)
+    with pytest.raises((ImageDecodeError, UnsupportedImageError)):
+        load_image(data[: int(len(data) * share)])
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]))
+def test_any_bytes_give_a_picture_or_an_error_of_ours(data, head):
+    with pytest.raises(InputError):
+        load_image(head + data)
+
+
+@given(st.data())
+def test_a_damaged_picture_gives_a_picture_or_an_error_of_ours(data):
+    kind = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]))
+    damaged = bytearray(encoded(gradient(16, 16), kind))
+    for _ in range(data.draw(st.integers(1, 8))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pixels = read_pixels(bytes(damaged), SPEC)
+    except InputError:
+        return
+    assert pixels.shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"hello, this is no picture", "looks like text"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'>", "an SVG drawing"),
+        (b"%PDF-1.7\n\xff", "a PDF document"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\x00\x01\x02\x03", "no picture that is known here"),
+    ],
+)
+def test_bytes_that_are_no_picture_are_called_what_they_look_like(data, message):
+    with pytest.raises(UnsupportedImageError, match=message):
+        load_image(data)
+
+
+def test_a_bomb_is_refused_by_its_header():
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    for side in (12_000, 50_000):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0"))
+        with pytest.raises(ImageTooLargeError, match="pixels"):
+            load_image(data)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (19, 13)])
+def test_any_shape_of_picture_fills_the_models_size(size):
+    assert read_pixels(Image.new("RGB", size, "red"), SPEC).shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+)
+def test_an_array_that_is_no_rgb_picture_is_refused_with_its_shape(array):
+    with pytest.raises(ImageInputError, match="expected uint8"):
+        load_image(array)
+
+
+def test_an_object_that_is_no_picture_is_refused_with_its_type():
+    with pytest.raises(ImageInputError, match="int"):
+        load_image(3)
+
+
+def test_a_missing_file_a_folder_a_fifo_and_a_device_are_refused(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path, message in (
+        (tmp_path / "nothing.jpg", "no such file"),
+        (tmp_path, "is a folder"),
+        (fifo, "no regular file"),
+        ("/dev/zero", "no regular file"),
+        ("a\0b", "cannot be read"),
+    ):
+        with pytest.raises(FileError, match=message):
+            load_image(path)

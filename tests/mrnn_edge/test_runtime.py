@@ -1,0 +1,193 @@
+"""The contract of graphs, and honesty about devices (with a fake runtime where no GPU is)."""
+
+import types
+
+import numpy as np
+import pytest
+import tiny
+
+from mrnn_edge import Captioner, runtime
+from mrnn_edge.config import GraphRole
+from mrnn_edge.errors import (
+    BundleError,
+    DeviceError,
+    NumericalError,
+    OptionError,
+    SignatureError,
+    VocabularyMismatchError,
+)
+
+
+def test_the_graphs_compute_what_numpy_computes(captioner):
+    network = tiny.TinyNetwork()
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (5, tiny.SIDE, tiny.SIDE, 3), np.uint8)
+    image = captioner.graphs.encoder(pixels)
+    np.testing.assert_allclose(image, network.encode(pixels), atol=1e-4)
+    token = random.integers(0, len(tiny.vocabulary()), 5)
+    state = random.random((5, tiny.STATE), np.float32)
+    for ours, theirs in zip(
+        captioner.graphs.step(token, state, image), network.step(token, state, image), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_a_device_that_is_none_is_refused(bundle, device):
+    with pytest.raises(OptionError, match="expected auto, cpu, cuda"):
+        Captioner.load(bundle, device=device)
+
+
+def test_threads_below_one_are_refused(bundle):
+    with pytest.raises(OptionError, match="threads is 0"):
+        Captioner.load(bundle, threads=0)
+
+
+def test_batches_of_different_lengths_are_refused_before_they_broadcast(captioner):
+    with pytest.raises(ValueError, match="2 tokens, 1 states"):
+        captioner.graphs.step(
+            np.zeros(2, np.int64),
+            np.zeros((1, tiny.STATE), np.float32),
+            np.zeros((2, tiny.IMAGE), np.float32),
+        )
+
+
+def test_a_step_graph_with_another_input_name_is_refused(tmp_path):
+    step = tiny.step_graph(
+        tiny.TinyNetwork(), tiny.metadata(GraphRole.STEP), state_name="memory_in"
+    )
+    with pytest.raises(SignatureError, match="memory_in float .*expected .*state float"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(step=step)), device="cpu")
+
+
+def test_an_encoder_of_another_picture_size_is_refused(tmp_path):
+    encoder = tiny.encoder_graph(tiny.TinyNetwork(), tiny.metadata(GraphRole.ENCODER), side=8)
+    with pytest.raises(SignatureError, match=r"\[B, 8, 8, 3\]"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
+
+
+def test_graphs_of_two_bundles_are_not_mixed(tmp_path):
+    other = tiny.step_graph(
+        tiny.TinyNetwork(), tiny.metadata(GraphRole.STEP, bundle_id="fedcba9876543210")
+    )
+    with pytest.raises(BundleError, match="fedcba9876543210"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(step=other)), device="cpu")
+
+
+def test_an_encoder_in_place_of_a_step_is_refused(tmp_path):
+    encoder = tiny.encoder_graph(tiny.TinyNetwork(), tiny.metadata(GraphRole.ENCODER))
+    with pytest.raises(BundleError, match="carries graph 'encoder'"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(step=encoder)), device="cpu")
+
+
+def test_words_of_another_export_are_refused(bundle):
+    words = (bundle / "vocab.json").read_bytes().replace(b'"dog"', b'"cat"')
+    (bundle / "vocab.json").write_bytes(words)
+    with pytest.raises(VocabularyMismatchError, match="vocabulary_sha256"):
+        Captioner.load(bundle, device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"<html>not a graph</html>", b"\x08\x0a" * 40])
+def test_bytes_that_are_no_graph_are_refused(tmp_path, content):
+    with pytest.raises(BundleError, match="refuses the encoder graph"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=content)), device="cpu")
+
+
+def test_weights_that_are_not_finite_give_an_error_not_a_caption(tmp_path):
+    network = tiny.TinyNetwork()
+    network.weights["projection_bias"][0] = np.nan
+    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
+    with pytest.raises(NumericalError, match="picture 0"):
+        captioner.caption(np.zeros((4, 4, 3), np.uint8))
+
+
+def test_cuda_on_a_runtime_without_cuda_is_refused_with_the_command_to_run(bundle, monkeypatch):
+    fake_runtime(monkeypatch, available=["AzureExecutionProvider", "CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match=r"has no CUDA; run: pip install 'mrnn-edge\[gpu\]'"):
+        Captioner.load(bundle, device="cuda")
+
+
+def test_auto_without_cuda_is_the_cpu(bundle, monkeypatch):
+    created = fake_runtime(monkeypatch, available=["CPUExecutionProvider"])
+    captioner = Captioner.load(bundle)
+    assert str(captioner.device) == "cpu"
+    assert captioner.graphs.notice is None
+    assert created == [["CPUExecutionProvider"], ["CPUExecutionProvider"]]
+
+
+def test_auto_with_a_working_cuda_is_cuda(bundle, monkeypatch):
+    created = fake_runtime(monkeypatch, available=["CUDAExecutionProvider", "CPUExecutionProvider"])
+    assert str(Captioner.load(bundle).device) == "cuda:0"
+    assert created == [[("CUDAExecutionProvider", {"device_id": "0"})]] * 2
+
+
+def test_auto_with_a_broken_cuda_is_the_cpu_and_says_why(bundle, monkeypatch):
+    fake_runtime(
+        monkeypatch,
+        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
+        error=RuntimeError("libcublasLt.so.13: cannot open shared object file"),
+    )
+    captioner = Captioner.load(bundle)
+    assert str(captioner.device) == "cpu"
+    assert "libcublasLt.so.13" in captioner.graphs.notice
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_broken_cuda_that_was_asked_for_is_refused(bundle, monkeypatch, silent):
+    # The real runtime does either: an exception, or a CPU session without a word.
+    fake_runtime(
+        monkeypatch,
+        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
+        error=None if silent else RuntimeError("no CUDA-capable device is detected"),
+        falls_back=silent,
+    )
+    with pytest.raises(DeviceError, match=r"cuda:1.*use --device cpu"):
+        Captioner.load(bundle, device="cuda:1")
+
+
+def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatch):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(runtime, "import_module", absent)
+    with pytest.raises(DeviceError, match=r"pip install 'mrnn-edge\[cpu\]'"):
+        Captioner.load(bundle)
+
+
+def fake_runtime(monkeypatch, *, available, error=None, falls_back=False):
+    """A runtime that has these providers; CUDA fails with `error`, or silently falls back."""
+    import onnxruntime
+
+    created = []
+
+    def session(graph, options, providers):
+        wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        if wanted == "CUDAExecutionProvider":
+            assert options.entries["session.disable_cpu_ep_fallback"] == "1"
+            if error:
+                raise error
+        created.append(providers)
+        real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        got = "CPUExecutionProvider" if falls_back else wanted
+        return types.SimpleNamespace(
+            get_providers=lambda: [got],
+            get_modelmeta=real.get_modelmeta,
+            get_inputs=real.get_inputs,
+            get_outputs=real.get_outputs,
+        )
+
+    class Options:
+        def __init__(self):
+            self.entries = {}
+
+        def add_session_config_entry(self, key, value):
+            self.entries[key] = value
+
+    fake = types.SimpleNamespace(
+        __version__="1.0-fake",
+        InferenceSession=session,
+        SessionOptions=Options,
+        get_available_providers=lambda: available,
+    )
+    monkeypatch.setattr(runtime, "import_module", lambda name: fake)
+    return created

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrnn_edge.errors import VocabularyMismatchError
+from mrnn_edge.vocab import Vocabulary, build_vocabulary, tokenize
+
+
+def test_tokens_are_lower_case_runs_of_letters_and_digits():
+    assert tokenize("A dog's ball, #2: GO!") == ("a", "dog", "s", "ball", "2", "go")
+    assert tokenize(" .,!? ") == ()
+
+
+@given(st.text())
+def test_tokenizing_twice_changes_nothing(text):
+    once = tokenize(text)
+    assert tokenize(" ".join(once)) == once
+
+
+def test_the_vocabulary_keeps_words_seen_often_enough_most_frequent_first():
+    sentences = [["a", "dog", "runs"], ["a", "dog"], ["a", "cat", "sits"], ["a", "cat"]]
+    words = build_vocabulary(sentences, minimum_count=2).words
+    assert words == ("<start>", "<end>", "<unk>", "a", "cat", "dog")
+
+
+def test_words_that_the_vocabulary_lacks_become_the_unknown_word():
+    vocabulary = build_vocabulary([["a", "dog"]], minimum_count=1)
+    assert vocabulary.encode(["a", "zebra", "dog"]) == [3, vocabulary.unknown, 4]
+    assert vocabulary.lacks(["zebra", "a", "yak", "zebra"]) == ("zebra", "yak")
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=20))
+def test_known_words_survive_encoding_and_decoding(tokens):
+    vocabulary = build_vocabulary(["abcdefgh"], minimum_count=1)
+    assert vocabulary.decode(vocabulary.encode(tokens)) == tuple(tokens)
+
+
+def test_the_json_form_is_the_list_of_words():
+    vocabulary = build_vocabulary([["a", "dog"]], minimum_count=1)
+    assert json.loads(vocabulary.to_json()) == list(vocabulary.words)
+
+
+def test_a_word_that_stands_twice_is_refused_by_name():
+    with pytest.raises(VocabularyMismatchError, match="'dog' twice"):
+        Vocabulary(("<start>", "<end>", "<unk>", "dog", "cat", "dog"))
+
+
+def test_a_missing_special_token_is_refused_by_name():
+    with pytest.raises(VocabularyMismatchError, match="<end>"):
+        Vocabulary(("<start>", "<unk>", "dog"))

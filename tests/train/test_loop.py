@@ -1,0 +1,106 @@
+"""A whole training run on a generated data set, with a feature table in place of a CNN."""
+
+import dataclasses
+import json
+
+import dataset
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.recipe import read_recipe
+
+
+@pytest.fixture
+def data(tmp_path):
+    return dataset.write(tmp_path / "set", train=12, dev=6, test=2)
+
+
+@pytest.fixture
+def recipe(data, tmp_path):
+    """A small network over features that name the colour, and nothing else."""
+    names, features = [], []
+    for split in Split:
+        for number, image in enumerate(read_split(data, split)):
+            names.append(image.name)
+            features.append(np.eye(3)[number % 3])
+    np.savez(tmp_path / "table.npz", names=np.array(names), features=np.array(features))
+    return dataclasses.replace(
+        read_recipe("flickr8k-lite2"),
+        encoder=str(tmp_path / "table.npz"),
+        minimum_count=1,
+        embedding=8,
+        state=16,
+        multimodal=32,
+        drop_image=0.0,
+        drop_word=0.0,
+        drop_multimodal=0.0,
+        label_smoothing=0.0,
+        l2=1e-6,
+        learning_rate=2e-2,
+        batch=6,
+        epochs=30,
+    )
+
+
+def run(recipe, data, out, cache, seed=1):
+    prepared = prepare(recipe, data, cache=cache)
+    return list(train(recipe, prepared, out, seed=seed, source=str(data)))
+
+
+def figures(epochs):
+    return [dataclasses.replace(epoch, seconds=0.0) for epoch in epochs]
+
+
+def test_a_run_learns_and_leaves_its_files(recipe, data, tmp_path):
+    epochs = run(recipe, data, tmp_path / "run", tmp_path)
+    assert len(epochs) == recipe.epochs
+    # Given the colour, one of five sentences remains to be guessed: log2(5) bits over their 23
+    # words and end signs divided by five, a perplexity of 1.42. No network can be below it.
+    assert 1.41 < epochs[-1].dev_perplexity < 1.6
+    assert epochs[-1].dev_perplexity < epochs[0].dev_perplexity / 2
+    log = [json.loads(line) for line in (tmp_path / "run/log.ndjson").read_text().splitlines()]
+    assert [line["dev_cider"] for line in log] == [epoch.dev_cider for epoch in epochs]
+    best = max(epochs, key=lambda epoch: epoch.dev_cider)
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    assert facts["best"]["epoch"] == best.epoch
+    assert facts["recipe"] == recipe.to_dict()
+    assert "<unk>" in json.loads((tmp_path / "run/vocab.json").read_text())
+    assert load_file(tmp_path / "run/best.safetensors")["softmax.weight"].shape[1] == 32
+
+
+def test_the_same_seed_gives_the_same_figures_and_weights_and_another_does_not(
+    recipe, data, tmp_path
+):
+    recipe = dataclasses.replace(recipe, epochs=3)
+    first = run(recipe, data, tmp_path / "a", tmp_path)
+    second = run(recipe, data, tmp_path / "b", tmp_path)
+    other = run(recipe, data, tmp_path / "c", tmp_path, seed=2)
+    assert figures(first) == figures(second)
+    assert figures(first) != figures(other)
+    weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_the_vocabulary_comes_from_the_training_split_alone(recipe, data, tmp_path):
+    captions = data / "text" / "Flickr8k.token.txt"
+    captions.write_text(captions.read_text().replace("dev0.png#0\tA", "dev0.png#0\tzebra"))
+    words = prepare(recipe, data, cache=tmp_path).vocabulary.words
+    assert "zebra" not in words
+    assert "wall" in words
+
+
+def test_a_folder_with_something_in_it_is_refused(recipe, data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").touch()
+    with pytest.raises(OptionError, match="is not empty"):
+        run(recipe, data, tmp_path / "run", tmp_path)
+
+
+def test_an_encoder_that_is_neither_name_nor_table_is_refused(recipe, data, tmp_path):
+    recipe = dataclasses.replace(recipe, encoder="resnet")
+    with pytest.raises(OptionError, match="efficientnet-lite0, efficientnet-lite2"):
+        prepare(recipe, data, cache=tmp_path)

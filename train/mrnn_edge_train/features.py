@@ -1,0 +1,132 @@
+"""Tables of CNN vectors, of each picture and of its mirror image: computed once, kept in a file.
+
+A table is an .npz with `names` (file names), `features` float32 [N, D] and, where there are any,
+`mirrored` float32 [N, D]. Such a file made by another program serves as an encoder of its own.
+Knows the CNN as a function; knows no sentence.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mrnn_edge.bundle import write_atomically
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.errors import DatasetError
+from mrnn_edge.image import read_pixels
+from mrnn_edge_train.encoders import EfficientNetLite
+from mrnn_edge_train.flickr8k import CaptionedImage
+from mrnn_edge_train.progress import Track, untracked
+
+Vectors = NDArray[np.float32]
+
+_BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable:
+    """CNN vectors by file name."""
+
+    names: tuple[str, ...]
+    features: Vectors
+    mirrored: Vectors | None
+
+    def rows(self, images: Sequence[CaptionedImage]) -> "FeatureTable":
+        """The table of these pictures, in their order. Raises DatasetError if one is missing."""
+        row = {name: index for index, name in enumerate(self.names)}
+        missing = [image.name for image in images if image.name not in row]
+        if missing:
+            raise DatasetError(
+                f"the feature table has {len(row)} pictures but not {', '.join(missing[:5])}"
+                f" ({len(missing)} missing); compute it over the whole data set"
+            )
+        order = [row[image.name] for image in images]
+        return FeatureTable(
+            names=tuple(image.name for image in images),
+            features=self.features[order],
+            mirrored=None if self.mirrored is None else self.mirrored[order],
+        )
+
+
+def compute_table(
+    encoder: EfficientNetLite,
+    images: Sequence[CaptionedImage],
+    *,
+    mirror: bool,
+    track: Track = untracked,
+) -> FeatureTable:
+    """Run the CNN over the pictures, and over their mirror images if asked."""
+    spec = ImageSpec(height=encoder.size, width=encoder.size)
+    features, mirrored = [], []
+    starts = range(0, len(images), _BATCH)
+    for start in track(starts, "features", len(starts)):
+        pixels = np.stack([read_pixels(i.path, spec) for i in images[start : start + _BATCH]])
+        features.append(_run(encoder, pixels))
+        if mirror:
+            mirrored.append(_run(encoder, pixels[:, :, ::-1]))
+    return FeatureTable(
+        names=tuple(image.name for image in images),
+        features=np.concatenate(features),
+        mirrored=np.concatenate(mirrored) if mirror else None,
+    )
+
+
+@torch.inference_mode()
+def _run(encoder: EfficientNetLite, pixels: NDArray[np.uint8]) -> Vectors:
+    vectors: Vectors = encoder(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+    return vectors
+
+
+def read_table(path: Path) -> FeatureTable:
+    """Read a table; raises DatasetError if it is no such file or its shapes do not agree."""
+    try:
+        # From memory: numpy leaves a damaged file open behind itself.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise DatasetError(f"{path}: cannot be read as a feature table ({error})") from None
+    if not {"names", "features"} <= arrays.keys():
+        raise DatasetError(f"{path}: has {sorted(arrays)}, expected names, features and mirrored")
+    names, features = arrays["names"], arrays["features"]
+    mirrored = arrays.get("mirrored")
+    if features.ndim != 2 or len(names) != len(features):
+        raise DatasetError(
+            f"{path}: features is {list(features.shape)} for {len(names)} names, expected [N, D]"
+        )
+    if mirrored is not None and mirrored.shape != features.shape:
+        raise DatasetError(
+            f"{path}: mirrored is {list(mirrored.shape)}, features {list(features.shape)}"
+        )
+    return FeatureTable(
+        names=tuple(str(name) for name in names),
+        features=features.astype(np.float32, copy=False),
+        mirrored=None if mirrored is None else mirrored.astype(np.float32, copy=False),
+    )
+
+
+def write_table(path: Path, table: FeatureTable) -> None:
+    """Write a table; the file is whole or absent, never half."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "names": np.array(table.names),
+        "features": table.features,
+    }
+    if table.mirrored is not None:
+        arrays["mirrored"] = table.mirrored
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def table_key(encoder: str, size: int, images: Sequence[CaptionedImage], *, mirror: bool) -> str:
+    """A file name for the cache: changes with the CNN, the size and any picture's name or bytes."""
+    digest = hashlib.sha256(f"{encoder} {size} {mirror} 1\n".encode())
+    for image in images:
+        status = image.path.stat()
+        digest.update(f"{image.name} {status.st_size}\n".encode())
+    return f"{encoder}-{size}-{digest.hexdigest()[:16]}.npz"

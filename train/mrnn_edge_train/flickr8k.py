@@ -1,0 +1,86 @@
+"""Flickr8K on disk: pictures, their five sentences, the official splits. No torch, no pixels.
+
+    ROOT/images/*.jpg
+    ROOT/text/Flickr8k.token.txt                 NAME#K<TAB>sentence
+    ROOT/text/Flickr_8k.{train,dev,test}Images.txt
+
+Your own pictures train the same way, laid out like this.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from mrnn_edge.errors import DatasetError
+from mrnn_edge.vocab import tokenize
+
+_CAPTIONS = "Flickr8k.token.txt"
+
+
+class Split(StrEnum):
+    """The official parts of the data set."""
+
+    TRAIN = "train"
+    DEV = "dev"
+    TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedImage:
+    """A picture and its tokenised reference sentences."""
+
+    path: Path
+    sentences: tuple[tuple[str, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name, its key in the data set and in feature tables."""
+        return self.path.name
+
+
+def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
+    """The pictures of a split in the order of its list.
+
+    Raises DatasetError if a file is missing, a line malformed or a picture without sentences.
+    """
+    text = root / "text"
+    sentences = _read_captions(text / _CAPTIONS)
+    names = _read_lines(text / f"Flickr_8k.{split}Images.txt")
+    present = {path.name for path in (root / "images").glob("*")}
+    _complain(f"{root / 'images'} lacks", [name for name in names if name not in present])
+    _complain(f"{_CAPTIONS} has no sentence for", [name for name in names if name not in sentences])
+    return tuple(
+        CaptionedImage(path=root / "images" / name, sentences=tuple(sentences[name]))
+        for name in names
+    )
+
+
+def _read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    captions: dict[str, list[tuple[str, ...]]] = {}
+    for number, line in enumerate(_read_lines(path), start=1):
+        key, tab, sentence = line.partition("\t")
+        name, mark, _ = key.partition("#")
+        if not tab or not mark:
+            raise DatasetError(
+                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; mend the file"
+            )
+        captions.setdefault(name, []).append(tokenize(sentence))
+    return captions
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K: "
+            f"images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on"
+        ) from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _complain(what: str, names: list[str]) -> None:
+    if names:
+        shown = ", ".join(names[:5])
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise DatasetError(f"{what} {shown}{more}; complete the data set or shorten its list")

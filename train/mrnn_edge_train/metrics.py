@@ -1,0 +1,76 @@
+"""Scores of captions against references: BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is.
+
+The scorers are pycocoevalcap's (the coco-caption toolkit, extra `eval`), its CIDEr being CIDEr-D;
+the tokens are ours (`mrnn_edge.vocab.tokenize`), in place of its Java tokeniser. Takes tokens,
+gives numbers; knows no model.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from mrnn_edge.errors import MissingExtraError
+
+Tokens = Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionScores:
+    """Corpus scores, 0..1 but for CIDEr, which runs to 10."""
+
+    bleu: tuple[float, float, float, float]
+    cider: float
+    rouge_l: float
+    meteor: float | None
+    """None where no Java runs."""
+
+
+def score_captions(
+    references: Sequence[Sequence[Tokens]],
+    captions: Sequence[Tokens],
+    *,
+    meteor: bool = True,
+) -> CaptionScores:
+    """Score one caption a picture against all of the picture's references."""
+    truth = {row: [" ".join(each) for each in group] for row, group in enumerate(references)}
+    guess = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    bleu, _ = _scorer("bleu.bleu", "Bleu")(4).compute_score(truth, guess, verbose=0)
+    rouge, _ = _scorer("rouge.rouge", "Rouge")().compute_score(truth, guess)
+    return CaptionScores(
+        bleu=(float(bleu[0]), float(bleu[1]), float(bleu[2]), float(bleu[3])),
+        cider=cider(references, captions),
+        rouge_l=float(rouge),
+        meteor=_meteor(truth, guess) if meteor and shutil.which("java") else None,
+    )
+
+
+def cider(references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]) -> float:
+    """CIDEr-D alone, the score that picks a checkpoint."""
+    truth = {row: [" ".join(each) for each in group] for row, group in enumerate(references)}
+    guess = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    score, _ = _scorer("cider.cider", "Cider")().compute_score(truth, guess)
+    return float(score)
+
+
+def _meteor(truth: dict[int, list[str]], guess: dict[int, list[str]]) -> float:
+    scorer = _scorer("meteor.meteor", "Meteor")()
+    try:
+        score, _ = scorer.compute_score(truth, guess)
+    finally:
+        # The toolkit starts a Java process and leaves its end to the garbage collector.
+        for stream in (scorer.meteor_p.stdin, scorer.meteor_p.stdout, scorer.meteor_p.stderr):
+            stream.close()
+        scorer.meteor_p.kill()
+        scorer.meteor_p.wait()
+    return float(score)
+
+
+def _scorer(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(f"pycocoevalcap.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the package {error.name} is not installed; run: pip install 'mrnn-edge[eval]'"
+        ) from None

@@ -1,0 +1,77 @@
+"""What a network is worth while it trains: perplexity and captions, on the torch side.
+
+Takes a network, CNN vectors and a decoding; gives numbers and ids. Export compares the same
+captions with ONNX Runtime's.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, beam_search
+from mrnn_edge_train.batches import Batch
+from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.model import MRNN
+
+_CHUNK = 250
+"""Pictures decoded together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """A beam search."""
+
+    beam: int
+    length_penalty: float
+    max_words: int = 20
+
+
+@torch.inference_mode()
+def perplexity(model: MRNN, batches: Iterable[Batch]) -> float:
+    """2 ** (mean bits a word) over all sentences, the end signs included."""
+    bits, words = 0.0, 0
+    for batch in batches:
+        logits = model(batch.inputs, batch.features, batch.mask)
+        bits += float(bits_per_word(logits, batch.targets)) * len(batch.targets)
+        words += len(batch.targets)
+    return float(2.0 ** (bits / words))
+
+
+def best_sentences(
+    step: StepFunction, images: Floats, space: SearchSpace, decoding: Decoding
+) -> list[tuple[int, ...]]:
+    """The ids of the best sentence for each image vector of [N, M]."""
+    found = []
+    for at in range(0, len(images), _CHUNK):
+        found += beam_search(
+            step,
+            images[at : at + _CHUNK],
+            space,
+            width=decoding.beam,
+            max_words=decoding.max_words,
+            length_penalty=decoding.length_penalty,
+        )
+    return [hypotheses[0].tokens for hypotheses in found]
+
+
+@torch.inference_mode()
+def image_vectors(model: MRNN, features: Floats) -> Floats:
+    """CNN vectors [N, D] -> image vectors [N, M]."""
+    vectors: Floats = model.image_vector(torch.from_numpy(features)).numpy()
+    return vectors
+
+
+def step_function(model: MRNN) -> StepFunction:
+    """The network's step as the decoder calls it, numpy in and out."""
+
+    @torch.inference_mode()
+    def step(token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
+        token_t, state_t, image_t = (
+            torch.from_numpy(np.ascontiguousarray(each)) for each in (token, state, image)
+        )
+        log_probs, next_state = model.step(token_t, state_t, image_t)
+        return log_probs.numpy(), next_state.numpy()
+
+    return step
