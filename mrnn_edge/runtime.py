@@ -1,41 +1,42 @@
-"""ONNX Runtime, and the only importer of it: devices, session options, graph contracts.
+"""ONNX Runtime, and the only importer of it: devices, session options, honesty about both.
 
-Takes a graph's bytes and a device, gives a callable graph whose inputs and outputs were checked.
-A device that was asked for is had or refused, never replaced in silence: ONNX Runtime itself falls
-back to the CPU without an exception, and its list of providers names what was compiled in, not
-what works here. Knows no words and no search.
+Takes the bytes of the graphs and a device, gives the open pair (graphs.py). A device that was
+asked for is had or refused, never replaced in silence: ONNX Runtime itself falls back to the CPU
+without an exception, and its list of providers names what was compiled in, not what works here.
 """
 
+import contextlib
+import io
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mrnn_edge.config import BundleConfig, GraphRole
-from mrnn_edge.decode import Floats, Ids
-from mrnn_edge.errors import (
-    BundleError,
-    DeviceError,
-    MrnnEdgeError,
-    NumericalError,
-    OptionError,
-    SignatureError,
-    VocabularyMismatchError,
+from mrnn_edge.errors import BundleError, DeviceError, OptionError
+from mrnn_edge.graphs import (
+    EncoderGraph,
+    StepGraph,
+    check_metadata,
+    check_signature,
+    encoder_signature,
+    first_line,
+    step_signature,
 )
 
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
 _REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
-_INSTALL = "run: pip install 'mrnn-edge[{extra}]'"
 _STEP_THREADS = 2
 """The step multiplies 1.5 million numbers: more threads than this cost more than they bring."""
+_ERRORS, _FATAL = 3, 4
+"""Severities of ONNX Runtime's log."""
+_WARNINGS = 2
+"""The severity that ONNX Runtime starts with."""
 
 
 class DeviceKind(StrEnum):
@@ -54,96 +55,6 @@ class Device:
 
     def __str__(self) -> str:
         return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """One input or output of a graph. `None` in a shape is the batch."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...]
-
-    def __str__(self) -> str:
-        sizes = ", ".join("B" if size is None else str(size) for size in self.shape)
-        return f"{self.name} {self.dtype} [{sizes}]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """Inputs and outputs of a graph, in order."""
-
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-    def __str__(self) -> str:
-        inputs = ", ".join(map(str, self.inputs))
-        return f"{inputs} -> {', '.join(map(str, self.outputs))}"
-
-
-def encoder_signature(config: BundleConfig) -> Signature:
-    """Pixels uint8 [B, H, W, 3] -> image float32 [B, M]."""
-    pixels = (None, config.image.height, config.image.width, 3)
-    return Signature(
-        inputs=(Tensor(name="pixels", dtype="uint8", shape=pixels),),
-        outputs=(Tensor(name="image", dtype="float", shape=(None, config.sizes.image)),),
-    )
-
-
-def step_signature(config: BundleConfig) -> Signature:
-    """token int64 [B], state [B, R], image [B, M] -> log_probs [B, V], next_state [B, R]."""
-    sizes = config.sizes
-    return Signature(
-        inputs=(
-            Tensor(name="token", dtype="int64", shape=(None,)),
-            Tensor(name="state", dtype="float", shape=(None, sizes.state)),
-            Tensor(name="image", dtype="float", shape=(None, sizes.image)),
-        ),
-        outputs=(
-            Tensor(name="log_probs", dtype="float", shape=(None, sizes.vocabulary)),
-            Tensor(name="next_state", dtype="float", shape=(None, sizes.state)),
-        ),
-    )
-
-
-class EncoderGraph:
-    """The CNN with V_I: pixels to image vectors."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
-        """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
-        image: Floats
-        (image,) = _run(self._session, ["image"], {"pixels": pixels})
-        bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
-        if len(bad):
-            raise NumericalError(
-                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch; "
-                "check the model with `mrnn-edge verify`"
-            )
-        return image
-
-
-class StepGraph:
-    """One recurrent step; a StepFunction of decode.py."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
-        """int64 [B], float32 [B, R], float32 [B, M] -> log_probs [B, V], next_state [B, R].
-
-        The lengths must agree: ONNX Runtime would broadcast them and answer with nonsense.
-        """
-        if not len(token) == len(state) == len(image):
-            raise ValueError(
-                f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
-                "expected one of each a hypothesis"
-            )
-        feeds = {"token": token, "state": state, "image": image}
-        log_probs, next_state = _run(self._session, ["log_probs", "next_state"], feeds)
-        return log_probs, next_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,13 +90,14 @@ def open_graphs(
 
     def open_on(target: Device) -> Graphs:
         opened = {}
+        open_session = _session_opener(runtime, target)
         for role, signature, count in (
             (GraphRole.ENCODER, encoder_signature(config), cores),
             (GraphRole.STEP, step_signature(config), min(cores, _STEP_THREADS)),
         ):
-            session = _open_session(runtime, read(role), role, target, count)
-            _check_metadata(session, role, metadata(role))
-            _check_signature(session, role, signature)
+            session = open_session(read(role), role, count)
+            check_metadata(session, role, metadata(role))
+            check_signature(session, role, signature)
             opened[role] = session
         return Graphs(
             encoder=EncoderGraph(opened[GraphRole.ENCODER]),
@@ -195,11 +107,15 @@ def open_graphs(
         )
 
     cpu = Device(kind=DeviceKind.CPU)
-    if device == "cpu":
-        return open_on(cpu)
-    if device == "auto" and _CUDA_PROVIDER not in runtime.get_available_providers():
+    has_cuda = _CUDA_PROVIDER in runtime.get_available_providers()
+    if device == "cpu" or (device == "auto" and not has_cuda):
         return open_on(cpu)
     cuda = Device(kind=DeviceKind.CUDA, index=int(device.partition(":")[2] or 0))
+    if not has_cuda:
+        raise DeviceError(
+            f"{cuda} was asked for, but the ONNX Runtime installed here ({runtime.__version__}) "
+            f"has no CUDA; {_install('gpu')} in place of [cpu], or use --device cpu"
+        )
     try:
         return open_on(cuda)
     except DeviceError as error:
@@ -208,16 +124,90 @@ def open_graphs(
         return replace(open_on(cpu), notice=str(error))
 
 
+_Opener = Callable[[bytes, GraphRole, int], Any]
+
+
+def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
+    """A function from a graph's bytes, its role and a thread count to a session on the device."""
+    if device.kind is DeviceKind.CUDA:
+        return _cuda_opener(runtime, device)
+
+    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
+        options = _options(runtime, threads, _ERRORS)
+        try:
+            return runtime.InferenceSession(graph, options, providers=[_CPU_PROVIDER])
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise BundleError(
+                f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
+                f"({first_line(error)}); upgrade onnxruntime or export the model anew"
+            ) from error
+
+    return open_session
+
+
+def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
+    unloaded = _preload_cuda(runtime)
+    provider = (_CUDA_PROVIDER, {"device_id": str(device.index)})
+
+    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
+        options = _options(runtime, threads, _FATAL)
+        # Without this switch a CUDA that cannot be loaded gives a CPU session and no exception.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # What goes wrong here is raised, in one line; the log would add a screen to it.
+        runtime.set_default_logger_severity(_FATAL)
+        try:
+            session = runtime.InferenceSession(graph, options, providers=[provider])
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise _refused(device, unloaded or first_line(error)) from error
+        finally:
+            runtime.set_default_logger_severity(_WARNINGS)
+        got = session.get_providers()[0]
+        if got != _CUDA_PROVIDER:
+            raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
+        return session
+
+    return open_session
+
+
+def _refused(device: Device, cause: str) -> DeviceError:
+    return DeviceError(
+        f"{device} does not work here ({cause}); check the driver with nvidia-smi, "
+        f"{_install('gpu')}, or use --device cpu"
+    )
+
+
+def _preload_cuda(runtime: ModuleType) -> str | None:
+    """Load CUDA's libraries from its pip packages; returns what could not be loaded, in one line.
+
+    ONNX Runtime prints that to standard output, where data goes, and returns nothing.
+    """
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        runtime.preload_dlls()
+    return next((line for line in said.getvalue().splitlines() if "Failed" in line), None)
+
+
+def _options(runtime: ModuleType, threads: int, severity: int) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = severity
+    return options
+
+
 def _import_runtime() -> ModuleType:
     try:
         runtime = import_module("onnxruntime")
         runtime.InferenceSession  # noqa: B018  # absent where one of two wheels was uninstalled
     except (ImportError, AttributeError) as error:
         raise DeviceError(
-            f"ONNX Runtime cannot be imported ({error}); {_INSTALL.format(extra='cpu')} "
+            f"ONNX Runtime cannot be imported ({error}); {_install('cpu')} "
             "(or [gpu] for NVIDIA CUDA, not both)"
         ) from None
     return runtime
+
+
+def _install(extra: str) -> str:
+    return f"run: pip install 'mrnn-edge[{extra}]'"
 
 
 def _usable_cores() -> int:
@@ -225,87 +215,3 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _open_session(
-    runtime: ModuleType, graph: bytes, role: GraphRole, device: Device, threads: int
-) -> Any:
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    providers: list[Any] = [_CPU_PROVIDER]
-    if device.kind is DeviceKind.CUDA:
-        if _CUDA_PROVIDER not in runtime.get_available_providers():
-            raise DeviceError(
-                f"{device} was asked for, but the ONNX Runtime installed here "
-                f"({runtime.__version__}) has no CUDA; {_INSTALL.format(extra='gpu')} "
-                "in place of [cpu], or use --device cpu"
-            )
-        # Without this switch a CUDA that cannot be loaded gives a CPU session and no exception.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        providers = [(_CUDA_PROVIDER, {"device_id": str(device.index)})]
-        if hasattr(runtime, "preload_dlls"):
-            runtime.preload_dlls()
-    try:
-        session = runtime.InferenceSession(graph, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        if device.kind is DeviceKind.CUDA:
-            raise DeviceError(
-                f"{device} cannot run the {role} graph ({_first_line(error)}); check the driver "
-                f"with nvidia-smi, {_INSTALL.format(extra='gpu')}, or use --device cpu"
-            ) from error
-        raise BundleError(
-            f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
-            f"({_first_line(error)}); upgrade onnxruntime or export the model anew"
-        ) from error
-    got = session.get_providers()[0]
-    if got != (providers[0] if device.kind is DeviceKind.CPU else _CUDA_PROVIDER):
-        raise DeviceError(
-            f"{device} was asked for, ONNX Runtime chose {got}; check the driver with nvidia-smi, "
-            f"{_INSTALL.format(extra='gpu')}, or use --device cpu"
-        )
-    return session
-
-
-def _check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
-    found = session.get_modelmeta().custom_metadata_map
-    for key, value in expected.items():
-        if found.get(key) == value:
-            continue
-        error = VocabularyMismatchError if key == "vocabulary_sha256" else BundleError
-        raise error(
-            f"the {role} graph carries {key} {found.get(key, 'nothing')!r}, this bundle's is "
-            f"{value!r}; take all files of the model from one export"
-        )
-
-
-def _check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
-    found = Signature(
-        inputs=tuple(map(_tensor, session.get_inputs())),
-        outputs=tuple(map(_tensor, session.get_outputs())),
-    )
-    if found != expected:
-        raise SignatureError(
-            f"the {role} graph is {found}, expected {expected}; export the model anew"
-        )
-
-
-def _tensor(info: Any) -> Tensor:
-    dtype = str(info.type).removeprefix("tensor(").removesuffix(")")
-    sizes: Sequence[Any] = info.shape
-    shape = tuple(size if isinstance(size, int) else None for size in sizes)
-    return Tensor(name=info.name, dtype=dtype, shape=shape)
-
-
-def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
-    try:
-        return list(session.run(outputs, feeds))
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise MrnnEdgeError(
-            f"ONNX Runtime failed ({_first_line(error)}); report this with `mrnn-edge info`"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,7 +1,7 @@
 """The typer app: the commands, and how failures end. Importing it imports no numpy, no runtime."""
 
-import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -54,9 +54,7 @@ app.command()(export)
 
 def main() -> None:
     """Run the command; a failure that was foreseen is one line on stderr and an exit code."""
-    if sys.stderr is not None and "PYTHONWARNINGS" not in os.environ and not sys.warnoptions:
-        import warnings
-
+    if not sys.warnoptions:
         # Pillow warns of odd files; what matters of it comes as an error of ours.
         warnings.simplefilter("ignore")
     try:

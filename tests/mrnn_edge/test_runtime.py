@@ -1,5 +1,6 @@
 """The contract of graphs, and honesty about devices (with a fake runtime where no GPU is)."""
 
+import sys
 import types
 
 import numpy as np
@@ -145,6 +146,19 @@ def test_a_broken_cuda_that_was_asked_for_is_refused(bundle, monkeypatch, silent
         Captioner.load(bundle, device="cuda:1")
 
 
+def test_the_library_that_cuda_lacks_is_named_and_nothing_is_printed(bundle, monkeypatch, capsys):
+    # Seen from onnxruntime-gpu 1.31.1: the exception tells nothing, standard output does.
+    fake_runtime(
+        monkeypatch,
+        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
+        error=RuntimeError("This session contains graph nodes that are assigned to the CPU"),
+        unloaded="Failed to load libcublasLt.so.13: no such file",
+    )
+    with pytest.raises(DeviceError, match=r"Failed to load libcublasLt\.so\.13"):
+        Captioner.load(bundle, device="cuda")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatch):
     def absent(name):
         raise ModuleNotFoundError(f"No module named {name!r}")
@@ -154,7 +168,7 @@ def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatc
         Captioner.load(bundle)
 
 
-def fake_runtime(monkeypatch, *, available, error=None, falls_back=False):
+def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unloaded=None):
     """A runtime that has these providers; CUDA fails with `error`, or silently falls back."""
     import onnxruntime
 
@@ -183,7 +197,13 @@ def fake_runtime(monkeypatch, *, available, error=None, falls_back=False):
         def add_session_config_entry(self, key, value):
             self.entries[key] = value
 
+    def preload_dlls():
+        if unloaded:
+            sys.stdout.write(unloaded + "\n")
+
     fake = types.SimpleNamespace(
+        preload_dlls=preload_dlls,
+        set_default_logger_severity=lambda level: None,
         __version__="1.0-fake",
         InferenceSession=session,
         SessionOptions=Options,

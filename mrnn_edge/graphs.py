@@ -1,0 +1,158 @@
+"""The two graphs of a model as callables, and the contract that a session is held to.
+
+Takes open sessions, gives functions over numpy arrays, inputs and outputs checked at load. Knows
+what a session answers, but neither how one is opened nor on what device.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrnn_edge.config import BundleConfig, GraphRole
+from mrnn_edge.decode import Floats, Ids
+from mrnn_edge.errors import (
+    BundleError,
+    MrnnEdgeError,
+    NumericalError,
+    SignatureError,
+    VocabularyMismatchError,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One input or output of a graph. `None` in a shape is the batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        sizes = ", ".join("B" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.dtype} [{sizes}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Inputs and outputs of a graph, in order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def __str__(self) -> str:
+        inputs = ", ".join(map(str, self.inputs))
+        return f"{inputs} -> {', '.join(map(str, self.outputs))}"
+
+
+def encoder_signature(config: BundleConfig) -> Signature:
+    """Pixels uint8 [B, H, W, 3] -> image float32 [B, M]."""
+    pixels = (None, config.image.height, config.image.width, 3)
+    return Signature(
+        inputs=(Tensor(name="pixels", dtype="uint8", shape=pixels),),
+        outputs=(Tensor(name="image", dtype="float", shape=(None, config.sizes.image)),),
+    )
+
+
+def step_signature(config: BundleConfig) -> Signature:
+    """token int64 [B], state [B, R], image [B, M] -> log_probs [B, V], next_state [B, R]."""
+    sizes = config.sizes
+    return Signature(
+        inputs=(
+            Tensor(name="token", dtype="int64", shape=(None,)),
+            Tensor(name="state", dtype="float", shape=(None, sizes.state)),
+            Tensor(name="image", dtype="float", shape=(None, sizes.image)),
+        ),
+        outputs=(
+            Tensor(name="log_probs", dtype="float", shape=(None, sizes.vocabulary)),
+            Tensor(name="next_state", dtype="float", shape=(None, sizes.state)),
+        ),
+    )
+
+
+class EncoderGraph:
+    """The CNN with V_I: pixels to image vectors."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
+        """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
+        image: Floats
+        (image,) = _run(self._session, ["image"], {"pixels": pixels})
+        bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
+        if len(bad):
+            raise NumericalError(
+                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch; "
+                "check the model with `mrnn-edge verify`"
+            )
+        return image
+
+
+class StepGraph:
+    """One recurrent step; a StepFunction of decode.py."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
+        """int64 [B], float32 [B, R], float32 [B, M] -> log_probs [B, V], next_state [B, R].
+
+        The lengths must agree: ONNX Runtime would broadcast them and answer with nonsense.
+        """
+        if not len(token) == len(state) == len(image):
+            raise ValueError(
+                f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
+                "expected one of each a hypothesis"
+            )
+        feeds = {"token": token, "state": state, "image": image}
+        log_probs, next_state = _run(self._session, ["log_probs", "next_state"], feeds)
+        return log_probs, next_state
+
+
+def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
+    """Raise BundleError or VocabularyMismatchError unless the graph carries these properties."""
+    found = session.get_modelmeta().custom_metadata_map
+    for key, value in expected.items():
+        if found.get(key) == value:
+            continue
+        error = VocabularyMismatchError if key == "vocabulary_sha256" else BundleError
+        raise error(
+            f"the {role} graph carries {key} {found.get(key, 'nothing')!r}, this bundle's is "
+            f"{value!r}; take all files of the model from one export"
+        )
+
+
+def check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
+    """Raise SignatureError unless the graph's inputs and outputs are these, in this order."""
+    found = Signature(
+        inputs=tuple(map(_tensor, session.get_inputs())),
+        outputs=tuple(map(_tensor, session.get_outputs())),
+    )
+    if found != expected:
+        raise SignatureError(
+            f"the {role} graph is {found}, expected {expected}; export the model anew"
+        )
+
+
+def _tensor(info: Any) -> Tensor:
+    dtype = str(info.type).removeprefix("tensor(").removesuffix(")")
+    sizes: Sequence[Any] = info.shape
+    shape = tuple(size if isinstance(size, int) else None for size in sizes)
+    return Tensor(name=info.name, dtype=dtype, shape=shape)
+
+
+def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
+    try:
+        return list(session.run(outputs, feeds))
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise MrnnEdgeError(
+            f"ONNX Runtime failed ({first_line(error)}); report this with `mrnn-edge info`"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of ONNX Runtime says, in one line."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
