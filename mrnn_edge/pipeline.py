@@ -1,14 +1,18 @@
 """Many files: which they are, and one outcome each, in order. Knows paths, decodes nothing."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mrnn_edge.captioner import Caption, Captioner
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import SUFFIXES
+
+STANDARD_INPUT: Final = "-"
+"""The name under which a picture is read from standard input."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ def _pictures_below(folder: str) -> Iterator[str]:
 def caption_files(
     captioner: Captioner, files: Iterable[str], options: DecodeOptions
 ) -> Iterator[Outcome]:
-    """One outcome a file, in order. A file that fails does not touch the others."""
+    """One outcome a file, in order; `-` is standard input. One that fails touches no other."""
     for file in files:
-        (result,) = captioner.caption_batch([file], options)
+        source = sys.stdin.buffer.read() if file == STANDARD_INPUT else file
+        (result,) = captioner.caption_batch([source], options)
         yield Outcome(file=file, result=result)

@@ -75,16 +75,17 @@ def noise_picture(path: Path, *, seed: int = 0) -> Path:
 def command(tmp_path: Path):
     """Run `mrnn-edge` as a process of its own, away from the checkout."""
 
-    def run(*arguments: object, env: dict[str, str] | None = None):
-        return subprocess.run(
+    def run(*arguments: object, env: dict[str, str] | None = None, stdin: Path | None = None):
+        done = subprocess.run(
             [sys.executable, "-m", "mrnn_edge_cli", *map(str, arguments)],
             cwd=tmp_path,
             env={**os.environ, "NO_COLOR": "1", **(env or {})},
-            stdin=subprocess.DEVNULL,
+            input=stdin.read_bytes() if stdin else b"",
             capture_output=True,
-            text=True,
             timeout=120,
             check=False,
         )
+        output = (done.stdout.decode(), done.stderr.decode())
+        return subprocess.CompletedProcess(done.args, done.returncode, *output)
 
     return run

@@ -13,7 +13,9 @@ from mrnn_edge_cli.output import say, write, write_json
 
 
 def caption(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures, or folders.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Pictures, or folders; - is stdin.")
+    ],
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Take the pictures below each folder.")
     ] = False,

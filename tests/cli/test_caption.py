@@ -54,6 +54,14 @@ def test_more_pictures_give_path_and_caption_and_a_bad_one_stops_none(command, m
         assert message in line
 
 
+def test_a_dash_is_the_picture_on_standard_input(command, model, picture, captioner):
+    done = command("caption", "-", "--model", model, stdin=picture)
+    assert (done.returncode, done.stdout) == (0, captioner.caption(picture).text + "\n")
+    done = command("caption", "-", "--model", model)
+    assert done.returncode == 3
+    assert "is empty" in done.stderr
+
+
 def test_a_folder_with_r_gives_its_pictures_in_order(command, model, tmp_path):
     (tmp_path / "photos").mkdir()
     for name in ("b.png", "a.png"):
