@@ -316,8 +316,9 @@ def _parse_precision(precision: Precision | str | None) -> Precision | None:
 
 def _figures(log_prob: float, words: int) -> tuple[float, float]:
     """log2 probability in bits, and perplexity, of a sentence of so many words."""
-    log2_prob = log_prob * float(BITS_PER_NAT)
-    return log2_prob, float(2.0 ** (-log2_prob / (words + 1)))
+    log2_prob = log_prob * BITS_PER_NAT
+    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
+    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
 
 
 def _words(words: Sequence[str], log_probs: Sequence[float]) -> tuple[Word, ...]:

@@ -3,14 +3,16 @@
 Takes ids and image vectors, gives log-probabilities; knows no words and no runtime.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.decode import Floats, SearchSpace, StepFunction
 
-BITS_PER_NAT = 1.0 / np.log(2.0)
+BITS_PER_NAT: Final = 1.0 / math.log(2.0)
 
 
 def sentence_log_probs(

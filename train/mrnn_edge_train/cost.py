@@ -5,14 +5,13 @@
 N counts every predicted position, the end sign included. Takes logits and targets; knows no model.
 """
 
-import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-BITS_PER_NAT = 1.0 / math.log(2.0)
+from mrnn_edge.score import BITS_PER_NAT
 
 
 def bits_per_word(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -99,5 +99,5 @@ def _reference_bits(captioner: Captioner, images: Sequence[CaptionedImage]) -> t
     encode = captioner.bundle.vocabulary.encode
     sentences = [encode(words) for image in images for words in image.sentences]
     scored = sentence_log_probs(captioner.graphs.step, vectors[rows], sentences, captioner.space)
-    bits = -sum(float(each.sum()) for each in scored) * float(BITS_PER_NAT)
+    bits = -sum(float(each.sum()) for each in scored) * BITS_PER_NAT
     return bits, sum(len(each) for each in scored)
