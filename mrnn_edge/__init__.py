@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mrnn_edge.captioner import Caption, Captioner, SentenceScore, Word
+    from mrnn_edge.captioner import Alternative, Caption, Captioner, SentenceScore, Word
     from mrnn_edge.config import DecodeOptions, Precision
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alternative": "captioner",
     "Caption": "captioner",
     "Captioner": "captioner",
     "DecodeOptions": "config",
@@ -30,6 +31,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Alternative",
     "Caption",
     "Captioner",
     "DecodeOptions",

@@ -30,6 +30,9 @@ from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
 _GRAPH_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
 _LFS_POINTER = b"version https://git-lfs"
+_EXTERNAL = b"location"
+"""The key that every tensor with external data has, in plain bytes. ONNX Runtime would read such
+files from the working directory, unhashed; no graph that is exported here has the word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +93,14 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     name = os.fspath(model)
     if name in shipped_models():
         return _models_folder() / name
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    what = "is a file, not a model folder" if folder.exists() else "is no model name and no folder"
+    # os.path answers False where pathlib raises: a NUL, a name too long.
+    if os.path.isdir(name):
+        return Path(name)
+    what = (
+        "is a file, not a model folder"
+        if os.path.exists(name)
+        else "is no model name and no folder"
+    )
     raise ModelNotFoundError(
         f"{name} {what}; shipped models: {', '.join(shipped_models()) or 'none'} "
         f"(in {_models_folder()})"
@@ -108,7 +115,7 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
     folder = find_bundle(model)
     config = BundleConfig.from_dict(_read_json(folder, "config.json"))
     vocab_json = _read(folder, "vocab.json")
-    vocabulary = _parse_vocabulary(vocab_json, config.tokens)
+    vocabulary = _parse_vocabulary(folder, vocab_json, config.tokens)
     if len(vocabulary) != config.sizes.vocabulary:
         raise VocabularyMismatchError(
             f"{folder}: vocab.json has {len(vocabulary)} words, "
@@ -204,10 +211,17 @@ def _read(folder: Path, file: str) -> bytes:
 
 def _read_json(folder: Path, file: str) -> Any:
     data = _read(folder, file)
+    return _parse_json(data, folder / file)
+
+
+def _parse_json(data: bytes, path: Path) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number of JSON")
+
     try:
-        return json.loads(data)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise BundleError(f"{folder / file} is not JSON ({error}); export the model anew") from None
+        return json.loads(data, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON or bad UTF-8
+        raise BundleError(f"{path} is not JSON ({error}); export the model anew") from None
 
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
@@ -226,14 +240,16 @@ def _read_graph(folder: Path, entry: GraphFile) -> bytes:
             f"{path} has sha256 {found[:12]}…, config.json says {entry.sha256[:12]}…; "
             "it is damaged or replaced: copy the folder again"
         )
+    if _EXTERNAL in data:
+        raise BundleError(
+            f"{path} keeps weights outside its file; only graphs in a single file are read, "
+            "so that what was hashed is what runs"
+        )
     return data
 
 
-def _parse_vocabulary(vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
-    try:
-        words = json.loads(vocab_json)
-    except ValueError as error:
-        raise BundleError(f"vocab.json is not JSON ({error}); export the model anew") from None
+def _parse_vocabulary(folder: Path, vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
+    words = _parse_json(vocab_json, folder / "vocab.json")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise BundleError("vocab.json is no list of words; export the model anew")
+        raise BundleError(f"{folder / 'vocab.json'} is no list of words; export the model anew")
     return Vocabulary(tuple(words), special)

@@ -14,7 +14,7 @@ import numpy as np
 from mrnn_edge.bundle import Bundle, load_bundle
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision
 from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, beam_search
-from mrnn_edge.errors import InputError, NumericalError, OptionError
+from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
 from mrnn_edge.image import ImageSource, Pixels, read_pixels
 from mrnn_edge.runtime import Device, Graphs, open_graphs
 from mrnn_edge.score import BITS_PER_NAT, sentence_log_probs
@@ -131,7 +131,9 @@ class Captioner:
             device=device,
             threads=threads,
         )
-        return cls(bundle, graphs, chosen)
+        captioner = cls(bundle, graphs, chosen)
+        captioner._warm_up()
+        return captioner
 
     @property
     def config(self) -> BundleConfig:
@@ -241,6 +243,17 @@ class Captioner:
                 )
             )
         return scores
+
+    def _warm_up(self) -> None:
+        """One grey picture and one step: weights that are not finite are refused at load."""
+        spec = self.config.image
+        grey = np.full((1, spec.height, spec.width, 3), 127, np.uint8)
+        try:
+            self._generate(grey, DecodeOptions(beam=1, max_words=1), StageTimer())
+        except NumericalError as error:
+            raise BundleError(
+                f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
+            ) from None
 
     def _generate(
         self, pixels: Pixels, options: DecodeOptions, timer: StageTimer

@@ -4,9 +4,8 @@ Frozen dataclasses and their strict JSON form. Knows the names of keys and their
 file and checks no hash.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -14,6 +13,9 @@ from mrnn_edge.errors import BundleError, OptionError
 from mrnn_edge.vocab import SpecialTokens
 
 E = TypeVar("E", bound=StrEnum)
+
+MAX_LENGTH_PENALTY = 10.0
+"""Beyond it only the length counts; unbounded, the power of the length would overflow."""
 
 FORMAT = 1
 """The version of the bundle format that this code reads and writes."""
@@ -77,12 +79,24 @@ class GraphPair:
     encoder: GraphFile
     step: GraphFile
 
+    @property
+    def bytes(self) -> int:
+        """Size of both files."""
+        return self.encoder.bytes + self.step.bytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeDefaults:
     """Decoding settings that belong to the model, tuned on the dev split."""
 
     length_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.length_penalty <= MAX_LENGTH_PENALTY:
+            raise BundleError(
+                f"config.json: decoding.length_penalty is {self.length_penalty}, "
+                f"expected 0 to {MAX_LENGTH_PENALTY:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +112,11 @@ class BundleConfig:
     precisions: Mapping[Precision, GraphPair]
     default_precision: Precision
     opset: int
-    decoding: DecodeDefaults
     training: Mapping[str, Any]
     """Provenance, for people: recipe, data, seed, epochs, hours."""
     licence: Mapping[str, str]
     """Licences of code, weights and data, for people."""
+    decoding: DecodeDefaults = DecodeDefaults()
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,12 +140,15 @@ class BundleConfig:
             for key, pair in pairs.items()
         }
         image = _section(ImageSpec, values["image"], "image")
-        image["resize"] = _choice(Resize, image["resize"], "image.resize")
+        if "resize" in image:
+            image["resize"] = _choice(Resize, image["resize"], "image.resize")
         values["image"] = ImageSpec(**image)
         values["sizes"] = Sizes(**_section(Sizes, values["sizes"], "sizes"))
         values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
-        decoding = _section(DecodeDefaults, values["decoding"], "decoding")
+        decoding = _section(DecodeDefaults, values.get("decoding", {}), "decoding")
         values["decoding"] = DecodeDefaults(**decoding)
+        for key in ("training", "licence"):
+            _mapping(values[key], key)
         values["default_precision"] = _choice(
             Precision, values["default_precision"], "default_precision"
         )
@@ -155,20 +172,25 @@ _JSON_TYPES: Mapping[Any, tuple[type, ...]] = {int: (int,), float: (int, float),
 
 
 def _section(cls: Any, data: Any, where: str) -> dict[str, Any]:
-    """The values of one JSON object, its keys and plain types checked against a dataclass."""
+    """The values of one JSON object, keys and plain types checked against a dataclass.
+
+    A key whose field has a default may be absent.
+    """
     data = _mapping(data, where)
     expected = {field.name: field.type for field in fields(cls)}
+    needed = {field.name for field in fields(cls) if field.default is MISSING}
     prefix = f"{where}." if where else ""
     for key in data:
         if key not in expected:
             raise BundleError(
                 f"config.json: unknown key {prefix}{key}; known are {', '.join(expected)}"
             )
-    for key, kind in expected.items():
-        if key not in data:
-            raise BundleError(f"config.json: the key {prefix}{key} is missing")
+        needed.discard(key)
+    if needed:
+        raise BundleError(f"config.json: the key {prefix}{min(needed)} is missing")
+    for key, value in data.items():
+        kind = expected[key]
         allowed = _JSON_TYPES.get(kind)
-        value = data[key]
         if allowed and (isinstance(value, bool) or not isinstance(value, allowed)):
             raise BundleError(
                 f"config.json: {prefix}{key} is {value!r}, expected {allowed[-1].__name__}"
@@ -212,8 +234,12 @@ class DecodeOptions:
             value = getattr(self, name)
             if not 1 <= value <= limit:
                 raise OptionError(f"{name} is {value}, expected a number from 1 to {limit}")
-        if self.length_penalty is not None and not math.isfinite(self.length_penalty):
-            raise OptionError(f"length_penalty is {self.length_penalty}, expected a finite number")
+        if self.length_penalty is not None and not (
+            0.0 <= self.length_penalty <= MAX_LENGTH_PENALTY
+        ):
+            raise OptionError(
+                f"length_penalty is {self.length_penalty}, expected 0 to {MAX_LENGTH_PENALTY:g}"
+            )
 
     @property
     def width(self) -> int:

@@ -6,11 +6,10 @@ words, no pictures and no runtime. Logs are natural here.
 The space that is searched: sequences of at most `max_words` allowed tokens, closed by the end sign
 unless `max_words` cut them. At each step the best `width` continuations of an image's open
 hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
-one. So every image ends with exactly `width` hypotheses (fewer only if the vocabulary has fewer
-continuations), always after `max_words` steps at the latest, and width 1 is greedy decoding.
+one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
+possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -93,7 +92,7 @@ def beam_search(
     """For each image vector of [N, M] its hypotheses, best first by `Hypothesis.score`.
 
     Ties go to the hypothesis that stood higher a step before, then to the lower id. Raises
-    NumericalError if the step function returns NaN.
+    NumericalError if the step function returns NaN or plus infinity, or no word a chance at all.
     """
     count = len(images)
     finished: list[list[Hypothesis]] = [[] for _ in range(count)]
@@ -114,6 +113,11 @@ def beam_search(
         last = beams.tokens[:, -1]
     for row, image in enumerate(beams.owner):
         finished[image].append(_hypothesis(beams, row, ended=False))
+    for image, group in enumerate(finished):
+        if not group:
+            raise NumericalError(
+                f"the step graph gave no word a chance for picture {image} of the batch"
+            )
     return [
         sorted(group, key=lambda hypothesis: -hypothesis.score(length_penalty))
         for group in finished
@@ -184,9 +188,9 @@ def _hypothesis(beams: _Beams, row: int | np.intp, *, ended: bool) -> Hypothesis
 
 
 def _check(log_probs: Floats, owner: NDArray[np.intp]) -> None:
-    bad: Sequence[int] = sorted(set(owner[np.isnan(log_probs).any(axis=1)].tolist()))
-    if bad:
+    # NaN and plus infinity fail the comparison; minus infinity is a word that cannot come.
+    bad = owner[~(log_probs < np.inf).all(axis=1)]
+    if len(bad):
         raise NumericalError(
-            f"the step graph gave NaN for picture {bad[0]} of the batch; "
-            "the model or the picture's vector is not sound"
+            f"the step graph gave numbers that are not finite for picture {bad.min()} of the batch"
         )

@@ -4,6 +4,7 @@
     ├── OptionError                  options that contradict each other or are out of range
     ├── MissingExtraError            a part of the project whose packages are not installed
     ├── DatasetError                 a training or evaluation data set that is not as it should be
+    ├── TrainingError                a training run that went wrong
     ├── InputError                   one picture cannot be captioned; the others can
     │   ├── FileError                  missing, a folder, a device, not readable
     │   ├── UnsupportedImageError      not a picture, or a format that is not read here
@@ -38,9 +39,15 @@ __all__ = [
     "NumericalError",
     "OptionError",
     "SignatureError",
+    "TrainingError",
     "UnsupportedImageError",
     "VocabularyMismatchError",
 ]
+
+
+def install_command(extras: str) -> str:
+    """What a message tells people to run for the packages of extras such as `cpu,train`."""
+    return f"run: pip install 'mrnn-edge[{extras}]'"
 
 
 class MrnnEdgeError(Exception):
@@ -52,11 +59,20 @@ class OptionError(MrnnEdgeError):
 
 
 class MissingExtraError(MrnnEdgeError):
-    """A command needs packages of an extra that is not installed."""
+    """A command needs packages of extras (`cpu`, `eval`, `train`) that are not installed."""
+
+    def __init__(self, packages: str, extras: str) -> None:
+        super().__init__(
+            f"not installed: {packages}; {install_command(extras)}",
+        )
 
 
 class DatasetError(MrnnEdgeError):
     """A data set for training or evaluation is missing, incomplete or malformed."""
+
+
+class TrainingError(MrnnEdgeError):
+    """A training run whose cost is no longer a finite number."""
 
 
 class InputError(MrnnEdgeError):

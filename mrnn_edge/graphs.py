@@ -85,8 +85,7 @@ class EncoderGraph:
         bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
         if len(bad):
             raise NumericalError(
-                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch; "
-                "check the model with `mrnn-edge verify`"
+                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch"
             )
         return image
 
@@ -94,18 +93,24 @@ class EncoderGraph:
 class StepGraph:
     """One recurrent step; a StepFunction of decode.py."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, *, vocabulary: int) -> None:
         self._session = session
+        self._vocabulary = vocabulary
 
     def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
         """int64 [B], float32 [B, R], float32 [B, M] -> log_probs [B, V], next_state [B, R].
 
-        The lengths must agree: ONNX Runtime would broadcast them and answer with nonsense.
+        Raises ValueError where lengths differ or a token is none: ONNX Runtime would broadcast the
+        one and count the other from the end, and answer with nonsense.
         """
         if not len(token) == len(state) == len(image):
             raise ValueError(
                 f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
                 "expected one of each a hypothesis"
+            )
+        if len(token) and not 0 <= token.min() <= token.max() < self._vocabulary:
+            raise ValueError(
+                f"tokens from {token.min()} to {token.max()}, expected 0 to {self._vocabulary - 1}"
             )
         feeds = {"token": token, "state": state, "image": image}
         log_probs, next_state = _run(self._session, ["log_probs", "next_state"], feeds)

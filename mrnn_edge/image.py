@@ -7,6 +7,7 @@ InputError here. Knows Pillow and numpy; knows no model beyond the size it asks 
 import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
@@ -81,11 +82,13 @@ def load_image(source: ImageSource) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _decode(source, "the image")
+        return _guarded(lambda: _decode(source, "the image"), "the image")
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), "the bytes")
     if isinstance(source, str | os.PathLike):
         return _read_file(Path(source))
+    if isinstance(source, io.TextIOBase):
+        raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
     if hasattr(source, "read") and hasattr(source, "seek"):
         return _open(source, "the file object")
     raise ImageInputError(
@@ -123,19 +126,27 @@ def _read_file(path: Path) -> Image.Image:
 
 
 def _open(file: IO[bytes], name: str) -> Image.Image:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
+    def decode() -> Image.Image:
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise UnsupportedImageError(f"{name}: {_describe(file)}") from None
+        with image:
             return _decode(image, name)
-    except InputError:
+
+    return _guarded(decode, name)
+
+
+def _guarded(decode: Callable[[], Image.Image], name: str) -> Image.Image:
+    """Turn whatever a codec raises into an InputError."""
+    try:
+        return decode()
+    except (InputError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageTooLargeError(
             f"{name}: more than {MAX_PIXELS:,} pixels, the limit; make it smaller first"
         ) from None
-    except UnidentifiedImageError:
-        raise UnsupportedImageError(f"{name}: {_describe(file)}") from None
-    except MemoryError:
-        raise
     except Exception as error:
         # Seen from Pillow on damaged files: OSError, SyntaxError, ValueError, RuntimeError,
         # TypeError, struct.error; no narrower net holds them (661,175 mutated pictures tried).
@@ -183,15 +194,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and float grey scaled to 8 bits; convert("RGB") would clip it to white."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    if image.mode.startswith("I;16"):
+        # Byte by byte, so that a large picture is not held four times over in floats.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    values = np.asarray(image, dtype=np.float32)
     if image.mode == "F":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
         # Floats within 0..1 keep that range; others are stretched over their own.
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 1.0)
-    elif image.mode == "I":
-        low, high = 0.0, 65535.0 if values.max() > 255 else 255.0
     else:
-        low, high = 0.0, 65535.0
+        # 32-bit integers hold 8 or 16 bits as a rule; more is scaled to its brightest.
+        brightest = float(values.max())
+        low, high = 0.0, 255.0 if brightest <= 255.0 else max(65535.0, brightest)
     values = (values - low) * (255.0 / (high - low))
     grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")

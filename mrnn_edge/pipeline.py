@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from mrnn_edge.captioner import Caption, Captioner
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.errors import InputError
+from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge.image import SUFFIXES
 
 STANDARD_INPUT: Final = "-"
 """The name under which a picture is read from standard input."""
+MAX_STDIN_BYTES: Final = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +30,29 @@ class Outcome:
         error = {"type": type(self.result).__name__, "message": str(self.result)}
         return {"file": self.file, "error": error}
 
+    @property
+    def failure(self) -> str | None:
+        """Why there is no caption, in one line that begins with the file; None if there is one."""
+        if isinstance(self.result, Caption):
+            return None
+        reason = str(self.result)
+        return reason if reason.startswith(self.file) else f"{self.file}: {reason}"
+
 
 def list_files(paths: Iterable[str], *, recursive: bool) -> Iterator[str]:
     """The files that were named, and with `recursive` the pictures below each folder.
 
     A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
     files with a picture's suffix in byte order of their paths; links to folders are not followed.
+    Raises OptionError for a folder without a picture.
     """
     for path in paths:
         if recursive and os.path.isdir(path):
-            yield from sorted(_pictures_below(path), key=os.fsencode)
+            pictures = sorted(_pictures_below(path), key=os.fsencode)
+            if not pictures:
+                known = " ".join(sorted(SUFFIXES))
+                raise OptionError(f"{path} has no picture in it; looked for {known}")
+            yield from pictures
         else:
             yield path
 
@@ -55,6 +69,13 @@ def caption_files(
 ) -> Iterator[Outcome]:
     """One outcome a file, in order; `-` is standard input. One that fails touches no other."""
     for file in files:
-        source = sys.stdin.buffer.read() if file == STANDARD_INPUT else file
-        (result,) = captioner.caption_batch([source], options)
+        (result,) = captioner.caption_batch([_source(file)], options)
         yield Outcome(file=file, result=result)
+
+
+def _source(file: str) -> str | bytes:
+    if file != STANDARD_INPUT:
+        return file
+    # Read no further than a picture can reach: an endless pipe must not fill the memory. What was
+    # cut off is refused as truncated.
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_STDIN_BYTES)

@@ -12,12 +12,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from mrnn_edge.config import BundleConfig, GraphRole
-from mrnn_edge.errors import BundleError, DeviceError, OptionError
+from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
     StepGraph,
@@ -101,7 +100,7 @@ def open_graphs(
             opened[role] = session
         return Graphs(
             encoder=EncoderGraph(opened[GraphRole.ENCODER]),
-            step=StepGraph(opened[GraphRole.STEP]),
+            step=StepGraph(opened[GraphRole.STEP], vocabulary=config.sizes.vocabulary),
             device=target,
             notice=None,
         )
@@ -114,7 +113,7 @@ def open_graphs(
     if not has_cuda:
         raise DeviceError(
             f"{cuda} was asked for, but the ONNX Runtime installed here ({runtime.__version__}) "
-            f"has no CUDA; {_install('gpu')} in place of [cpu], or use --device cpu"
+            f"has no CUDA; {install_command('gpu')} in place of [cpu], or use --device cpu"
         )
     try:
         return open_on(cuda)
@@ -172,7 +171,7 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
 def _refused(device: Device, cause: str) -> DeviceError:
     return DeviceError(
         f"{device} does not work here ({cause}); check the driver with nvidia-smi, "
-        f"{_install('gpu')}, or use --device cpu"
+        f"{install_command('gpu')}, or use --device cpu"
     )
 
 
@@ -196,18 +195,15 @@ def _options(runtime: ModuleType, threads: int, severity: int) -> Any:
 
 def _import_runtime() -> ModuleType:
     try:
-        runtime = import_module("onnxruntime")
-        runtime.InferenceSession  # noqa: B018  # absent where one of two wheels was uninstalled
+        import onnxruntime
+
+        onnxruntime.InferenceSession  # noqa: B018  # absent where one of two wheels was uninstalled
     except (ImportError, AttributeError) as error:
         raise DeviceError(
-            f"ONNX Runtime cannot be imported ({error}); {_install('cpu')} "
+            f"ONNX Runtime cannot be imported ({error}); {install_command('cpu')} "
             "(or [gpu] for NVIDIA CUDA, not both)"
         ) from None
-    return runtime
-
-
-def _install(extra: str) -> str:
-    return f"run: pip install 'mrnn-edge[{extra}]'"
+    return cast(ModuleType, onnxruntime)
 
 
 def _usable_cores() -> int:

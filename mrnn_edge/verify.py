@@ -6,22 +6,62 @@ metrics.json under parity.reference. Takes a model, gives checks; changes nothin
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from mrnn_edge.bundle import read_metrics
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.config import ImageSpec, Precision
+from mrnn_edge.config import DecodeOptions, ImageSpec, Precision
 from mrnn_edge.decode import Floats, StepFunction
-from mrnn_edge.errors import BundleError
+from mrnn_edge.errors import BundleError, OptionError
 from mrnn_edge.image import Pixels
 
 BATCHES: Final = (1, 2, 7, 64)
 LIMIT: Final = 1e-4
 """Largest difference of float graphs from the reference, and of a row from itself in a batch."""
 REFERENCE_STEPS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What torch answered on the fixed picture, at export."""
+
+    image: Floats
+    """[M]"""
+    top: tuple[tuple[tuple[int, ...], Floats], ...]
+    """For each step of the fixed walk the likeliest ids and their log-probabilities."""
+    caption: str
+    decoding: DecodeOptions
+    """The search that found the caption."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, under parity.reference in metrics.json."""
+        return {
+            "image": _rounded(self.image),
+            "top": [[list(ids), _rounded(values)] for ids, values in self.top],
+            "caption": self.caption,
+            "decoding": asdict(self.decoding),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> "Reference":
+        """Read the JSON form; raises BundleError if it is none."""
+        try:
+            return cls(
+                image=np.array(data["image"], np.float32),
+                top=tuple(
+                    (tuple(int(each) for each in ids), np.array(values, np.float32))
+                    for ids, values in data["top"]
+                ),
+                caption=str(data["caption"]),
+                decoding=DecodeOptions(**data["decoding"]),
+            )
+        except (KeyError, TypeError, ValueError, OptionError) as error:
+            raise BundleError(
+                f"metrics.json: parity.reference is missing or malformed ({error!r}); export anew"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +99,8 @@ def verify_model(
 ) -> Iterator[Check]:
     """Check a model, every precision of it. Raises ModelError where it cannot even be opened."""
     first = Captioner.load(model, device=device, threads=threads)
-    reference = _reference(first)
+    parity = read_metrics(first.bundle.folder).get("parity")
+    reference = Reference.from_dict(parity.get("reference") if isinstance(parity, dict) else None)
     for precision in first.config.precisions:
         captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
         yield Check(
@@ -72,37 +113,41 @@ def verify_model(
         yield _batches(captioner, precision)
 
 
-def _reference(captioner: Captioner) -> dict[str, Any]:
-    metrics = read_metrics(captioner.bundle.folder)
-    reference = metrics.get("parity", {}).get("reference")
-    if not isinstance(reference, dict) or not {"image", "top", "caption"} <= reference.keys():
-        raise BundleError(
-            "metrics.json has no parity.reference with image, top and caption; export anew"
-        )
-    return reference
-
-
-def _against_reference(captioner: Captioner, reference: dict[str, Any]) -> Iterator[Check]:
+def _against_reference(captioner: Captioner, reference: Reference) -> Iterator[Check]:
     spec = captioner.config.image
     pixels = reference_pixels(spec)
     image = captioner.graphs.encoder(pixels[None])[0]
     space = captioner.space
     log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
-    yield _difference("float32: image vector against torch", image, reference["image"])
-    found = np.array([row[ids] for row, (ids, _) in zip(log_probs, reference["top"], strict=True)])
-    yield _difference(
-        "float32: log-probabilities against torch", found, [each for _, each in reference["top"]]
-    )
-    text = captioner.caption(pixels).text
+    yield _difference("float32: image vector against torch", image, reference.image)
+    yield _top_check(log_probs, reference)
+    options = reference.decoding
+    text = captioner.caption(
+        pixels,
+        beam=options.width,
+        max_words=options.max_words,
+        length_penalty=options.length_penalty,
+    ).text
     yield Check(
         name="float32: caption against torch",
-        passed=text == reference["caption"],
-        detail=f"{text!r}, torch {reference['caption']!r}",
+        passed=text == reference.caption,
+        detail=f"{text!r}, torch {reference.caption!r}",
     )
 
 
-def _difference(name: str, found: Floats, expected: Any) -> Check:
-    wanted = np.asarray(expected, np.float64)
+def _top_check(log_probs: Floats, reference: Reference) -> Check:
+    name = "float32: log-probabilities against torch"
+    words = log_probs.shape[1]
+    known = all(0 <= each < words for ids, _ in reference.top for each in ids)
+    if len(reference.top) != len(log_probs) or not known:
+        return Check(name=name, passed=False, detail="the reference is of another vocabulary")
+    found = np.concatenate(
+        [row[list(ids)] for row, (ids, _) in zip(log_probs, reference.top, strict=True)]
+    )
+    return _difference(name, found, np.concatenate([values for _, values in reference.top]))
+
+
+def _difference(name: str, found: Floats, wanted: Floats) -> Check:
     if wanted.shape != found.shape:
         detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
         return Check(name=name, passed=False, detail=detail)
@@ -124,3 +169,7 @@ def _batches(captioner: Captioner, precision: Precision) -> Check:
         passed=largest <= LIMIT,
         detail=f"{largest:.1e}, limit {LIMIT:.0e}",
     )
+
+
+def _rounded(values: Floats) -> list[float]:
+    return [round(float(value), 6) for value in values]

@@ -36,7 +36,7 @@ class SpecialTokens:
 class Vocabulary:
     """A list of words in which the position is the id, special tokens first.
 
-    Raises VocabularyMismatchError if a word stands twice or a special token is missing.
+    Raises VocabularyMismatchError if a word stands twice or the special tokens do not stand first.
     """
 
     words: tuple[str, ...]
@@ -48,11 +48,12 @@ class Vocabulary:
             raise VocabularyMismatchError(
                 f"the vocabulary has the word {twice!r} twice; every word must stand once"
             )
-        for token in (self.special.start, self.special.end, self.special.unknown):
-            if token not in self._ids:
-                raise VocabularyMismatchError(
-                    f"the vocabulary of {len(self.words)} words lacks the special token {token!r}"
-                )
+        special = (self.special.start, self.special.end, self.special.unknown)
+        if sorted(special) != sorted(self.words[:3]):
+            raise VocabularyMismatchError(
+                f"the vocabulary begins with {', '.join(self.words[:3]) or 'nothing'}; "
+                f"expected the special tokens {', '.join(special)} there"
+            )
 
     def __len__(self) -> int:
         return len(self.words)

@@ -195,7 +195,8 @@ def reference(captioner: Captioner) -> dict:
     return {
         "image": image.tolist(),
         "top": [[ids, row.tolist()] for row in rows],
-        "caption": captioner.caption(pixels).text,
+        "caption": captioner.caption(pixels, beam=2, max_words=4, length_penalty=0.0).text,
+        "decoding": {"beam": 2, "nbest": 1, "max_words": 4, "length_penalty": 0.0},
     }
 
 

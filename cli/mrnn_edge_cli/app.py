@@ -1,5 +1,6 @@
 """The typer app: the commands, and how failures end. Importing it imports no numpy, no runtime."""
 
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -52,17 +53,23 @@ app.command()(train)
 app.command()(export)
 
 
+def _terminate(_signal: int, _frame: object) -> None:
+    # An exception, so that what is half written is cleaned up on the way out.
+    sys.exit(ExitCode.TERMINATED)
+
+
 def main() -> None:
     """Run the command; a failure that was foreseen is one line on stderr and an exit code."""
     if not sys.warnoptions:
         # Pillow warns of odd files; what matters of it comes as an error of ours.
         warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except MrnnEdgeError as error:
         say(str(error))
         sys.exit(exit_code(error))
     except OSError as error:
-        # The library turns what it reads into errors of its own; what is left is output.
-        say(f"cannot write: {error}; check the disk and the path")
+        # The library turns what it reads into errors of its own; what is left is mostly output.
+        say(f"input or output failed: {error}; check the disk and the paths")
         sys.exit(ExitCode.INTERNAL)

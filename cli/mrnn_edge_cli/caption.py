@@ -34,8 +34,8 @@ def caption(
 ) -> None:
     """Describe pictures in one sentence each.
 
-    One picture gives its caption alone, more give PATH<TAB>caption. A picture that fails has its
-    reason on stderr (in --json, its record); the others go on, and the exit code is 3.
+    One picture gives its caption alone; more, or a folder, give PATH<TAB>caption. A picture that
+    fails has its reason on stderr (and in --json its record); the others go on, exit code 3.
     """
     wishes = DecodeOptions(
         beam=beam, nbest=nbest, max_words=max_words, length_penalty=length_penalty
@@ -46,15 +46,15 @@ def caption(
     files = list(list_files(paths, recursive=recursive))
     failed = 0
     records = []
+    alone = files == paths and len(files) == 1
     for outcome in caption_files(captioner, files, wishes):
-        if isinstance(outcome.result, InputError):
+        if outcome.failure:
             failed += 1
-            say(str(outcome.result))
+            say(outcome.failure)
         if json:
             records.append(outcome.to_record())
         elif not isinstance(outcome.result, InputError):
-            prefix = f"{outcome.file}\t" if len(files) > 1 or recursive else ""
-            write(prefix + outcome.result.text)
+            write(outcome.result.text if alone else f"{outcome.file}\t{outcome.result.text}")
     if json:
         write_json(records)
     if failed:

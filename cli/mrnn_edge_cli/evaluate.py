@@ -1,6 +1,7 @@
 """`mrnn-edge eval`: figures of a model on a split of a data set."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write, write_json
-from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.flickr8k import Split, read_sentences, read_split
 
 
 def evaluate(
@@ -23,7 +24,7 @@ def evaluate(
     length_penalty: opt.LengthPenalty = None,
     json: opt.Json = False,
     captions: Annotated[
-        str | None, typer.Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
+        Path | None, typer.Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
     ] = None,
     save: Annotated[
         bool, typer.Option("--save", help="Enter the figures in metrics.json and the model card.")
@@ -35,13 +36,13 @@ def evaluate(
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is."""
-    need("eval", "pycocoevalcap")
+    need("cpu,eval", "onnxruntime", "pycocoevalcap")
     from mrnn_edge_train.evaluate import evaluate as measure
 
     wishes = DecodeOptions(beam=beam, max_words=max_words, length_penalty=length_penalty)
-    images, train = read_split(data, split), read_split(data, Split.TRAIN)
+    images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    found = measure(captioner, images, train, wishes, track=Progress(quiet=quiet))
+    found = measure(captioner, images, known, wishes, track=Progress(quiet=quiet))
     penalty = captioner.config.decoding.length_penalty if length_penalty is None else length_penalty
     record: dict[str, Any] = {
         "split": str(split),
@@ -54,21 +55,32 @@ def evaluate(
         "device": str(captioner.device),
         "precision": str(captioner.precision),
     }
+    # The figures come first: what follows can fail, and they took a while.
+    if json:
+        write_json(record)
+    else:
+        for key, value in record.items():
+            write(f"{key}: {_plain(value)}")
     if captions is not None:
-        with open(captions, "w", encoding="utf-8") as file:
+        with captions.open("w", encoding="utf-8") as file:
             file.writelines(f"{name}\t{text}\n" for name, text in found.captions)
     if save:
         from mrnn_edge_export.card import save_evaluation
 
-        command = f"mrnn-edge eval --model {shlex.quote(captioner.config.name)} "
-        command += f"--data {shlex.quote(data.resolve().name)} --split {split} --beam {beam} "
-        command += f"--max-words {max_words} --length-penalty {penalty:g}"
-        save_evaluation(captioner.bundle, str(split), {**record, "command": command})
+        save_evaluation(captioner.bundle, {**record, "command": _command(record, data)})
         if not quiet:
             say(f"figures of {split} entered in {captioner.bundle.folder}")
-    if json:
-        write_json(record)
-        return
-    for key, value in record.items():
-        shown = ", ".join(f"{each:.4f}" for each in value) if isinstance(value, list) else value
-        write(f"{key}: {shown:.4f}" if isinstance(value, float) else f"{key}: {shown}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _command(record: dict[str, Any], data: Path) -> str:
+    """The command that gives these figures, every choice spelt out."""
+    words = ["mrnn-edge", "eval", "--data", data.resolve().name]
+    for option in ("model", "precision", "split", "beam", "max_words", "length_penalty"):
+        words += [f"--{option.replace('_', '-')}", f"{record[option]}"]
+    return shlex.join(words)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.extras import need
+from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, write
 
 
@@ -19,6 +19,14 @@ def export(
         Path | None,
         typer.Option("--data", metavar="FOLDER", help="Data set for parity; the run's own."),
     ] = None,
+    trained_on: Annotated[
+        str | None,
+        typer.Option("--trained-on", metavar="TEXT", help="The data set, for the model card."),
+    ] = None,
+    weights_licence: Annotated[
+        str, typer.Option("--weights-licence", metavar="TEXT", help="For the model card.")
+    ] = "the terms of the training data hold",
+    threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Write a run as two ONNX graphs in a model folder named after itself.
@@ -26,15 +34,20 @@ def export(
     Torch and ONNX Runtime must agree to 1e-4 and caption every dev picture alike, word for word;
     otherwise nothing is written.
     """
-    need("train", "torch", "onnx", "onnxscript", "safetensors", "efficientnet_lite_pytorch")
-    from mrnn_edge_export.export import export_run
+    need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
+    import torch
 
-    done = export_run(run, out, data=data, track=Progress(quiet=quiet))
+    from mrnn_edge_export.export import Origin, export_run
+
+    if threads:
+        torch.set_num_threads(threads)
+    origin = Origin(data=trained_on, weights_licence=weights_licence)
+    done = export_run(run, out, origin=origin, data=data, track=Progress(quiet=quiet))
     for graph, batches in done.parity["largest_difference"].items():
         shown = ", ".join(f"{value:.1e} at {batch}" for batch, value in batches.items())
         write(f"{graph}: torch and ONNX Runtime differ by {shown}")
     captions = done.parity["captions"]
     write(f"captions: {captions['equal']:,} of {captions['compared']:,} equal word for word")
     for precision, pair in done.config.precisions.items():
-        write(f"{precision}: {(pair.encoder.bytes + pair.step.bytes) / 1e6:.1f} MB")
+        write(f"{precision}: {pair.bytes / 1e6:.1f} MB")
     write(f"{done.folder}: model {done.config.name}, id {done.config.id}")

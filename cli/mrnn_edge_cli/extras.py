@@ -4,11 +4,12 @@ from importlib.util import find_spec
 
 from mrnn_edge.errors import MissingExtraError
 
+TRAINING = ("torch", "safetensors", "platformdirs", "pycocoevalcap", "efficientnet_lite_pytorch")
+"""What training imports, evaluation included."""
 
-def need(extra: str, *modules: str) -> None:
+
+def need(extras: str, *modules: str) -> None:
     """Raise MissingExtraError, with the command to run, unless all modules can be found."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise MissingExtraError(
-            f"this command needs {', '.join(missing)}; run: pip install 'mrnn-edge[{extra}]'"
-        )
+        raise MissingExtraError(", ".join(missing), extras)

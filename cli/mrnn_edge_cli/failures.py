@@ -19,12 +19,14 @@ class ExitCode(IntEnum):
     REGRESSION = 7
     INTERRUPTED = 130
     READER_GONE = 141
+    TERMINATED = 143
 
 
 _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.OptionError, ExitCode.USAGE),
     (errors.MissingExtraError, ExitCode.USAGE),
     (errors.DatasetError, ExitCode.USAGE),
+    (errors.TrainingError, ExitCode.INTERNAL),
     (errors.InputError, ExitCode.SOME_FAILED),
     (errors.ModelError, ExitCode.MODEL),
     (errors.DeviceError, ExitCode.DEVICE),
@@ -40,5 +42,5 @@ def exit_code(error: errors.MrnnEdgeError) -> ExitCode:
 EPILOGUE = (
     "Exit codes: 0 done; 1 internal or output error; 2 usage; 3 some inputs failed; "
     "4 model unknown or invalid; 5 device not available; 6 camera not available or lost; "
-    "7 regression found; 130 interrupted; 141 the reader of a pipe has gone."
+    "7 regression found; 130 interrupted; 141 the reader of a pipe has gone; 143 terminated."
 )

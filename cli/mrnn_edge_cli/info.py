@@ -1,5 +1,8 @@
-"""`mrnn-edge info`: what is in a model, and what is installed."""
+"""`mrnn-edge info`: what is in a model, and what runs it here."""
 
+import contextlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mrnn_edge import __version__
@@ -7,14 +10,15 @@ from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.output import write, write_json
 
 
-def info(model: opt.Model = None, json: opt.Json = False) -> None:
+def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = False) -> None:
     """Tell what a model is: its id, sizes, training, figures and licences."""
+    del quiet  # it says nothing on stderr in any case
     from mrnn_edge.bundle import load_bundle, read_metrics, shipped_models
 
     bundle = load_bundle(model)
     config = bundle.config
     facts: dict[str, Any] = {
-        "mrnn-edge": __version__,
+        "versions": _versions(),
         "model": config.name,
         "id": config.id,
         "folder": str(bundle.folder),
@@ -25,7 +29,7 @@ def info(model: opt.Model = None, json: opt.Json = False) -> None:
             "state": config.sizes.state,
         },
         "precisions": {
-            str(precision): f"{(pair.encoder.bytes + pair.step.bytes) / 1e6:.1f} MB"
+            str(precision): f"{pair.bytes / 1e6:.1f} MB"
             for precision, pair in config.precisions.items()
         },
         "default_precision": str(config.default_precision),
@@ -41,6 +45,15 @@ def info(model: opt.Model = None, json: opt.Json = False) -> None:
         return
     for line in _lines(facts, ""):
         write(line)
+
+
+def _versions() -> dict[str, str]:
+    """This program's, Python's and the run time's packages, without importing them."""
+    found = {"mrnn-edge": __version__, "python": platform.python_version()}
+    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _lines(facts: dict[str, Any], indent: str) -> list[str]:

@@ -16,6 +16,8 @@ def write(text: str) -> None:
 
     Ends the process with 141, without a word, if the reader of the pipe has gone.
     """
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
     encoding = sys.stdout.encoding or "utf-8"
     line = text.encode(encoding, "backslashreplace").decode(encoding) + "\n"
     try:

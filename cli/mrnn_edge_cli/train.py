@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.extras import need
+from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 
 
@@ -30,6 +30,7 @@ def train(
         Path | None,
         typer.Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
     ] = None,
+    threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Train a model: a line of figures an epoch; the best by dev CIDEr is kept.
@@ -37,8 +38,10 @@ def train(
     The folder then holds run.json, vocab.json, log.ndjson and best.safetensors;
     `mrnn-edge export` makes a model of it.
     """
-    need("train", "torch", "safetensors", "platformdirs", "pycocoevalcap")
-    from mrnn_edge_train.loop import prepare, train
+    need("train", *TRAINING)
+    import torch
+
+    from mrnn_edge_train.loop import check_out, prepare, train
     from mrnn_edge_train.recipe import read_recipe
 
     changes: dict[str, object] = {}
@@ -47,6 +50,9 @@ def train(
     if epochs is not None:
         changes["epochs"] = epochs
     plan = dataclasses.replace(read_recipe(recipe), **changes)  # type: ignore[arg-type]
+    check_out(out)
+    if threads:
+        torch.set_num_threads(threads)
     track = Progress(quiet=quiet)
     prepared = prepare(plan, data, cache=cache or _cache(), track=track)
     if not quiet:

@@ -27,7 +27,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         f"| vocabulary | {config.sizes.vocabulary:,} words, the three special ones included |",
         f"| image vector, state | {config.sizes.image}, {config.sizes.state} |",
         *(
-            f"| {precision} graphs | {(pair.encoder.bytes + pair.step.bytes) / 1e6:.1f} MB |"
+            f"| {precision} graphs | {pair.bytes / 1e6:.1f} MB |"
             for precision, pair in config.precisions.items()
         ),
         f"| decoding | length penalty {config.decoding.length_penalty:g} |",
@@ -76,16 +76,17 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Figures",
         "",
-        "| split | images | beam | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR | ROUGE-L | CIDEr "
-        "| perplexity |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| split | precision | images | beam | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR "
+        "| ROUGE-L | CIDEr | perplexity | novel | words used |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for split, each in evaluations.items():
+    for each in evaluations.values():
         bleu = " | ".join(f"{value:.3f}" for value in each["bleu"])
         meteor = f"{each['meteor']:.3f}" if each.get("meteor") is not None else "-"
         lines.append(
-            f"| {split} | {each['images']:,} | {each['beam']} | {bleu} | {meteor} "
-            f"| {each['rouge_l']:.3f} | {each['cider']:.3f} | {each['perplexity']:.2f} |"
+            f"| {each['split']} | {each['precision']} | {each['images']:,} | {each['beam']} "
+            f"| {bleu} | {meteor} | {each['rouge_l']:.3f} | {each['cider']:.3f} "
+            f"| {each['perplexity']:.2f} | {each['novel']:.1%} | {each['vocabulary_used']} |"
         )
     any_split = next(iter(evaluations.values()))
     return [
@@ -94,7 +95,9 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
         "Scored against all references of each picture with the coco-caption toolkit, tokens being",
         "the runs of `[a-z0-9]` of the lower-cased text; CIDEr is CIDEr-D. Perplexity is over all",
         f"references, the end sign counted, words outside the {any_split['vocabulary']:,} of the",
-        "vocabulary scored as the unknown word. Each row came from:",
+        "vocabulary scored as the unknown word. Novel is the share of captions that no training",
+        "sentence equals word for word, words used how many different ones all captions have.",
+        "Each row came from:",
         "",
         "```sh",
         *(each["command"] for each in evaluations.values()),
@@ -109,9 +112,13 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def save_evaluation(bundle: Bundle, split: str, record: Mapping[str, Any]) -> None:
-    """Enter the figures of a split in a bundle's metrics.json and render its card anew."""
+def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
+    """Enter figures in a bundle's metrics.json and render its card anew.
+
+    They replace those of the same split and precision.
+    """
     metrics = read_metrics(bundle.folder)
-    metrics["eval"] = {**metrics.get("eval", {}), split: dict(record)}
+    key = f"{record['split']} {record['precision']}"
+    metrics["eval"] = {**metrics.get("eval", {}), key: dict(record)}
     write_atomically(bundle.folder / "metrics.json", to_json(metrics))
     write_atomically(bundle.folder / "README.md", render_card(bundle.config, metrics))

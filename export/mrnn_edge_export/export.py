@@ -30,7 +30,7 @@ from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.graphs import OPSET, export_encoder, export_step
+from mrnn_edge_export.graphs import IR, OPSET, export_encoder, export_step
 from mrnn_edge_export.parity import (
     Network,
     compare_captions,
@@ -42,7 +42,6 @@ from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
-from mrnn_edge_train.validation import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,21 @@ class Run:
     recipe: Recipe
     facts: Mapping[str, Any]
     """run.json."""
+    best: Mapping[str, Any]
+    """Figures of the epoch that was kept."""
     vocab_json: bytes
     vocabulary: Vocabulary
     network: Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What people are told of the training data, in config.json and on the model card."""
+
+    data: str | None = None
+    """Name and source of the data set; None: the name of its folder."""
+    weights_licence: str = "the terms of the training data hold"
+    """What the terms of the data let people do with the weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,32 +82,40 @@ def read_run(folder: Path) -> Run:
     try:
         facts = json.loads((folder / "run.json").read_bytes())
         vocab_json = (folder / "vocab.json").read_bytes()
-        weights = load((folder / "best.safetensors").read_bytes())
+        vocabulary = Vocabulary(tuple(json.loads(vocab_json)))
         recipe = recipe_from_dict(facts["recipe"], "run.json")
-        sizes = ModelSizes(**facts["sizes"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        missing = {"data", "seed", "epochs", "seconds", "best", "machine", "torch"} - facts.keys()
+        if missing:
+            raise KeyError(*sorted(missing))
+        model = MRNN(ModelSizes(**facts["sizes"]))
+        model.load_state_dict(load((folder / "best.safetensors").read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise OptionError(
-            f"{folder} is no finished training run ({error}); make one with `mrnn-edge train`"
+            f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
         ) from None
     if recipe.encoder not in list(EncoderName):
         raise OptionError(
             f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
             f"export; train with one of {', '.join(EncoderName)}"
         )
-    model = MRNN(sizes)
-    model.load_state_dict(weights)
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     return Run(
         recipe=recipe,
         facts=facts,
+        best=facts["best"],
         vocab_json=vocab_json,
-        vocabulary=Vocabulary(tuple(json.loads(vocab_json))),
+        vocabulary=vocabulary,
         network=Network(cnn=cnn, model=model.eval()),
     )
 
 
 def export_run(
-    run_folder: Path, out: Path, *, data: Path | None = None, track: Track = untracked
+    run_folder: Path,
+    out: Path,
+    *,
+    origin: Origin,
+    data: Path | None = None,
+    track: Track = untracked,
 ) -> Exported:
     """Export a run into a new folder; its name becomes the model's.
 
@@ -119,12 +138,12 @@ def export_run(
         GraphRole.ENCODER: export_encoder(cnn, model, metadata[GraphRole.ENCODER]),
         GraphRole.STEP: export_step(model, metadata[GraphRole.STEP]),
     }
-    config = _config(run, out.name, identity, graphs)
+    config = _config(run, origin, out.name, identity, graphs)
     opened = open_graphs(
         config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
     )
     parity = _parity(run, opened, pictures, track)
-    metrics = {"parity": parity, "training": run.facts["best"]}
+    metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
     write_bundle(
         out,
         {
@@ -157,18 +176,20 @@ def _dev_pictures(data: Path) -> list[Path]:
 
 
 def _parity(run: Run, graphs: Graphs, pictures: list[Path], track: Track) -> dict[str, Any]:
-    decoding = Decoding(beam=run.recipe.beam, length_penalty=run.recipe.length_penalty)
+    decoding = run.recipe.decoding
     return {
         "limit": LIMIT,
         "largest_difference": largest_differences(run.network, graphs),
         "captions": compare_captions(
             run.network, graphs, run.vocabulary, pictures, decoding, track=track
         ),
-        "reference": reference(run.network, run.vocabulary, decoding),
+        "reference": reference(run.network, run.vocabulary, decoding).to_dict(),
     }
 
 
-def _config(run: Run, name: str, identity: str, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
+def _config(
+    run: Run, origin: Origin, name: str, identity: str, graphs: Mapping[GraphRole, bytes]
+) -> BundleConfig:
     recipe, model = run.recipe, run.network.model
     pair = GraphPair(
         encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
@@ -189,8 +210,9 @@ def _config(run: Run, name: str, identity: str, graphs: Mapping[GraphRole, bytes
         opset=OPSET,
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
         training={
-            "data": recipe.data,
+            "data": origin.data or Path(run.facts["data"]).resolve().name,
             "sentences": run.facts["train_sentences"],
+            "epochs": f"{run.facts['epochs']} of {recipe.epochs}, the best on dev kept",
             "seed": run.facts["seed"],
             "seconds": run.facts["seconds"],
             "machine": run.facts["machine"],
@@ -199,7 +221,7 @@ def _config(run: Run, name: str, identity: str, graphs: Mapping[GraphRole, bytes
         },
         licence={
             "code": "Apache-2.0",
-            "weights": recipe.weights_licence,
+            "weights": origin.weights_licence,
             "cnn": "EfficientNet-Lite, trained on ImageNet by Google; Apache-2.0",
         },
     )

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from mrnn_edge.config import GraphRole
+from mrnn_edge.errors import ModelError
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.model import MRNN, scaled_tanh
 
+IR = 10
 OPSET = 20
 """What torch's exporter writes by itself; ONNX Runtime reads it from 1.17 on."""
 
@@ -110,6 +112,12 @@ def _export(
         graph = onnx.load(path)
     _strip(graph)
     onnx.helper.set_model_props(graph, dict(metadata))
+    graph.ir_version = IR
+    opsets = {entry.domain: entry.version for entry in graph.opset_import}
+    if opsets != {"": OPSET}:
+        raise ModelError(
+            f"the exporter wrote opsets {opsets}, expected {OPSET}; pin torch's version"
+        )
     onnx.checker.check_model(graph, full_check=True)
     data: bytes = graph.SerializeToString(deterministic=True)
     return data

@@ -24,8 +24,8 @@ def test_no_arguments_give_the_help_and_it_tells_the_exit_codes(command):
 
 def test_every_branch_of_the_error_tree_has_its_exit_code():
     expected = {
-        "OptionError": 2, "MissingExtraError": 2, "DatasetError": 2, "InputError": 3,
-        "ModelError": 4, "DeviceError": 5,
+        "OptionError": 2, "MissingExtraError": 2, "DatasetError": 2, "TrainingError": 1,
+        "InputError": 3, "ModelError": 4, "DeviceError": 5,
     }  # fmt: skip
     assert {cls.__name__ for cls in MrnnEdgeError.__subclasses__()} == set(expected)
     assert {kind.__name__: int(code) for kind, code in _CODES} == expected
@@ -72,7 +72,7 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     assert record["perplexity"] > 1
     assert {"cider", "rouge_l", "novel", "vocabulary_used", "vocabulary", "beam"} <= set(record)
     assert len(captions.read_text().splitlines()) == 2
-    saved = json.loads((model / "metrics.json").read_text())["eval"]["test"]
+    saved = json.loads((model / "metrics.json").read_text())["eval"]["test float32"]
     assert saved["cider"] == record["cider"]
     card = (model / "README.md").read_text()
     assert f"| {record['perplexity']:.2f} |" in card

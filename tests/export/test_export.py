@@ -14,9 +14,10 @@ from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import BundleError, DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
-from mrnn_edge_export.export import bundle_id, export_run, read_run
+from mrnn_edge_export import parity
+from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
 from mrnn_edge_export.graphs import StepGraph, export_step
-from mrnn_edge_export.parity import largest_differences
+from mrnn_edge_export.parity import compare_captions, largest_differences
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
 
@@ -49,7 +50,8 @@ def run(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, run):
-    return export_run(run, tmp_path_factory.mktemp("models") / "little")
+    origin = Origin(data="a little set", weights_licence="do as you like")
+    return export_run(run, tmp_path_factory.mktemp("models") / "little", origin=origin)
 
 
 def test_the_folder_has_the_files_of_the_contract_and_single_file_graphs(exported):
@@ -109,9 +111,11 @@ def read_image(path):
 
 def test_the_card_and_config_carry_the_licences(exported):
     card = (exported.folder / "README.md").read_text()
-    licence = "non-commercial research and education only, as Flickr8K"
-    assert exported.config.licence["weights"] == licence
-    assert licence in card
+    assert exported.config.licence["weights"] == "do as you like"
+    assert exported.config.training["data"] == "a little set"
+    assert "do as you like" in card
+    assert "a little set" in card
+    assert "3 of 3" in card
     assert exported.config.id in card
 
 
@@ -126,7 +130,7 @@ def test_two_exports_of_a_run_are_equal_to_the_byte_and_name_no_path(exported, r
 
 def test_an_existing_folder_is_not_written_over(exported, run):
     with pytest.raises(BundleError, match="exists already"):
-        export_run(run, exported.folder)
+        export_run(run, exported.folder, origin=Origin())
 
 
 def test_the_id_is_of_the_weights_and_the_words(exported, run):
@@ -144,14 +148,14 @@ def test_a_run_on_a_feature_table_has_no_cnn_to_export(run, tmp_path):
     facts["recipe"]["encoder"] = "table.npz"
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     with pytest.raises(OptionError, match="no CNN to export"):
-        export_run(tmp_path / "run", tmp_path / "model")
+        export_run(tmp_path / "run", tmp_path / "model", origin=Origin())
 
 
 def test_a_folder_that_is_no_run_and_a_data_set_that_has_gone_are_told(run, tmp_path):
-    with pytest.raises(OptionError, match="no finished training run"):
-        export_run(tmp_path, tmp_path / "model")
+    with pytest.raises(OptionError, match="no training run"):
+        export_run(tmp_path, tmp_path / "model", origin=Origin())
     with pytest.raises(DatasetError, match="--data"):
-        export_run(run, tmp_path / "model", data=tmp_path / "gone")
+        export_run(run, tmp_path / "model", origin=Origin(), data=tmp_path / "gone")
 
 
 def test_a_difference_above_the_limit_stops_the_export(run, exported):
@@ -162,6 +166,25 @@ def test_a_difference_above_the_limit_stops_the_export(run, exported):
         network.model.image_to_multimodal.bias[0] += 1e-3
     with pytest.raises(ModelError, match="differ by"):
         largest_differences(network, graphs)
+
+
+def test_a_caption_that_differs_is_named_with_both_sentences(run, exported, data):
+    opened = read_run(run)
+    graphs = Captioner.load(exported.folder, device="cpu").graphs
+    pictures = [data / "images" / f"dev{number}.png" for number in range(3)]
+    with torch.no_grad():
+        opened.network.model.softmax.bias[-1] += 40.0
+    with pytest.raises(ModelError, match=r"dev0\.png: ONNX Runtime says .*, torch "):
+        compare_captions(
+            opened.network, graphs, opened.vocabulary, pictures, opened.recipe.decoding
+        )
+
+
+def test_nothing_is_written_where_torch_and_onnx_runtime_differ(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(parity, "LIMIT", 1e-12)
+    with pytest.raises(ModelError, match="differ by"):
+        export_run(run, tmp_path / "model", origin=Origin())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_step_graph_has_no_embedding_left(run):

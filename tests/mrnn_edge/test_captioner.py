@@ -87,12 +87,16 @@ def test_one_sentence_wanted_gives_no_alternatives(captioner):
     assert captioner.caption(plain(3)).alternatives == ()
 
 
-def test_the_length_penalty_of_the_bundle_is_the_default(captioner):
-    pixels = plain((120, 80, 250))
-    as_bundle_says = captioner.caption(pixels, nbest=5, max_words=5, length_penalty=0.5)
-    assert captioner.caption(pixels, nbest=5, max_words=5).text == as_bundle_says.text
-    ranked = captioner.caption(pixels, nbest=5, max_words=5, length_penalty=0.0)
-    assert ranked.text == ranked.alternatives[0].caption
+def test_the_length_penalty_of_the_bundle_is_the_default_and_another_ranks_otherwise(captioner):
+    told_apart = 0
+    for colour in range(0, 256, 5):
+        pixels = plain((colour, 255 - colour, 90))
+        default = captioner.caption(pixels, beam=5)
+        assert default.text == captioner.caption(pixels, beam=5, length_penalty=0.5).text
+        by_probability = captioner.caption(pixels, beam=5, nbest=5, length_penalty=0.0)
+        assert by_probability.text == by_probability.alternatives[0].caption
+        told_apart += default.text != by_probability.text
+    assert told_apart > 0
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=6), st.integers(1, 4))

@@ -59,12 +59,22 @@ def _delete(*path):
         (_set("default_precision", "int8"), "default_precision is int8"),
         (_set("precisions", "float32", "encoder", "bytes", None), r"float32\.encoder\.bytes"),
         (_set("decoding", "length_penalty", "0.7"), r"decoding\.length_penalty"),
+        (_set("decoding", "length_penalty", 1000), r"decoding\.length_penalty is 1000"),
+        (_set("training", "none"), "training is str, expected an object"),
+        (_set("licence", []), "licence is list, expected an object"),
     ],
 )
 def test_a_malformed_config_is_refused_by_the_name_of_its_key(data, change, message):
     change(data)
     with pytest.raises(BundleError, match=message):
         BundleConfig.from_dict(data)
+
+
+def test_keys_with_a_default_may_be_absent(data):
+    del data["decoding"], data["image"]["resize"]
+    config = BundleConfig.from_dict(data)
+    assert config.decoding.length_penalty == 0
+    assert config.image.resize == "squash"
 
 
 @pytest.mark.parametrize("data", [None, [], 3, "text"])
@@ -79,7 +89,15 @@ def test_the_beam_is_wide_enough_for_the_sentences_wanted():
 
 
 @pytest.mark.parametrize(
-    "wish", [{"beam": 0}, {"nbest": 0}, {"max_words": 0}, {"length_penalty": float("nan")}]
+    "wish",
+    [
+        {"beam": 0},
+        {"nbest": 0},
+        {"max_words": 0},
+        {"length_penalty": float("nan")},
+        {"length_penalty": -1},
+        {"length_penalty": 1e308},
+    ],
 )
 def test_a_wish_out_of_range_is_refused(wish):
     with pytest.raises(OptionError, match=next(iter(wish))):

@@ -156,6 +156,26 @@ def test_a_model_that_ends_at_once_gives_the_empty_sentence():
     assert [(h.tokens, h.ended) for h in found] == [((), True)]
 
 
+def test_a_model_that_gives_no_word_a_chance_is_refused_not_an_empty_beam():
+    def step(token, state, image):
+        log_probs = np.full((len(token), 5), -np.inf, np.float32)
+        log_probs[:, UNKNOWN] = 0.0
+        return log_probs, state
+
+    with pytest.raises(NumericalError, match="no word a chance for picture 0"):
+        beam_search(step, images(0, 2), SPACE, width=2, max_words=3)
+
+
+def test_a_sentence_that_cannot_go_on_leaves_those_that_ended():
+    def step(token, state, image):
+        log_probs = np.full((len(token), 5), -np.inf, np.float32)
+        log_probs[token == START] = [-np.inf, -1.0, -np.inf, -0.5, -np.inf]
+        return log_probs, state
+
+    (found,) = beam_search(step, images(0, 1), SPACE, width=2, max_words=3)
+    assert [(h.tokens, h.ended) for h in found] == [((), True)]
+
+
 def test_ties_go_to_the_lower_id():
     def step(token, state, image):
         return np.full((len(token), 8), math.log(1 / 8), np.float32), state
@@ -170,10 +190,11 @@ def test_the_step_functions_arrays_are_left_as_they_were():
     assert np.isfinite(table).all()
 
 
-def test_nan_from_the_step_function_is_refused_with_the_picture_it_came_from():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused_with_the_picture_they_came_from(value):
     def step(token, state, image):
         log_probs = np.zeros((len(token), 5), np.float32)
-        log_probs[image[:, 0] > 0] = np.nan
+        log_probs[image[:, 0] > 0] = value
         return log_probs, state
 
     vectors = np.array([[-1, 0], [-1, 0], [1, 0]], np.float32)

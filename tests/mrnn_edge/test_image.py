@@ -169,6 +169,25 @@ def test_a_bomb_is_refused_by_its_header():
             load_image(data)
 
 
+def test_integers_of_more_than_16_bits_are_scaled_to_their_brightest():
+    ramp = np.linspace(0, 2**30, 64 * 64).reshape(64, 64).astype(np.int32)
+    assert abs(np.asarray(load_image(Image.fromarray(ramp))).mean() - 127.5) < 2
+
+
+def test_an_image_that_cannot_be_used_is_refused_like_a_damaged_file():
+    closed = Image.open(io.BytesIO(encoded(gradient(), "PNG")))
+    closed.close()
+    with pytest.raises(ImageDecodeError):
+        load_image(closed)
+
+
+def test_a_file_open_as_text_is_refused_with_the_mode_to_use(tmp_path):
+    path = tmp_path / "picture.ppm"
+    path.write_text("P3")
+    with path.open() as file, pytest.raises(ImageInputError, match='mode "rb"'):
+        load_image(file)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (19, 13)])
 def test_any_shape_of_picture_fills_the_models_size(size):
     assert read_pixels(Image.new("RGB", size, "red"), SPEC).shape == (12, 20, 3)

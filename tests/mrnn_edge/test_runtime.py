@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import tiny
 
-from mrnn_edge import Captioner, runtime
+from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import (
     BundleError,
     DeviceError,
-    NumericalError,
     OptionError,
     SignatureError,
     VocabularyMismatchError,
@@ -49,6 +48,16 @@ def test_batches_of_different_lengths_are_refused_before_they_broadcast(captione
         captioner.graphs.step(
             np.zeros(2, np.int64),
             np.zeros((1, tiny.STATE), np.float32),
+            np.zeros((2, tiny.IMAGE), np.float32),
+        )
+
+
+@pytest.mark.parametrize("token", [-1, 12])
+def test_a_token_that_is_none_is_refused_before_it_counts_from_the_end(captioner, token):
+    with pytest.raises(ValueError, match="expected 0 to 11"):
+        captioner.graphs.step(
+            np.array([3, token]),
+            np.zeros((2, tiny.STATE), np.float32),
             np.zeros((2, tiny.IMAGE), np.float32),
         )
 
@@ -94,12 +103,12 @@ def test_bytes_that_are_no_graph_are_refused(tmp_path, content):
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=content)), device="cpu")
 
 
-def test_weights_that_are_not_finite_give_an_error_not_a_caption(tmp_path):
+@pytest.mark.parametrize("weight", ["projection_bias", "softmax_bias", "word_table"])
+def test_weights_that_are_not_finite_are_refused_at_load(tmp_path, weight):
     network = tiny.TinyNetwork()
-    network.weights["projection_bias"][0] = np.nan
-    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
-    with pytest.raises(NumericalError, match="picture 0"):
-        captioner.caption(np.zeros((4, 4, 3), np.uint8))
+    network.weights[weight][0] = np.nan
+    with pytest.raises(BundleError, match="not finite"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
 
 
 def test_cuda_on_a_runtime_without_cuda_is_refused_with_the_command_to_run(bundle, monkeypatch):
@@ -160,10 +169,7 @@ def test_the_library_that_cuda_lacks_is_named_and_nothing_is_printed(bundle, mon
 
 
 def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatch):
-    def absent(name):
-        raise ModuleNotFoundError(f"No module named {name!r}")
-
-    monkeypatch.setattr(runtime, "import_module", absent)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DeviceError, match=r"pip install 'mrnn-edge\[cpu\]'"):
         Captioner.load(bundle)
 
@@ -185,6 +191,7 @@ def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unload
         got = "CPUExecutionProvider" if falls_back else wanted
         return types.SimpleNamespace(
             get_providers=lambda: [got],
+            run=real.run,
             get_modelmeta=real.get_modelmeta,
             get_inputs=real.get_inputs,
             get_outputs=real.get_outputs,
@@ -209,5 +216,5 @@ def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unload
         SessionOptions=Options,
         get_available_providers=lambda: available,
     )
-    monkeypatch.setattr(runtime, "import_module", lambda name: fake)
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     return created

@@ -39,7 +39,7 @@ def test_an_answer_that_differs_from_the_reference_fails_its_check(sound, change
 
 
 def test_a_model_without_a_reference_is_refused(bundle):
-    with pytest.raises(BundleError, match=r"no parity\.reference"):
+    with pytest.raises(BundleError, match=r"parity\.reference is missing or malformed"):
         list(verify_model(bundle))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import VocabularyMismatchError
-from mrnn_edge.vocab import Vocabulary, build_vocabulary, tokenize
+from mrnn_edge.vocab import SpecialTokens, Vocabulary, build_vocabulary, tokenize
 
 
 def test_tokens_are_lower_case_runs_of_letters_and_digits():
@@ -47,6 +47,15 @@ def test_a_word_that_stands_twice_is_refused_by_name():
         Vocabulary(("<start>", "<end>", "<unk>", "dog", "cat", "dog"))
 
 
-def test_a_missing_special_token_is_refused_by_name():
-    with pytest.raises(VocabularyMismatchError, match="<end>"):
-        Vocabulary(("<start>", "<unk>", "dog"))
+@pytest.mark.parametrize(
+    ("words", "special"),
+    [
+        (("<start>", "<unk>", "dog"), SpecialTokens()),
+        (("dog", "<start>", "<end>", "<unk>"), SpecialTokens()),
+        (("<start>", "<end>", "<unk>"), SpecialTokens(start="<end>")),
+        ((), SpecialTokens()),
+    ],
+)
+def test_special_tokens_that_do_not_stand_first_are_refused(words, special):
+    with pytest.raises(VocabularyMismatchError, match="expected the special tokens"):
+        Vocabulary(words, special)

@@ -39,6 +39,22 @@ def test_a_line_that_is_no_caption_is_named_by_its_number(tmp_path):
         read_split(root, Split.TRAIN)
 
 
+def test_a_number_sign_in_a_name_and_odd_white_space_in_a_sentence_are_kept(tmp_path):
+    root = dataset.write(tmp_path / "set", train=1, dev=1, test=1)
+    (root / "images" / "train0.png").rename(root / "images" / "train#0.png")
+    (root / "text" / "Flickr_8k.trainImages.txt").write_text("train#0.png\n")
+    captions = root / "text" / "Flickr8k.token.txt"
+    captions.write_text("train#0.png#0\ta\u2028wall\n", encoding="utf-8")
+    (image,) = read_split(root, Split.TRAIN)
+    assert image.sentences == (("a", "wall"),)
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    root = dataset.write(tmp_path / "set", train=1, dev=1, test=0)
+    with pytest.raises(DatasetError, match="the test list .* is empty"):
+        read_split(root, Split.TEST)
+
+
 def test_a_folder_that_is_no_data_set_is_told_the_layout(tmp_path):
     with pytest.raises(DatasetError, match="laid out like Flickr8K"):
         read_split(tmp_path, Split.TRAIN)

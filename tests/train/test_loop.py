@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
@@ -96,7 +96,13 @@ def test_the_vocabulary_comes_from_the_training_split_alone(recipe, data, tmp_pa
 def test_a_folder_with_something_in_it_is_refused(recipe, data, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").touch()
-    with pytest.raises(OptionError, match="is not empty"):
+    with pytest.raises(OptionError, match="not empty"):
+        run(recipe, data, tmp_path / "run", tmp_path)
+
+
+def test_a_cost_that_is_not_finite_stops_the_run(recipe, data, tmp_path):
+    recipe = dataclasses.replace(recipe, learning_rate=1e30, clip=1e30)
+    with pytest.raises(TrainingError, match="the cost of epoch 1 is"):
         run(recipe, data, tmp_path / "run", tmp_path)
 
 

@@ -76,6 +76,4 @@ def _import(module: str):  # type: ignore[no-untyped-def]  # packages without ty
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"the package {error.name} is not installed; run: pip install 'mrnn-edge[train]'"
-        ) from None
+        raise MissingExtraError(str(error.name), "train") from None

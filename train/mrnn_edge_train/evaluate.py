@@ -4,6 +4,7 @@ Takes a Captioner and pictures with references, gives figures. No torch (extras 
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from mrnn_edge.config import DecodeOptions
 from mrnn_edge.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.flickr8k import CaptionedImage
-from mrnn_edge_train.metrics import CaptionScores, Tokens, score_captions
+from mrnn_edge_train.metrics import CaptionScores, score_captions
 from mrnn_edge_train.progress import Track, untracked
 
 _CHUNK = 20
@@ -40,13 +41,14 @@ class Evaluation:
 
     def to_record(self) -> dict[str, Any]:
         """The figures of `eval --json`, the captions left out."""
+        scores = self.scores
         return {
             "images": self.images,
             "perplexity": self.perplexity,
-            "bleu": list(self.scores.bleu),
-            "cider": self.scores.cider,
-            "rouge_l": self.scores.rouge_l,
-            "meteor": self.scores.meteor,
+            "bleu": list(scores.bleu),
+            "cider": scores.cider,
+            "rouge_l": scores.rouge_l,
+            **({} if scores.meteor is None else {"meteor": scores.meteor}),
             "novel": self.novel,
             "vocabulary_used": self.vocabulary_used,
             "mean_words": self.mean_words,
@@ -56,17 +58,17 @@ class Evaluation:
 def evaluate(
     captioner: Captioner,
     images: Sequence[CaptionedImage],
-    train: Sequence[CaptionedImage],
+    known: AbstractSet[tuple[str, ...]],
     options: DecodeOptions,
     *,
     track: Track = untracked,
 ) -> Evaluation:
     """Caption the pictures and score their references.
 
-    `train` holds the sentences that a caption must differ from to be novel. Raises the InputError
-    of a picture that cannot be read: figures over a part of a split would be no figures.
+    `known` holds the training sentences, from which a caption must differ to be novel. Raises the
+    InputError of a picture that cannot be read: figures over a part of a split would be no figures.
     """
-    captions: list[Tokens] = []
+    captions: list[tuple[str, ...]] = []
     bits, positions = 0.0, 0
     starts = range(0, len(images), _CHUNK)
     for start in track(starts, "evaluate", len(starts)):
@@ -78,7 +80,6 @@ def evaluate(
         chunk_bits, chunk_positions = _reference_bits(captioner, chunk)
         bits += chunk_bits
         positions += chunk_positions
-    known = {words for image in train for words in image.sentences}
     return Evaluation(
         images=len(images),
         perplexity=float(2.0 ** (bits / positions)),

@@ -7,6 +7,7 @@ Knows the CNN as a function; knows no sentence.
 
 import hashlib
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,20 +90,26 @@ def read_table(path: Path) -> FeatureTable:
         # From memory: numpy leaves a damaged file open behind itself.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read as a feature table ({error})") from None
     if not {"names", "features"} <= arrays.keys():
         raise DatasetError(f"{path}: has {sorted(arrays)}, expected names, features and mirrored")
     names, features = arrays["names"], arrays["features"]
     mirrored = arrays.get("mirrored")
-    if features.ndim != 2 or len(names) != len(features):
+    if names.ndim != 1 or features.ndim != 2 or len(names) != len(features):
         raise DatasetError(
-            f"{path}: features is {list(features.shape)} for {len(names)} names, expected [N, D]"
+            f"{path}: features is {list(features.shape)} for names {list(names.shape)}, "
+            "expected [N, D] for [N]"
         )
     if mirrored is not None and mirrored.shape != features.shape:
         raise DatasetError(
             f"{path}: mirrored is {list(mirrored.shape)}, features {list(features.shape)}"
         )
+    for key, array in (("features", features), ("mirrored", mirrored)):
+        if array is None:
+            continue
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise DatasetError(f"{path}: {key} holds {array.dtype}, expected finite numbers")
     return FeatureTable(
         names=tuple(str(name) for name in names),
         features=features.astype(np.float32, copy=False),
@@ -125,8 +132,9 @@ def write_table(path: Path, table: FeatureTable) -> None:
 
 def table_key(encoder: str, size: int, images: Sequence[CaptionedImage], *, mirror: bool) -> str:
     """A file name for the cache: changes with the CNN, the size and any picture's name or bytes."""
-    digest = hashlib.sha256(f"{encoder} {size} {mirror} 1\n".encode())
+    digest = hashlib.sha256(f"{encoder} {size} {mirror} 2\n".encode())
     for image in images:
-        status = image.path.stat()
-        digest.update(f"{image.name} {status.st_size}\n".encode())
+        digest.update(
+            image.name.encode() + b"\0" + hashlib.sha256(image.path.read_bytes()).digest()
+        )
     return f"{encoder}-{size}-{digest.hexdigest()[:16]}.npz"

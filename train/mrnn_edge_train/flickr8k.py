@@ -47,6 +47,8 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     sentences = _read_captions(text / _CAPTIONS)
     names = _read_lines(text / f"Flickr_8k.{split}Images.txt")
     present = {path.name for path in (root / "images").glob("*")}
+    if not names:
+        raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
     _complain(f"{root / 'images'} lacks", [name for name in names if name not in present])
     _complain(f"{_CAPTIONS} has no sentence for", [name for name in names if name not in sentences])
     return tuple(
@@ -55,11 +57,18 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     )
 
 
+def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
+    """All sentences of a split, each once; its pictures need not be there."""
+    captions = _read_captions(root / "text" / _CAPTIONS)
+    names = _read_lines(root / "text" / f"Flickr_8k.{split}Images.txt")
+    return frozenset(words for name in names for words in captions.get(name, ()))
+
+
 def _read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
     captions: dict[str, list[tuple[str, ...]]] = {}
     for number, line in enumerate(_read_lines(path), start=1):
         key, tab, sentence = line.partition("\t")
-        name, mark, _ = key.partition("#")
+        name, mark, _ = key.rpartition("#")
         if not tab or not mark:
             raise DatasetError(
                 f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; mend the file"
@@ -76,7 +85,8 @@ def _read_lines(path: Path) -> list[str]:
             f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K: "
             f"images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on"
         ) from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    # Not splitlines: a sentence may hold U+2028 and its like.
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _complain(what: str, names: list[str]) -> None:

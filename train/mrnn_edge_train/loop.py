@@ -25,7 +25,7 @@ from safetensors.torch import save
 
 from mrnn_edge.bundle import to_json, write_atomically
 from mrnn_edge.captioner import search_space
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge.vocab import Vocabulary, build_vocabulary
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.cost import bits_per_word, squared_norm
@@ -43,7 +43,6 @@ from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.validation import (
-    Decoding,
     best_sentences,
     image_vectors,
     perplexity,
@@ -112,6 +111,12 @@ def _table(
     return table
 
 
+def check_out(out: Path) -> None:
+    """Raise OptionError unless `out` is free for a run: absent, or an empty folder."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OptionError(f"{out} is there already and not empty; name another folder")
+
+
 def train(
     recipe: Recipe,
     data: TrainingData,
@@ -123,10 +128,9 @@ def train(
 ) -> Iterator[EpochFigures]:
     """Train, yielding the figures of each epoch. `source` names the data set in run.json.
 
-    Raises OptionError if `out` is a folder with something in it.
+    Raises OptionError as `check_out` does, TrainingError if the cost is no longer finite.
     """
-    if out.exists() and any(out.iterdir()):
-        raise OptionError(f"{out} is not empty; remove it or name another folder")
+    check_out(out)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     model = _build(recipe, data)
@@ -156,6 +160,11 @@ def train(
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
             if recipe.l2:
                 cost = cost + recipe.l2 * squared_norm(model.parameters())
+            if not torch.isfinite(cost):
+                raise TrainingError(
+                    f"the cost of epoch {epoch} is {float(cost.detach())}; "
+                    "lower the learning rate, or check the feature table"
+                )
             optimiser.zero_grad()
             torch.autograd.backward(cost)
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
@@ -215,7 +224,7 @@ def _dev_cider(model: MRNN, data: TrainingData, recipe: Recipe) -> float:
         step_function(model),
         image_vectors(model, data.dev_table.features),
         search_space(data.vocabulary, state=model.sizes.state),
-        Decoding(beam=recipe.beam, length_penalty=recipe.length_penalty),
+        recipe.decoding,
     )
     captions = [data.vocabulary.decode(tokens) for tokens in found]
     return cider([image.sentences for image in data.dev], captions)
@@ -225,6 +234,7 @@ def _so_far(out: Path) -> dict[str, Any]:
     lines = (out / "log.ndjson").read_text(encoding="ascii").splitlines()
     epochs = [json.loads(line) for line in lines]
     return {
+        "epochs": len(epochs),
         "seconds": round(sum(epoch["seconds"] for epoch in epochs)),
         "best": max(epochs, key=lambda epoch: float(epoch["dev_cider"])),
     }

@@ -34,8 +34,7 @@ def score_captions(
     meteor: bool = True,
 ) -> CaptionScores:
     """Score one caption a picture against all of the picture's references."""
-    truth = {row: [" ".join(each) for each in group] for row, group in enumerate(references)}
-    guess = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    truth, guess = _numbered(references, captions)
     bleu, _ = _scorer("bleu.bleu", "Bleu")(4).compute_score(truth, guess, verbose=0)
     rouge, _ = _scorer("rouge.rouge", "Rouge")().compute_score(truth, guess)
     return CaptionScores(
@@ -48,10 +47,18 @@ def score_captions(
 
 def cider(references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]) -> float:
     """CIDEr-D alone, the score that picks a checkpoint."""
-    truth = {row: [" ".join(each) for each in group] for row, group in enumerate(references)}
-    guess = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    truth, guess = _numbered(references, captions)
     score, _ = _scorer("cider.cider", "Cider")().compute_score(truth, guess)
     return float(score)
+
+
+def _numbered(
+    references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]
+) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """References and captions as the toolkit takes them: sentences by the picture's number."""
+    truth = {row: [" ".join(each) for each in group] for row, group in enumerate(references)}
+    guess = {row: [" ".join(caption)] for row, caption in enumerate(captions)}
+    return truth, guess
 
 
 def _meteor(truth: dict[int, list[str]], guess: dict[int, list[str]]) -> float:
@@ -71,6 +78,4 @@ def _scorer(module: str, name: str) -> Any:
     try:
         return getattr(import_module(f"pycocoevalcap.{module}"), name)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"the package {error.name} is not installed; run: pip install 'mrnn-edge[eval]'"
-        ) from None
+        raise MissingExtraError(str(error.name), "eval") from None

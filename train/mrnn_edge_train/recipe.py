@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mrnn_edge.config import MAX_LENGTH_PENALTY, DecodeOptions
 from mrnn_edge.errors import OptionError
 
 
@@ -16,10 +17,6 @@ from mrnn_edge.errors import OptionError
 class Recipe:
     """Settings of a training run. Raises OptionError for a value out of range."""
 
-    data: str
-    """Name and source of the data set, for the model card."""
-    weights_licence: str
-    """What the data set's licence lets people do with the weights, for the model card."""
     encoder: str
     """Name of a CNN (encoders.py), or the path of a feature table (features.py)."""
     image_size: int
@@ -58,10 +55,17 @@ class Recipe:
         for name in ("learning_rate", "clip"):
             self._need(name, getattr(self, name) > 0.0, "above 0")
         self._need("l2", self.l2 >= 0.0, "0 or more")
+        limit = MAX_LENGTH_PENALTY
+        self._need("length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
 
     def _need(self, name: str, fine: bool, expected: str) -> None:
         if not fine:
             raise OptionError(f"recipe: {name} is {getattr(self, name)}, expected {expected}")
+
+    @property
+    def decoding(self) -> DecodeOptions:
+        """The search whose captions pick the checkpoint; the exported model's length penalty."""
+        return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -5,11 +5,11 @@ captions with ONNX Runtime's.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from mrnn_edge.config import DecodeOptions
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, beam_search
 from mrnn_edge_train.batches import Batch
 from mrnn_edge_train.cost import bits_per_word
@@ -17,15 +17,6 @@ from mrnn_edge_train.model import MRNN
 
 _CHUNK = 250
 """Pictures decoded together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """A beam search."""
-
-    beam: int
-    length_penalty: float
-    max_words: int = 20
 
 
 @torch.inference_mode()
@@ -40,7 +31,7 @@ def perplexity(model: MRNN, batches: Iterable[Batch]) -> float:
 
 
 def best_sentences(
-    step: StepFunction, images: Floats, space: SearchSpace, decoding: Decoding
+    step: StepFunction, images: Floats, space: SearchSpace, options: DecodeOptions
 ) -> list[tuple[int, ...]]:
     """The ids of the best sentence for each image vector of [N, M]."""
     found = []
@@ -49,9 +40,9 @@ def best_sentences(
             step,
             images[at : at + _CHUNK],
             space,
-            width=decoding.beam,
-            max_words=decoding.max_words,
-            length_penalty=decoding.length_penalty,
+            width=options.width,
+            max_words=options.max_words,
+            length_penalty=options.length_penalty or 0.0,
         )
     return [hypotheses[0].tokens for hypotheses in found]
 

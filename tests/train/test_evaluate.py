@@ -1,0 +1,64 @@
+"""The figures of `eval` against the tiny model computed by hand in numpy."""
+
+import dataset
+import numpy as np
+import pytest
+import tiny
+
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.errors import FileError
+from mrnn_edge.image import read_pixels
+from mrnn_edge_train.evaluate import evaluate
+from mrnn_edge_train.flickr8k import Split, read_sentences, read_split
+
+
+@pytest.fixture
+def data(tmp_path):
+    return dataset.write(tmp_path / "set", train=4, dev=30, test=2)
+
+
+def test_perplexity_is_over_all_words_and_end_signs_of_all_references(captioner, data):
+    images = read_split(data, Split.DEV)
+    found = evaluate(captioner, images, frozenset(), DecodeOptions(max_words=4))
+    network, vocabulary = tiny.TinyNetwork(), tiny.vocabulary()
+    bits, positions = 0.0, 0
+    for image in images:
+        vector = network.encode(read_pixels(image.path, captioner.config.image)[None])
+        for sentence in image.sentences:
+            state, last = np.zeros((1, tiny.STATE)), vocabulary.start
+            for token in [*vocabulary.encode(sentence), vocabulary.end]:
+                log_probs, state = network.step(np.array([last]), state, vector)
+                bits -= log_probs[0, token] / np.log(2)
+                positions += 1
+                last = token
+    # Five sentences of 3, 4, 4, 6 and 1 words.
+    assert positions == 30 * (3 + 4 + 4 + 6 + 1 + 5)
+    assert found.perplexity == pytest.approx(2 ** (bits / positions), rel=1e-4)
+
+
+def test_the_captions_are_the_captioners_and_their_figures_are_counted_by_hand(captioner, data):
+    images = read_split(data, Split.DEV)
+    options = DecodeOptions(beam=2, max_words=4)
+    texts = [captioner.caption(image.path, beam=2, max_words=4).text for image in images]
+    known = frozenset({tuple(texts[0].split())})
+    found = evaluate(captioner, images, known, options)
+    assert found.captions == tuple(zip((i.name for i in images), texts, strict=True))
+    assert found.images == 30
+    assert found.novel == sum(text != texts[0] for text in texts) / 30
+    assert found.vocabulary_used == len({word for text in texts for word in text.split()})
+    assert found.mean_words == sum(len(text.split()) for text in texts) / 30
+
+
+def test_a_picture_that_cannot_be_read_stops_the_evaluation(captioner, data):
+    images = read_split(data, Split.DEV)
+    images[7].path.unlink()
+    with pytest.raises(FileError, match=r"dev7\.png"):
+        evaluate(captioner, images, frozenset(), DecodeOptions())
+
+
+def test_the_training_sentences_are_had_without_their_pictures(data):
+    for path in (data / "images").glob("train*"):
+        path.unlink()
+    sentences = read_sentences(data, Split.TRAIN)
+    assert ("a", "red", "wall") in sentences
+    assert len(sentences) == 15
