@@ -117,6 +117,23 @@ def test_every_image_gets_its_hypotheses_best_first_in_few_calls(seed, count, wi
             assert len(hypothesis.log_probs) == len(hypothesis.tokens) + hypothesis.ended
 
 
+@given(seed=st.integers(0, 50), count=st.integers(1, 3), width=st.integers(1, 4))
+def test_a_hypothesis_has_the_probabilities_of_its_own_words_however_beams_crossed(
+    seed, count, width
+):
+    step, vectors = TableStep(seed), images(seed, count)
+    for vector, hypotheses in zip(
+        vectors, beam_search(step, vectors, SPACE, width=width, max_words=6), strict=True
+    ):
+        for hypothesis in hypotheses:
+            state, last, expected = np.zeros((1, 3), np.float32), START, []
+            for token in (*hypothesis.tokens, *([END] if hypothesis.ended else [])):
+                log_probs, state = step(np.array([last]), state, vector[None])
+                expected.append(log_probs[0, token])
+                last = token
+            np.testing.assert_allclose(hypothesis.log_probs, expected, atol=1e-5)
+
+
 @given(seed=st.integers(0, 50), count=st.integers(2, 5), width=st.integers(1, 5))
 def test_a_neighbour_in_the_batch_changes_no_sentence(seed, count, width):
     vectors = images(seed, count)

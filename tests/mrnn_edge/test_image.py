@@ -156,6 +156,7 @@ def test_bytes_that_are_no_picture_are_called_what_they_look_like(data, message)
         load_image(data)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_bomb_is_refused_by_its_header():
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

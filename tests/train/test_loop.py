@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+from itertools import pairwise
 
 import dataset
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
+from mrnn_edge_train.validation import perplexity
 
 
 @pytest.fixture
@@ -69,7 +73,20 @@ def test_a_run_learns_and_leaves_its_files(recipe, data, tmp_path):
     assert facts["best"]["epoch"] == best.epoch
     assert facts["recipe"] == recipe.to_dict()
     assert "<unk>" in json.loads((tmp_path / "run/vocab.json").read_text())
-    assert load_file(tmp_path / "run/best.safetensors")["softmax.weight"].shape[1] == 32
+    so_far = np.maximum.accumulate([epoch.dev_cider for epoch in epochs])
+    assert [e.best for e in epochs] == [True, *(b > a for a, b in pairwise(so_far))]
+
+
+def test_the_weights_that_are_kept_are_those_of_the_best_epoch(recipe, data, tmp_path):
+    epochs = run(dataclasses.replace(recipe, epochs=8), data, tmp_path / "run", tmp_path)
+    best = max(epochs, key=lambda epoch: epoch.dev_cider)
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    model = MRNN(ModelSizes(**facts["sizes"]))
+    model.load_state_dict(load_file(tmp_path / "run/best.safetensors"))
+    prepared = prepare(recipe, data, cache=tmp_path)
+    examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
+    found = perplexity(model.eval(), examples.in_order(size=7))
+    assert found == pytest.approx(best.dev_perplexity, rel=1e-5)
 
 
 def test_the_same_seed_gives_the_same_figures_and_weights_and_another_does_not(
