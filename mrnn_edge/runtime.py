@@ -30,8 +30,10 @@ from mrnn_edge.graphs import (
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
 _REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
-_STEP_THREADS = 2
-"""The step multiplies 1.5 million numbers: more threads than this cost more than they bring."""
+_STEP_THREADS = 1
+"""The step multiplies 1.5 million numbers. A pool of its own would go on spinning into the next
+picture and take the encoder's cores: with two threads for the step a caption took 30.2 ms on two
+cores, 19.2 of them the encoder; with one 14.2, the encoder 7.4 (benchmarks/latency.py)."""
 _ERRORS, _FATAL = 3, 4
 """Severities of ONNX Runtime's log."""
 _WARNINGS = 2
@@ -92,7 +94,7 @@ def open_graphs(
         open_session = _session_opener(runtime, target)
         for role, signature, count in (
             (GraphRole.ENCODER, encoder_signature(config), cores),
-            (GraphRole.STEP, step_signature(config), min(cores, _STEP_THREADS)),
+            (GraphRole.STEP, step_signature(config), _STEP_THREADS),
         ):
             session = open_session(read(role), role, count)
             check_metadata(session, role, metadata(role))
