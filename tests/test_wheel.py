@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from mrnn_edge import __version__
-from mrnn_edge.bundle import shipped_models
+from mrnn_edge.bundle import load_bundle, shipped_models
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,19 @@ def test_the_models_their_default_the_recipes_and_the_types_ship(wheel):
     names = set(wheel.namelist())
     assert {"mrnn_edge/py.typed", "mrnn_edge/models/default"} <= names
     assert "mrnn_edge_train/recipes/flickr8k-lite2.toml" in names
+    assert shipped_models()
     for model in shipped_models():
-        for file in ("config.json", "vocab.json", "metrics.json", "README.md"):
+        pairs = load_bundle(model).config.precisions
+        graphs = [graph.file for pair in pairs.values() for graph in (pair.encoder, pair.step)]
+        for file in ("config.json", "vocab.json", "metrics.json", "README.md", *graphs):
             assert f"mrnn_edge/models/{model}/{file}" in names
+
+
+def test_no_pair_of_graphs_is_above_its_limit():
+    limits = {"float32": 40e6, "int8": 15e6}
+    for model in shipped_models():
+        for precision, pair in load_bundle(model).config.precisions.items():
+            assert pair.bytes < limits[precision], (model, precision)
 
 
 def test_the_metadata_tell_code_and_weights_apart(wheel):

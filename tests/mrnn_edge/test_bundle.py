@@ -1,12 +1,14 @@
 import json
 import os
 
+import onnx
 import pytest
 import tiny
 
 from mrnn_edge.bundle import (
     find_bundle,
     load_bundle,
+    shipped_models,
     write_atomically,
     write_bundle,
 )
@@ -17,6 +19,7 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
+from mrnn_edge.verify import verify_model
 
 
 def test_a_whole_folder_hands_out_its_parts(bundle):
@@ -31,6 +34,9 @@ def test_a_whole_folder_hands_out_its_parts(bundle):
 def test_a_name_that_is_neither_model_nor_folder_is_refused_with_the_names_there_are(tmp_path):
     with pytest.raises(ModelNotFoundError, match="shipped models"):
         find_bundle("no-such-model")
+    for odd in ("x" * 5000, "a\0b"):
+        with pytest.raises(ModelNotFoundError):
+            find_bundle(odd)
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ModelNotFoundError, match="is a file"):
@@ -53,6 +59,15 @@ def test_a_flipped_bit_in_a_graph_is_found_by_its_hash(bundle, role, bit):
     path.write_bytes(data)
     with pytest.raises(BundleError, match=rf"{role}\.onnx has sha256"):
         load_bundle(bundle).graph(Precision.FLOAT32, role)
+
+
+def test_a_graph_with_weights_outside_its_file_is_refused(tmp_path):
+    graph = onnx.load_from_string(tiny.files()["encoder.onnx"])
+    onnx.external_data_helper.set_external_data(graph.graph.initializer[2], "weights.bin")
+    graph.graph.initializer[2].ClearField("raw_data")
+    folder = tiny.write(tmp_path, tiny.files(encoder=graph.SerializeToString()))
+    with pytest.raises(BundleError, match="outside its file"):
+        load_bundle(folder).graph(Precision.FLOAT32, GraphRole.ENCODER)
 
 
 def test_a_graph_that_is_cut_off_is_found_by_its_size(bundle):
@@ -94,7 +109,9 @@ def test_a_vocabulary_that_is_no_list_of_words_is_refused(bundle, content):
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"version https://git-lfs"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"version https://git-lfs", b"[" * 100_000, b'{"a": NaN}']
+)
 def test_a_config_that_is_no_json_is_refused(bundle, content):
     (bundle / "config.json").write_bytes(content)
     with pytest.raises(BundleError, match="is not JSON"):
@@ -129,3 +146,13 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_shipped_model_verifies():
+    names = shipped_models()
+    assert names
+    for name in names:
+        assert load_bundle(name).config.name == name
+        checks = list(verify_model(name, threads=1))
+        assert len(checks) >= 2
+        assert [check for check in checks if not check.passed] == []
