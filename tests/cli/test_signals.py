@@ -9,6 +9,14 @@ import time
 import pytest
 import tiny
 
+COMMAND = """
+import signal
+# A background job inherits an ignored SIGINT; the test is of one in the foreground.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mrnn_edge_cli import main
+main()
+"""
+
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_command_with_its_code(tmp_path, number, code):
@@ -16,7 +24,7 @@ def test_a_signal_ends_the_command_with_its_code(tmp_path, number, code):
     # Standard input is a pipe that stays open: the command waits in it until the signal comes.
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "mrnn_edge_cli", "caption", "-", "--model", str(model)],
+        [sys.executable, "-c", COMMAND, "caption", "-", "--model", str(model)],
         stdin=reading,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -25,9 +33,12 @@ def test_a_signal_ends_the_command_with_its_code(tmp_path, number, code):
     assert b"device cpu" in process.stderr.readline()  # loaded, and about to read
     time.sleep(0.2)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
-    os.close(writing)
-    os.close(reading)
+    try:
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        os.close(writing)
+        os.close(reading)
     assert process.returncode == code
     assert output == b""
     assert b"Traceback" not in errors
