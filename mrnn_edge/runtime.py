@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mrnn_edge.config import BundleConfig, GraphRole
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
@@ -30,6 +30,8 @@ from mrnn_edge.graphs import (
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
 _REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
+MAX_THREADS: Final = 256
+"""ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
 _STEP_THREADS = 1
 """The step multiplies 1.5 million numbers. A pool of its own would go on spinning into the next
 picture and take the encoder's cores: with two threads for the step a caption took 30.2 ms on two
@@ -84,8 +86,8 @@ def open_graphs(
     """
     if not _REQUEST.fullmatch(device):
         raise OptionError(f"device is {device!r}, expected auto, cpu, cuda or cuda:N")
-    if threads is not None and threads < 1:
-        raise OptionError(f"threads is {threads}, expected 1 or more")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
     runtime = _import_runtime()
     cores = threads or _usable_cores()
 

@@ -22,7 +22,7 @@ PrecisionOption = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, help="CPU threads; all that this process may use if left out."
+        "--threads", min=1, max=256, help="CPU threads; all that this process may use if left out."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]

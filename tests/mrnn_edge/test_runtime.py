@@ -38,9 +38,10 @@ def test_a_device_that_is_none_is_refused(bundle, device):
         Captioner.load(bundle, device=device)
 
 
-def test_threads_below_one_are_refused(bundle):
-    with pytest.raises(OptionError, match="threads is 0"):
-        Captioner.load(bundle, threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 257, 1_000_000])
+def test_threads_out_of_range_are_refused_before_any_is_made(bundle, threads):
+    with pytest.raises(OptionError, match=f"threads is {threads}, expected 1 to 256"):
+        Captioner.load(bundle, threads=threads)
 
 
 def test_batches_of_different_lengths_are_refused_before_they_broadcast(captioner):
