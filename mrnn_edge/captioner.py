@@ -189,7 +189,12 @@ class Captioner:
     def caption_batch(
         self, images: Sequence[ImageSource], options: DecodeOptions | None = None
     ) -> list[Caption | InputError]:
-        """One outcome a picture, in order: its caption, or the error that it met."""
+        """One outcome a picture, in order: its caption, or the error that it met.
+
+        Raises OptionError for a single path or the bytes of one file in place of a list.
+        """
+        if isinstance(images, str | bytes):
+            raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
@@ -224,7 +229,9 @@ class Captioner:
         return vector
 
     def score(self, image: ImageSource, sentences: Sequence[str]) -> list[SentenceScore]:
-        """How likely each sentence is for the picture. Raises an InputError."""
+        """How likely each sentence is for the picture. Raises an InputError, or OptionError."""
+        if isinstance(sentences, str):
+            raise OptionError("sentences is one string; give a list of sentences")
         tokens = [tokenize(sentence) for sentence in sentences]
         ids = [self._bundle.vocabulary.encode(words) for words in tokens]
         vectors = np.repeat(self.encode(image)[None], len(ids), axis=0)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mrnn_edge.captioner import Caption, Captioner
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.errors import InputError, OptionError
+from mrnn_edge.errors import InputError
 from mrnn_edge.image import SUFFIXES
 
 STANDARD_INPUT: Final = "-"
@@ -44,15 +44,10 @@ def list_files(paths: Iterable[str], *, recursive: bool) -> Iterator[str]:
 
     A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
     files with a picture's suffix in byte order of their paths; links to folders are not followed.
-    Raises OptionError for a folder without a picture.
     """
     for path in paths:
         if recursive and os.path.isdir(path):
-            pictures = sorted(_pictures_below(path), key=os.fsencode)
-            if not pictures:
-                known = " ".join(sorted(SUFFIXES))
-                raise OptionError(f"{path} has no picture in it; looked for {known}")
-            yield from pictures
+            yield from sorted(_pictures_below(path), key=os.fsencode)
         else:
             yield path
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.errors import InputError
+from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
@@ -22,7 +22,10 @@ def caption(
     json: opt.Json = False,
     beam: opt.Beam = opt.BEAM,
     nbest: Annotated[
-        int, typer.Option("--nbest", min=1, max=100, help="Sentences a picture, in --json.")
+        int,
+        typer.Option(
+            "--nbest", min=1, max=100, help="Sentences a picture, in --json; widens the beam."
+        ),
     ] = DecodeOptions.nbest,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
@@ -41,11 +44,16 @@ def caption(
         beam=beam, nbest=nbest, max_words=max_words, length_penalty=length_penalty
     )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    from mrnn_edge.image import SUFFIXES
     from mrnn_edge.pipeline import caption_files, list_files
 
     files = list(list_files(paths, recursive=recursive))
     failed = 0
     records = []
+    if not files:
+        raise OptionError(
+            f"no picture in {', '.join(paths)}; looked for {' '.join(sorted(SUFFIXES))}"
+        )
     alone = files == paths and len(files) == 1
     for outcome in caption_files(captioner, files, wishes):
         if outcome.failure:
@@ -54,8 +62,15 @@ def caption(
         if json:
             records.append(outcome.to_record())
         elif not isinstance(outcome.result, InputError):
-            write(outcome.result.text if alone else f"{outcome.file}\t{outcome.result.text}")
+            write(
+                outcome.result.text if alone else f"{_shown(outcome.file)}\t{outcome.result.text}"
+            )
     if json:
         write_json(records)
     if failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _shown(file: str) -> str:
+    """A path that keeps to its line and its column."""
+    return file.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,5 +1,6 @@
 """Where text goes: data to stdout, everything else to stderr."""
 
+import contextlib
 import json
 import os
 import sys
@@ -35,15 +36,18 @@ def write_json(data: Any) -> None:
 
 
 def say(text: str) -> None:
-    """One line for people, to stderr."""
-    print(f"mrnn-edge: {text}", file=sys.stderr, flush=True)
+    """One line for people, to stderr; where that is closed or full, to nobody."""
+    if sys.stderr is None:  # print() would take standard output, where data goes
+        return
+    with contextlib.suppress(OSError):
+        print(f"mrnn-edge: {text}", file=sys.stderr, flush=True)
 
 
 class Progress:
     """Progress bars on stderr, drawn only where a terminal shows them; a Track of the trainer."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._drawn = sys.stderr.isatty() and not quiet
+        self._drawn = sys.stderr is not None and sys.stderr.isatty() and not quiet
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
         if not self._drawn:

@@ -73,6 +73,37 @@ def test_a_folder_with_r_gives_its_pictures_in_order(command, model, tmp_path):
     ]
 
 
+def test_a_folder_without_pictures_is_a_usage_error_alone_and_stops_no_other(
+    command, model, picture, tmp_path
+):
+    (tmp_path / "empty").mkdir()
+    done = command("caption", "-r", "empty", "--model", model)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no picture in empty" in done.stderr
+    done = command("caption", "-r", "empty", picture, "--model", model)
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+
+
+def test_a_path_keeps_to_its_line_and_column(command, model, tmp_path):
+    noise_picture(tmp_path / "new\nline.png")
+    noise_picture(tmp_path / "tab\there.png")
+    done = command("caption", "new\nline.png", "tab\there.png", "--model", model)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["new\\nline.png", "tab\\there.png"]
+    assert [len(line) for line in lines] == [2, 2]
+
+
+def test_a_closed_or_full_stderr_costs_no_caption_and_spoils_no_output(model, picture):
+    base = " ".join([sys.executable, "-m", "mrnn_edge_cli", "caption", str(picture), "--json"])
+    for closing in ("2>&-", "2>/dev/full"):
+        done = subprocess.run(
+            f"{base} --model {model} {closing}", shell=True, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert len(json.loads(done.stdout)) == 1
+
+
 def test_json_is_one_array_of_records_of_the_contract(command, model, picture):
     done = command(
         "caption", picture, "nothing.jpg", "--json", "--nbest", 3, "--max-words", 5,

@@ -127,6 +127,14 @@ def test_a_picture_that_makes_nan_spoils_no_neighbour(tmp_path):
     assert "not finite" in str(white)
 
 
+def test_one_string_in_place_of_a_list_is_refused_not_taken_letter_by_letter(captioner, picture):
+    with pytest.raises(OptionError, match="a list of sentences"):
+        captioner.score(picture, "a dog")
+    for one in (str(picture), b"bytes"):
+        with pytest.raises(OptionError, match="give a list"):
+            captioner.caption_batch(one)
+
+
 def test_no_pictures_give_no_captions(captioner):
     assert captioner.caption_batch([]) == []
 
