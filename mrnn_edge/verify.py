@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from mrnn_edge.bundle import read_metrics
+from mrnn_edge.bundle import load_bundle, read_metrics
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions, ImageSpec, Precision
 from mrnn_edge.decode import Floats, StepFunction
-from mrnn_edge.errors import BundleError, OptionError
+from mrnn_edge.errors import BundleError, ModelError, OptionError
 from mrnn_edge.image import Pixels
 
 BATCHES: Final = (1, 2, 7, 64)
@@ -97,17 +97,23 @@ def run_steps(step: StepFunction, image: Floats, *, start: int, state: int) -> F
 def verify_model(
     model: str | os.PathLike[str] | None, *, device: str = "cpu", threads: int | None = None
 ) -> Iterator[Check]:
-    """Check a model, every precision of it. Raises ModelError where it cannot even be opened."""
-    first = Captioner.load(model, device=device, threads=threads)
-    parity = read_metrics(first.bundle.folder).get("parity")
+    """Check a model, every precision of it.
+
+    Raises ModelError where config.json, vocab.json or metrics.json cannot be read; a pair of graphs
+    that cannot be opened is a check that failed, and the other pairs are checked all the same.
+    """
+    bundle = load_bundle(model)
+    parity = read_metrics(bundle.folder).get("parity")
     reference = Reference.from_dict(parity.get("reference") if isinstance(parity, dict) else None)
-    for precision in first.config.precisions:
-        captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
-        yield Check(
-            name=f"{precision}: files, hashes, graph contract",
-            passed=True,
-            detail=f"bundle {captioner.config.id} on {captioner.device}",
-        )
+    for precision in bundle.config.precisions:
+        name = f"{precision}: files, hashes, graph contract"
+        try:
+            captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
+        except ModelError as error:
+            yield Check(name=name, passed=False, detail=str(error))
+            continue
+        detail = f"bundle {captioner.config.id} on {captioner.device}"
+        yield Check(name=name, passed=True, detail=detail)
         if precision is Precision.FLOAT32:
             yield from _against_reference(captioner, reference)
         yield _batches(captioner, precision)

@@ -32,6 +32,6 @@ def verify(
         failed += not check.passed
         write(f"{'ok    ' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
     if failed and not quiet:
-        say(f"{failed} checks failed; copy the model anew, or report what this machine is")
+        say(f"checks that failed: {failed}; copy the model anew, or report what this machine is")
     if failed:
         raise typer.Exit(ExitCode.MODEL)

@@ -38,6 +38,16 @@ def test_an_answer_that_differs_from_the_reference_fails_its_check(sound, change
     assert failing in failed[0]
 
 
+@pytest.mark.parametrize("file", ["encoder.onnx", "step.onnx"])
+def test_a_flipped_bit_in_a_graph_is_a_check_that_failed(sound, file):
+    data = bytearray((sound / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (sound / file).write_bytes(data)
+    (check,) = verify_model(sound)
+    assert not check.passed
+    assert f"{file} has sha256" in check.detail
+
+
 def test_a_model_without_a_reference_is_refused(bundle):
     with pytest.raises(BundleError, match=r"parity\.reference is missing or malformed"):
         list(verify_model(bundle))
