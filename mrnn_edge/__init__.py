@@ -11,23 +11,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mrnn_edge.captioner import Alternative, Caption, Captioner, SentenceScore, Word
-    from mrnn_edge.config import DecodeOptions, Precision
+    from mrnn_edge.captioner import Captioner
+    from mrnn_edge.config import DecodeOptions, Precision, Prior
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
+    from mrnn_edge.records import Alternative, Caption, SentenceScore, Word
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Alternative": "captioner",
-    "Caption": "captioner",
+    "Alternative": "records",
+    "Caption": "records",
     "Captioner": "captioner",
     "DecodeOptions": "config",
     "InputError": "errors",
     "ModelError": "errors",
     "MrnnEdgeError": "errors",
     "Precision": "config",
-    "SentenceScore": "captioner",
-    "Word": "captioner",
+    "Prior": "config",
+    "SentenceScore": "records",
+    "Word": "records",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "ModelError",
     "MrnnEdgeError",
     "Precision",
+    "Prior",
     "SentenceScore",
     "Word",
     "__version__",

@@ -1,7 +1,7 @@
 """A model folder: find it, check it, hand out its parts; write one whole or not at all.
 
     config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
-    metrics.json  README.md
+    [prior.npy]  metrics.json  README.md
 
 Each file is read once; what was hashed is what the runtime gets. Knows files and hashes; runs no
 graph (runtime.py does, and checks the signatures).
@@ -19,16 +19,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision
+from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision, PriorFile
 from mrnn_edge.errors import (
     BundleError,
     ModelNotFoundError,
     OptionError,
     VocabularyMismatchError,
 )
+from mrnn_edge.prior import PriorVectors
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
-_GRAPH_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
 _LFS_POINTER = b"version https://git-lfs"
 _EXTERNAL = b"location"
 """The key that every tensor with external data has, in plain bytes. ONNX Runtime would read such
@@ -57,6 +58,29 @@ class Bundle:
         pair = self.config.precisions[precision]
         entry = pair.encoder if role is GraphRole.ENCODER else pair.step
         return _read_graph(self.folder, entry)
+
+    def prior(self) -> PriorVectors | None:
+        """The image vectors of training pictures, or None where the bundle has none.
+
+        Raises BundleError for a damaged file, or one that config.json does not describe.
+        """
+        entry = self.config.prior
+        if entry is None:
+            return None
+        data = _read_hashed(self.folder, entry)
+        try:
+            prior = PriorVectors.from_npy(data)
+        except ValueError as error:
+            raise BundleError(
+                f"{self.folder / entry.file}: {error}; export the model anew"
+            ) from None
+        expected = (entry.images, self.config.sizes.image)
+        if prior.sample.shape != expected:
+            raise BundleError(
+                f"{self.folder / entry.file} holds {list(prior.sample.shape)} numbers after the "
+                f"mean, config.json says {list(expected)}; export the model anew"
+            )
+        return prior
 
     def metadata(self, role: GraphRole) -> dict[str, str]:
         """What a graph of this bundle must carry in its metadata_props."""
@@ -121,13 +145,12 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
             f"{folder}: vocab.json has {len(vocabulary)} words, "
             f"config.json says {config.sizes.vocabulary}; take both from one export"
         )
-    for pair in config.precisions.values():
-        for entry in (pair.encoder, pair.step):
-            _check_name(entry.file)
-            if not (folder / entry.file).is_file():
-                raise BundleError(
-                    f"{folder / entry.file} is missing, config.json names it; copy the whole folder"
-                )
+    for entry in _entries(config):
+        _check_name(entry.file)
+        if not (folder / entry.file).is_file():
+            raise BundleError(
+                f"{folder / entry.file} is missing, config.json names it; copy the whole folder"
+            )
     return Bundle(
         folder=folder,
         config=config,
@@ -152,6 +175,12 @@ def to_json(data: Any) -> bytes:
 def describe_graph(file: str, data: bytes) -> GraphFile:
     """config.json's entry for a graph."""
     return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def describe_prior(file: str, data: bytes, *, images: int) -> PriorFile:
+    """config.json's entry for the vectors of `images` training pictures."""
+    digest = hashlib.sha256(data).hexdigest()
+    return PriorFile(file=file, sha256=digest, bytes=len(data), images=images)
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -192,10 +221,19 @@ def _models_folder() -> Path:
     return Path(str(resources.files("mrnn_edge"))) / "models"
 
 
+def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:
+    """The files that config.json names."""
+    found: list[GraphFile | PriorFile] = []
+    for pair in config.precisions.values():
+        found += [pair.encoder, pair.step]
+    return found if config.prior is None else [*found, config.prior]
+
+
 def _check_name(file: str) -> None:
-    if not _GRAPH_NAME.fullmatch(file):
+    if not _PLAIN_NAME.fullmatch(file):
         raise BundleError(
-            f"config.json names the graph {file!r}; expected a plain file name that ends in .onnx"
+            f"config.json names the file {file!r}; "
+            "expected a plain file name that ends in .onnx or .npy"
         )
 
 
@@ -225,10 +263,20 @@ def _parse_json(data: bytes, path: Path) -> Any:
 
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
+    data = _read_hashed(folder, entry)
+    if _EXTERNAL in data:
+        raise BundleError(
+            f"{folder / entry.file} keeps weights outside its file; only graphs in a single file "
+            "are read, so that what was hashed is what runs"
+        )
+    return data
+
+
+def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
     data = _read(folder, entry.file)
     path = folder / entry.file
     if data.startswith(_LFS_POINTER):
-        raise BundleError(f"{path} is a Git LFS pointer, not a graph; run `git lfs pull`")
+        raise BundleError(f"{path} is a Git LFS pointer, not its content; run `git lfs pull`")
     if len(data) != entry.bytes:
         raise BundleError(
             f"{path} has {len(data)} bytes, config.json says {entry.bytes}; "
@@ -239,11 +287,6 @@ def _read_graph(folder: Path, entry: GraphFile) -> bytes:
         raise BundleError(
             f"{path} has sha256 {found[:12]}…, config.json says {entry.sha256[:12]}…; "
             "it is damaged or replaced: copy the folder again"
-        )
-    if _EXTERNAL in data:
-        raise BundleError(
-            f"{path} keeps weights outside its file; only graphs in a single file are read, "
-            "so that what was hashed is what runs"
         )
     return data
 

@@ -5,97 +5,23 @@ or its options. Log-probabilities leave here in bits (base 2), as in the paper.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrnn_edge.bundle import Bundle, load_bundle
-from mrnn_edge.config import BundleConfig, DecodeOptions, Precision
+from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior
 from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, beam_search
 from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
 from mrnn_edge.image import ImageSource, Pixels, read_pixels
+from mrnn_edge.records import Alternative, Caption, SentenceScore
 from mrnn_edge.runtime import Device, Graphs, open_graphs
-from mrnn_edge.score import BITS_PER_NAT, sentence_log_probs
+from mrnn_edge.score import BITS_PER_NAT, path_log_probs
+from mrnn_edge.sentences import SentenceScorer, figures, to_words
 from mrnn_edge.timing import StageTimer
-from mrnn_edge.vocab import Vocabulary, tokenize
-
-
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """One word of a sentence, and how the model saw it coming."""
-
-    word: str
-    prob: float
-    """P(word | words before, image), 0..1."""
-    grounding: float | None
-    """Bits that the image, rather than habit, gave for the word; None without a prior."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alternative:
-    """A sentence of the n best."""
-
-    caption: str
-    log2_prob: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caption:
-    """One sentence for one picture."""
-
-    text: str
-    log2_prob: float
-    """log2 P(sentence | image) in bits, the end sign included unless the word limit cut it."""
-    perplexity: float
-    """2 ** (-log2_prob / (words + 1))"""
-    confidence: float | None
-    """Bits of evidence that the image gives for the sentence; None without a prior."""
-    words: tuple[Word, ...]
-    alternatives: tuple[Alternative, ...]
-    """The n best by log2_prob, the caption among them; empty unless more than one was wanted."""
-    truncated: bool
-    """The word limit cut the sentence."""
-    model: str
-    device: str
-    precision: str
-    timing_ms: dict[str, float]
-    """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
-
-    def to_record(self, file: str) -> dict[str, Any]:
-        """The JSON record of the command (docs/records.md)."""
-        record: dict[str, Any] = {
-            "file": file,
-            "caption": self.text,
-            "log2_prob": self.log2_prob,
-            "perplexity": self.perplexity,
-            "confidence": self.confidence,
-            "words": [asdict(word) for word in self.words],
-        }
-        if self.alternatives:
-            record["alternatives"] = [asdict(each) for each in self.alternatives]
-        return {
-            **record,
-            "model": self.model,
-            "device": self.device,
-            "precision": self.precision,
-            "timing_ms": {stage: round(spent, 3) for stage, spent in self.timing_ms.items()},
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentenceScore:
-    """How likely a given sentence is for a picture."""
-
-    sentence: str
-    log2_prob: float
-    """log2 P(sentence | image) in bits, the end sign included."""
-    perplexity: float
-    confidence: float | None
-    words: tuple[Word, ...]
-    unknown_words: tuple[str, ...]
-    """Words that the vocabulary lacks; each was scored as the unknown word."""
+from mrnn_edge.vocab import Vocabulary
 
 
 class Captioner:
@@ -106,6 +32,13 @@ class Captioner:
         self._graphs = graphs
         self._precision = precision
         self._space = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
+        self._sentences = SentenceScorer(
+            step=graphs.step,
+            vocabulary=bundle.vocabulary,
+            space=self._space,
+            prior=bundle.prior(),
+            threads=graphs.threads,
+        )
 
     @classmethod
     def load(
@@ -156,6 +89,11 @@ class Captioner:
         return self._space
 
     @property
+    def sentences(self) -> SentenceScorer:
+        """Scores of sentences for image vectors, for those who keep the vectors."""
+        return self._sentences
+
+    @property
     def device(self) -> Device:
         """Where the graphs run."""
         return self._graphs.device
@@ -173,13 +111,18 @@ class Captioner:
         nbest: int = DecodeOptions.nbest,
         max_words: int = DecodeOptions.max_words,
         length_penalty: float | None = DecodeOptions.length_penalty,
+        min_confidence: float | None = DecodeOptions.min_confidence,
     ) -> Caption:
         """Describe a picture: a path, bytes, file object, Pillow image or uint8 RGB [H, W, 3].
 
         Raises an InputError if the picture cannot be read, OptionError for a wish out of range.
         """
         options = DecodeOptions(
-            beam=beam, nbest=nbest, max_words=max_words, length_penalty=length_penalty
+            beam=beam,
+            nbest=nbest,
+            max_words=max_words,
+            length_penalty=length_penalty,
+            min_confidence=min_confidence,
         )
         (outcome,) = self.caption_batch([image], options)
         if isinstance(outcome, InputError):
@@ -191,11 +134,17 @@ class Captioner:
     ) -> list[Caption | InputError]:
         """One outcome a picture, in order: its caption, or the error that it met.
 
-        Raises OptionError for a single path or the bytes of one file in place of a list.
+        Raises OptionError for a single path or the bytes of one file in place of a list, and for
+        a least confidence where the model carries no prior to measure it by.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
+        if options.min_confidence is not None and self._sentences.prior is None:
+            raise OptionError(
+                f"{self.config.name} carries no prior and so gives no confidence; "
+                "leave min_confidence out, or export the model anew"
+            )
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
         pixels: list[Pixels] = []
@@ -218,8 +167,8 @@ class Captioner:
                     outcomes[index] = self.caption_batch([images[index]], options)[0]
             else:
                 timing = timer.milliseconds(pictures=len(readable))
-                for index, hypotheses in zip(readable, found, strict=True):
-                    outcomes[index] = self._to_caption(hypotheses, options, timing)
+                for index, generated in zip(readable, found, strict=True):
+                    outcomes[index] = self._to_caption(generated, options, timing)
         return [outcomes[index] for index in range(len(images))]
 
     def encode(self, image: ImageSource) -> Floats:
@@ -228,28 +177,41 @@ class Captioner:
         vector: Floats = vectors[0]
         return vector
 
-    def score(self, image: ImageSource, sentences: Sequence[str]) -> list[SentenceScore]:
-        """How likely each sentence is for the picture. Raises an InputError, or OptionError."""
+    def score(
+        self,
+        image: ImageSource,
+        sentences: Sequence[str],
+        *,
+        prior: Prior | str | None = None,
+    ) -> list[SentenceScore]:
+        """How likely each sentence is for the picture, in their order.
+
+        `prior` is what the confidence is measured against: `mean` (where left out), `train` or
+        `none` (prior.py). Raises an InputError, or OptionError for a sentence without a word and
+        for a prior that the model lacks.
+        """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list of sentences")
-        tokens = [tokenize(sentence) for sentence in sentences]
-        ids = [self._bundle.vocabulary.encode(words) for words in tokens]
-        vectors = np.repeat(self.encode(image)[None], len(ids), axis=0)
-        scored = sentence_log_probs(self._graphs.step, vectors, ids, self._space)
-        scores = []
-        for sentence, words, log_probs in zip(sentences, tokens, scored, strict=True):
-            log2_prob, perplexity = _figures(float(log_probs.sum()), len(words))
-            scores.append(
-                SentenceScore(
-                    sentence=sentence,
-                    log2_prob=log2_prob,
-                    perplexity=perplexity,
-                    confidence=None,
-                    words=_words(words, log_probs.tolist()),
-                    unknown_words=self._bundle.vocabulary.lacks(words),
-                )
-            )
-        return scores
+        return self._sentences.score(self.encode(image), sentences, prior=prior)
+
+    def rank(
+        self,
+        image: ImageSource,
+        sentences: Iterable[str],
+        *,
+        best: int | None = None,
+        prior: Prior | str | None = None,
+    ) -> list[SentenceScore]:
+        """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
+
+        `prior` is `train` where left out; `mean` is as many times faster as the sample has
+        pictures. A stream of sentences is read once. Raises as `score` does.
+        """
+        if isinstance(sentences, str):
+            raise OptionError("sentences is one string; give a list or a stream of sentences")
+        if best is not None and best < 1:
+            raise OptionError(f"best is {best}, expected 1 or more")
+        return self._sentences.rank(self.encode(image), sentences, best=best, prior=prior)
 
     def _warm_up(self) -> None:
         """One grey picture and one step: weights that are not finite are refused at load."""
@@ -264,11 +226,11 @@ class Captioner:
 
     def _generate(
         self, pixels: Pixels, options: DecodeOptions, timer: StageTimer
-    ) -> list[list[Hypothesis]]:
+    ) -> list["_Generated"]:
         with timer("encode"):
             vectors = self._graphs.encoder(pixels)
         with timer("generate"):
-            return beam_search(
+            found = beam_search(
                 self._graphs.step,
                 vectors,
                 self._space,
@@ -276,6 +238,12 @@ class Captioner:
                 max_words=options.max_words,
                 length_penalty=self._penalty(options),
             )
+            prior = self._sentences.prior
+            if prior is None:
+                return [_Generated(hypotheses, None) for hypotheses in found]
+            best = [hypotheses[0] for hypotheses in found]
+            habits = path_log_probs(self._graphs.step, prior.mean, best, self._space)
+            return list(map(_Generated, found, habits))
 
     def _penalty(self, options: DecodeOptions) -> float:
         if options.length_penalty is None:
@@ -283,35 +251,55 @@ class Captioner:
         return options.length_penalty
 
     def _to_caption(
-        self, hypotheses: list[Hypothesis], options: DecodeOptions, timing: dict[str, float]
+        self, generated: "_Generated", options: DecodeOptions, timing: dict[str, float]
     ) -> Caption:
-        best = hypotheses[0]
+        best, habit = generated.hypotheses[0], generated.habit
         words = self._bundle.vocabulary.decode(best.tokens)
-        log2_prob, perplexity = _figures(best.log_prob, len(words))
-        alternatives: tuple[Alternative, ...] = ()
-        if options.nbest > 1:
-            # The n best by rank, shown by probability.
-            wanted = sorted(hypotheses[: options.nbest], key=lambda each: -each.log_prob)
-            alternatives = tuple(
-                Alternative(
-                    caption=" ".join(self._bundle.vocabulary.decode(each.tokens)),
-                    log2_prob=each.log_prob * BITS_PER_NAT,
-                )
-                for each in wanted
-            )
+        log2_prob, perplexity = figures(best.log_prob, len(words))
+        confidence = None if habit is None else log2_prob - float(habit.sum()) * BITS_PER_NAT
+        reason = _too_unsure(confidence, options.min_confidence)
         return Caption(
-            text=" ".join(words),
+            text=None if reason else " ".join(words),
+            reason=reason,
             log2_prob=log2_prob,
             perplexity=perplexity,
-            confidence=None,
-            words=_words(words, best.log_probs),
-            alternatives=alternatives,
+            confidence=confidence,
+            words=() if reason else to_words(words, best.log_probs, habit),
+            alternatives=() if reason else self._alternatives(generated.hypotheses, options.nbest),
             truncated=not best.ended,
             model=self.config.name,
             device=str(self.device),
             precision=str(self._precision),
             timing_ms=timing,
         )
+
+    def _alternatives(self, hypotheses: list[Hypothesis], nbest: int) -> tuple[Alternative, ...]:
+        """The n best by rank, in order of probability; none where one was wanted."""
+        if nbest == 1:
+            return ()
+        return tuple(
+            Alternative(
+                caption=" ".join(self._bundle.vocabulary.decode(each.tokens)),
+                log2_prob=each.log_prob * BITS_PER_NAT,
+            )
+            for each in sorted(hypotheses[:nbest], key=lambda each: -each.log_prob)
+        )
+
+
+@dataclass(frozen=True)
+class _Generated:
+    """What the decoder found for a picture."""
+
+    hypotheses: list[Hypothesis]
+    """Best first."""
+    habit: NDArray[np.float64] | None
+    """Natural log-probabilities of the best one's words under the mean training image."""
+
+
+def _too_unsure(confidence: float | None, least: float | None) -> str | None:
+    if confidence is None or least is None or confidence >= least:
+        return None
+    return f"not sure: {confidence:.1f} bits of evidence from the image, {least:g} were asked for"
 
 
 def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:
@@ -332,18 +320,3 @@ def _parse_precision(precision: Precision | str | None) -> Precision | None:
     except ValueError:
         known = " or ".join(Precision)
         raise OptionError(f"precision is {precision!r}, expected {known}") from None
-
-
-def _figures(log_prob: float, words: int) -> tuple[float, float]:
-    """log2 probability in bits, and perplexity, of a sentence of so many words."""
-    log2_prob = log_prob * BITS_PER_NAT
-    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
-    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
-
-
-def _words(words: Sequence[str], log_probs: Sequence[float]) -> tuple[Word, ...]:
-    # The end sign's probability, where there is one, stands last and belongs to no word.
-    return tuple(
-        Word(word=word, prob=float(np.exp(log_prob)), grounding=None)
-        for word, log_prob in zip(words, log_probs, strict=False)
-    )

@@ -4,6 +4,7 @@ Frozen dataclasses and their strict JSON form. Knows the names of keys and their
 file and checks no hash.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
@@ -33,6 +34,17 @@ class Precision(StrEnum):
 
     FLOAT32 = "float32"
     INT8 = "int8"
+
+
+class Prior(StrEnum):
+    """What a sentence's probability is measured against."""
+
+    TRAIN = "train"
+    """The mean of P(w | I') over the sample, the paper's."""
+    MEAN = "mean"
+    """P(w | the mean image vector): one pass in place of K."""
+    NONE = "none"
+    """Nothing: no confidence, and ranks by P(w | I) alone."""
 
 
 class GraphRole(StrEnum):
@@ -86,6 +98,17 @@ class GraphPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorFile:
+    """Image vectors of training pictures (prior.py)."""
+
+    file: str
+    sha256: str
+    bytes: int
+    images: int
+    """K, the pictures of the sample; their mean stands before them in the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodeDefaults:
     """Decoding settings that belong to the model, tuned on the dev split."""
 
@@ -117,11 +140,13 @@ class BundleConfig:
     licence: Mapping[str, str]
     """Licences of code, weights and data, for people."""
     decoding: DecodeDefaults = DecodeDefaults()
+    prior: PriorFile | None = None
+    """None: this model gives no confidence."""
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, keys in the order of this class."""
-        return asdict(self)
+        """The JSON form, keys in the order of this class; what the model lacks is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Any) -> "BundleConfig":
@@ -147,6 +172,8 @@ class BundleConfig:
         values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
         decoding = _section(DecodeDefaults, values.get("decoding", {}), "decoding")
         values["decoding"] = DecodeDefaults(**decoding)
+        if "prior" in values:
+            values["prior"] = PriorFile(**_section(PriorFile, values["prior"], "prior"))
         for key in ("training", "licence"):
             _mapping(values[key], key)
         values["default_precision"] = _choice(
@@ -228,6 +255,8 @@ class DecodeOptions:
     """Words at most, the end sign not counted."""
     length_penalty: float | None = None
     """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: as the bundle says."""
+    min_confidence: float | None = None
+    """Bits of evidence from the image below which no caption is given; None: always give one."""
 
     def __post_init__(self) -> None:
         for name, limit in (("beam", 100), ("nbest", 100), ("max_words", 1000)):
@@ -240,6 +269,8 @@ class DecodeOptions:
             raise OptionError(
                 f"length_penalty is {self.length_penalty}, expected 0 to {MAX_LENGTH_PENALTY:g}"
             )
+        if self.min_confidence is not None and not math.isfinite(self.min_confidence):
+            raise OptionError(f"min_confidence is {self.min_confidence}, expected a number of bits")
 
     @property
     def width(self) -> int:

@@ -10,7 +10,7 @@ one. So every image ends with `width` hypotheses (fewer, but one at least, where
 possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
@@ -52,6 +52,8 @@ class Hypothesis:
     """Natural log-probability of each token, and of the end sign where there is one."""
     ended: bool
     """False where the word limit cut the sentence."""
+    states: Floats = field(compare=False, repr=False)
+    """[len(log_probs), R], the states that were fed with each word, the first one's zeros."""
 
     @property
     def log_prob(self) -> float:
@@ -78,6 +80,8 @@ class _Beams:
     """[rows], the sums of log_probs."""
     state: Floats
     """[rows, R]"""
+    states: Floats
+    """[rows, words so far, R], those before it."""
 
 
 def beam_search(
@@ -102,6 +106,7 @@ def beam_search(
         log_probs=np.zeros((count, 0), np.float32),
         total=np.zeros(count),
         state=np.zeros((count, space.state), np.float32),
+        states=np.zeros((count, 0, space.state), np.float32),
     )
     last = np.full(count, space.start, np.int64)
     for _ in range(max_words):
@@ -152,6 +157,7 @@ def _advance(
         log_probs=np.column_stack([beams.log_probs[rows], log_probs[rows, chosen]]),
         total=totals[rows, chosen],
         state=state[rows],
+        states=np.concatenate([beams.states[rows], beams.state[rows, None]], axis=1),
     )
     ended = chosen == space.end
     for row in np.flatnonzero(ended):
@@ -175,6 +181,7 @@ def _select(beams: _Beams, keep: NDArray[np.bool_]) -> _Beams:
         log_probs=beams.log_probs[keep],
         total=beams.total[keep],
         state=beams.state[keep],
+        states=beams.states[keep],
     )
 
 
@@ -184,6 +191,7 @@ def _hypothesis(beams: _Beams, row: int | np.intp, *, ended: bool) -> Hypothesis
         tokens=tuple(tokens[:-1] if ended else tokens),
         log_probs=tuple(beams.log_probs[row].tolist()),
         ended=ended,
+        states=beams.states[row],
     )
 
 

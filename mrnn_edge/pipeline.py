@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mrnn_edge.captioner import Caption, Captioner
+from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import SUFFIXES
+from mrnn_edge.records import Caption
 
 STANDARD_INPUT: Final = "-"
 """The name under which a picture is read from standard input."""
@@ -64,11 +65,12 @@ def caption_files(
 ) -> Iterator[Outcome]:
     """One outcome a file, in order; `-` is standard input. One that fails touches no other."""
     for file in files:
-        (result,) = captioner.caption_batch([_source(file)], options)
+        (result,) = captioner.caption_batch([open_source(file)], options)
         yield Outcome(file=file, result=result)
 
 
-def _source(file: str) -> str | bytes:
+def open_source(file: str) -> str | bytes:
+    """The path itself, or for `-` the bytes of standard input, as the library takes pictures."""
     if file != STANDARD_INPUT:
         return file
     # Read no further than a picture can reach: an endless pipe must not fill the memory. What was

@@ -67,6 +67,8 @@ class Graphs:
     encoder: EncoderGraph
     step: StepGraph
     device: Device
+    threads: int
+    """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
     notice: str | None
     """Why `auto` did not take CUDA though this runtime was built for it; for people."""
 
@@ -106,6 +108,7 @@ def open_graphs(
             encoder=EncoderGraph(opened[GraphRole.ENCODER]),
             step=StepGraph(opened[GraphRole.STEP], vocabulary=config.sizes.vocabulary),
             device=target,
+            threads=cores if target.kind is DeviceKind.CPU else 1,
             notice=None,
         )
 

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mrnn_edge import Captioner
-from mrnn_edge.bundle import describe_graph, graph_metadata, to_json
+from mrnn_edge.bundle import describe_graph, describe_prior, graph_metadata, to_json
 from mrnn_edge.config import (
     BundleConfig,
     DecodeDefaults,
@@ -23,6 +23,7 @@ from mrnn_edge.config import (
     Precision,
     Sizes,
 )
+from mrnn_edge.prior import PriorVectors
 from mrnn_edge.verify import reference_pixels, run_steps
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
@@ -134,6 +135,12 @@ def step_graph(network: TinyNetwork, metadata: dict[str, str], *, state_name="st
     return _model(nodes, inputs, outputs, constants, metadata)
 
 
+def prior() -> PriorVectors:
+    """Five training pictures that were never there, and the mean of a split that was not either."""
+    rows = np.random.default_rng(11).normal(0, 1, (6, IMAGE)).astype(np.float32)
+    return PriorVectors(mean=rows[0], sample=rows[1:])
+
+
 def metadata(role: GraphRole, *, bundle_id: str = ID) -> dict[str, str]:
     digest = vocabulary_digest(vocabulary().to_json())
     return graph_metadata(bundle_id=bundle_id, vocabulary_sha256=digest, role=role)
@@ -145,11 +152,13 @@ def files(
     encoder: bytes | None = None,
     step: bytes | None = None,
     metrics: dict | None = None,
+    prior: PriorVectors | None = prior(),  # noqa: B008  # frozen
 ) -> dict[str, bytes]:
-    """The files of a whole bundle, any graph of it replaced, the hashes right."""
+    """The files of a whole bundle, any part of it replaced, the hashes right."""
     network = network or TinyNetwork()
     encoder = encoder or encoder_graph(network, metadata(GraphRole.ENCODER))
     step = step or step_graph(network, metadata(GraphRole.STEP))
+    vectors = {} if prior is None else {"prior.npy": prior.to_npy()}
     config = BundleConfig(
         name="tiny-test",
         id=ID,
@@ -165,6 +174,9 @@ def files(
         default_precision=Precision.FLOAT32,
         opset=20,
         decoding=DecodeDefaults(length_penalty=0.5),
+        prior=None
+        if prior is None
+        else describe_prior("prior.npy", vectors["prior.npy"], images=len(prior.sample)),
         training={"data": "none, random weights"},
         licence={"code": "Apache-2.0", "weights": "Apache-2.0, random numbers"},
     )
@@ -173,6 +185,7 @@ def files(
         "vocab.json": vocabulary().to_json(),
         "encoder.onnx": encoder,
         "step.onnx": step,
+        **vectors,
         "metrics.json": to_json(metrics or {}),
         "README.md": b"# tiny-test\n",
     }

@@ -1,15 +1,20 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
-from typing import Annotated
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.errors import InputError, OptionError
+from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
-from mrnn_edge_cli.output import say, write, write_json
+from mrnn_edge_cli.output import one_line, say, write, write_json
+
+if TYPE_CHECKING:
+    from mrnn_edge import Caption
 
 
 def caption(
@@ -20,6 +25,14 @@ def caption(
         bool, typer.Option("--recursive", "-r", help="Take the pictures below each folder.")
     ] = False,
     json: opt.Json = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add the confidence, and each word's share of it.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page of pictures and captions too."),
+    ] = None,
+    min_confidence: opt.MinConfidence = None,
     beam: opt.Beam = opt.BEAM,
     nbest: Annotated[
         int,
@@ -40,10 +53,17 @@ def caption(
     One picture gives its caption alone; more, or a folder, give PATH<TAB>caption. A picture that
     fails has its reason on stderr (and in --json its record); the others go on, exit code 3.
     """
+    if explain and json:
+        raise OptionError("--json holds what --explain shows; give one of them")
     wishes = DecodeOptions(
-        beam=beam, nbest=nbest, max_words=max_words, length_penalty=length_penalty
+        beam=beam,
+        nbest=nbest,
+        max_words=max_words,
+        length_penalty=length_penalty,
+        min_confidence=min_confidence,
     )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    from mrnn_edge import Caption
     from mrnn_edge.image import SUFFIXES
     from mrnn_edge.pipeline import caption_files, list_files
 
@@ -55,22 +75,33 @@ def caption(
             f"no picture in {', '.join(paths)}; looked for {' '.join(sorted(SUFFIXES))}"
         )
     alone = files == paths and len(files) == 1
-    for outcome in caption_files(captioner, files, wishes):
-        if outcome.failure:
-            failed += 1
-            say(outcome.failure)
-        if json:
-            records.append(outcome.to_record())
-        elif not isinstance(outcome.result, InputError):
-            write(
-                outcome.result.text if alone else f"{_shown(outcome.file)}\t{outcome.result.text}"
-            )
+    with contextlib.ExitStack() as stack:
+        page = None
+        if html is not None:
+            from mrnn_edge_cli.page import Page
+
+            page = stack.enter_context(Page(html))
+        for outcome in caption_files(captioner, files, wishes):
+            if outcome.failure:
+                failed += 1
+                say(outcome.failure)
+            if page is not None:
+                page.add(outcome)
+            if json:
+                records.append(outcome.to_record())
+            elif isinstance(outcome.result, Caption):
+                line = _line(outcome.result, explain=explain)
+                write(line if alone else f"{one_line(outcome.file)}\t{line}")
     if json:
         write_json(records)
     if failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _shown(file: str) -> str:
-    """A path that keeps to its line and its column."""
-    return file.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+def _line(caption: "Caption", *, explain: bool) -> str:
+    from mrnn_edge_cli.explain import bits, explained
+
+    text = "not sure" if caption.text is None else caption.text
+    if not explain:
+        return text
+    return f"{text}\t{bits(caption.confidence)} bits\t{explained(caption.words)}".rstrip("\t")

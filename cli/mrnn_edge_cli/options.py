@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mrnn_edge.config import DecodeOptions, Precision
+from mrnn_edge.config import DecodeOptions, Precision, Prior
 
 Model = Annotated[
     str | None,
@@ -39,6 +39,18 @@ LengthPenalty = Annotated[
         "--length-penalty",
         help="Rank by log2_prob / (words + 1)^penalty; the model's own if left out.",
     ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="BITS",
+        help="Answer `not sure` where the picture gives less evidence for the caption.",
+    ),
+]
+PriorOption = Annotated[
+    Prior | None,
+    typer.Option("--prior", help="What the picture's probability is measured against."),
 ]
 Data = Annotated[
     Path,

@@ -35,6 +35,11 @@ def write_json(data: Any) -> None:
     write(json.dumps(data, indent=2, allow_nan=False))
 
 
+def one_line(text: str) -> str:
+    """A path or a sentence that keeps to its line and its column."""
+    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
 def say(text: str) -> None:
     """One line for people, to stderr; where that is closed or full, to nobody."""
     if sys.stderr is None:  # print() would take standard output, where data goes

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge import Captioner, DecodeOptions
-from mrnn_edge.captioner import Caption
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.image import read_pixels
+from mrnn_edge.records import Caption
 
 
 def plain(colour, side=tiny.SIDE):

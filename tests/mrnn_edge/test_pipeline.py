@@ -2,9 +2,9 @@ import os
 
 from conftest import noise_picture
 
-from mrnn_edge.captioner import Caption
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.pipeline import caption_files, list_files
+from mrnn_edge.records import Caption
 
 
 def test_named_files_come_as_they_were_named(tmp_path):

@@ -1,0 +1,50 @@
+"""How much of each word came from the picture, for people to read: in a terminal and in numbers.
+
+Takes a caption's words, gives text. Knows no picture and writes nothing.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+
+from mrnn_edge.records import Word
+
+FULL_BITS: Final = 6.0
+"""Grounding from which on a word is shown at full strength: on dev, one word in ten has more."""
+
+
+def strength(word: Word) -> float:
+    """How strongly a word is shown, -1..1: below 0 the image spoke against it."""
+    return max(-1.0, min(1.0, (word.grounding or 0.0) / FULL_BITS))
+
+
+def explained(words: Sequence[Word]) -> str:
+    """Each word with its bits; in a terminal that shows colours, bright by their number."""
+    return "  ".join(_painted(word) for word in words)
+
+
+def _painted(word: Word) -> str:
+    text = f"{word.word} {bits(word.grounding)}"
+    if not _has_colours():
+        return text
+    share = strength(word)
+    if share < 0.0:
+        return typer.style(text, fg=typer.colors.MAGENTA)
+    return typer.style(
+        text,
+        fg=typer.colors.GREEN if share >= 1 / 6 else None,
+        bold=share >= 0.5,
+        dim=share < 1 / 12,
+    )
+
+
+def bits(number: float | None) -> str:
+    """A signed number of bits, or a question mark where there is none."""
+    return "?" if number is None else f"{number:+.1f}"
+
+
+def _has_colours() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -1,0 +1,40 @@
+"""`mrnn-edge score`: how likely sentences are for a picture."""
+
+from typing import Annotated
+
+import typer
+
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.explain import bits
+from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.output import one_line, say, write, write_json
+
+
+def score(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")],
+    sentences: Annotated[list[str], typer.Argument(metavar="SENTENCE")],
+    prior: opt.PriorOption = None,
+    json: opt.Json = False,
+    model: opt.Model = None,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionOption = None,
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Tell how likely each sentence is for the picture, in the order given.
+
+    A line a sentence: its log2 probability and its confidence, in bits, and the sentence. The
+    confidence is what the picture adds to the probability; the prior is `mean` if left out.
+    """
+    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    from mrnn_edge.pipeline import open_source
+
+    scores = captioner.score(open_source(image), sentences, prior=prior)
+    unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
+    if unknown and not quiet:
+        say(f"not in the vocabulary, scored as an unknown word: {', '.join(unknown)}")
+    if json:
+        write_json([each.to_record() for each in scores])
+        return
+    for each in scores:
+        write(f"{each.log2_prob:.2f}\t{bits(each.confidence)}\t{one_line(each.sentence)}")

@@ -1,0 +1,94 @@
+"""What leaves the library: captions and scores, and their JSON records.
+
+Plain frozen data. Log-probabilities are base 2 (bits) here, as in the paper. Knows how nothing is
+computed.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """One word of a sentence, and how the model saw it coming."""
+
+    word: str
+    prob: float
+    """P(word | words before, image), 0..1."""
+    grounding: float | None
+    """log2 P(word | words before, image) - log2 P(word | words before, mean training image): bits
+    that the image, rather than habit, gave for the word. None without a prior."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A sentence of the n best."""
+
+    caption: str
+    log2_prob: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """One sentence for one picture."""
+
+    text: str | None
+    """None where the confidence was below what the caller asked for; `reason` says so."""
+    reason: str | None
+    log2_prob: float
+    """log2 P(sentence | image) in bits, the end sign included unless the word limit cut it."""
+    perplexity: float
+    """2 ** (-log2_prob / (words + 1))"""
+    confidence: float | None
+    """log2 P(sentence | image) - log2 P(sentence | mean training image): bits of evidence that the
+    image gives for the sentence. None where the model carries no prior."""
+    words: tuple[Word, ...]
+    alternatives: tuple[Alternative, ...]
+    """The n best by log2_prob, the caption among them; empty unless more than one was wanted."""
+    truncated: bool
+    """The word limit cut the sentence."""
+    model: str
+    device: str
+    precision: str
+    timing_ms: dict[str, float]
+    """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
+
+    def to_record(self, file: str) -> dict[str, Any]:
+        """The JSON record of the command (docs/records.md)."""
+        record: dict[str, Any] = {
+            "file": file,
+            "caption": self.text,
+            **({} if self.reason is None else {"reason": self.reason}),
+            "log2_prob": self.log2_prob,
+            "perplexity": self.perplexity,
+            "confidence": self.confidence,
+            "words": [asdict(word) for word in self.words],
+        }
+        if self.alternatives:
+            record["alternatives"] = [asdict(each) for each in self.alternatives]
+        return {
+            **record,
+            "model": self.model,
+            "device": self.device,
+            "precision": self.precision,
+            "timing_ms": {stage: round(spent, 3) for stage, spent in self.timing_ms.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScore:
+    """How likely a given sentence is for a picture."""
+
+    sentence: str
+    log2_prob: float
+    """log2 P(sentence | image) in bits, the end sign included."""
+    perplexity: float
+    confidence: float | None
+    """log2 P(sentence | image) - log2 P(sentence), by the prior that was asked for."""
+    words: tuple[Word, ...]
+    unknown_words: tuple[str, ...]
+    """Words that the vocabulary lacks; each was scored as the unknown word."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of `score`; `rank` sets `rank` before it."""
+        return asdict(self)
