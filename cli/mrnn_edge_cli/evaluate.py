@@ -1,24 +1,46 @@
 """`mrnn-edge eval`: figures of a model on a split of a data set."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrnn_edge.config import DecodeOptions
+from mrnn_edge.config import DecodeOptions, Prior
+from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.extras import need
+from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write, write_json
 from mrnn_edge_train.flickr8k import Split, read_sentences, read_split
 
+if TYPE_CHECKING:
+    from mrnn_edge import Captioner
+
 
 def evaluate(
-    data: opt.Data,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
+    ] = None,
     split: Annotated[
         Split, typer.Option("--split", help="Tune on dev; test is for reports.")
     ] = Split.DEV,
+    retrieval: Annotated[
+        bool,
+        typer.Option("--retrieval", help="Sentences by picture and pictures by sentence too."),
+    ] = False,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="In place of a data set: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people.",
+        ),
+    ] = None,
+    prior: opt.PriorOption = None,
     beam: opt.Beam = opt.BEAM,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
@@ -35,14 +57,30 @@ def evaluate(
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is."""
+    """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is.
+
+    With --retrieval the paper's recalls and median ranks too; with --pairs how the model's scores
+    go with people's grades, as Kendall's tau.
+    """
+    if pairs is not None:
+        if data or retrieval or save or captions:
+            raise OptionError("--data, --retrieval, --save and --captions do not go with --pairs")
+        need("cpu,eval", "onnxruntime", "scipy")
+        captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+        _agreement(captioner, pairs, prior, json=json, quiet=quiet)
+        return
+    if data is None:
+        raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
+    if prior is not None:
+        raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
     from mrnn_edge_train.evaluate import evaluate as measure
 
     wishes = DecodeOptions(beam=beam, max_words=max_words, length_penalty=length_penalty)
     images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    found = measure(captioner, images, known, wishes, track=Progress(quiet=quiet))
+    track = Progress(quiet=quiet)
+    found = measure(captioner, images, known, wishes, track=track)
     penalty = captioner.config.decoding.length_penalty if length_penalty is None else length_penalty
     record: dict[str, Any] = {
         "split": str(split),
@@ -51,16 +89,15 @@ def evaluate(
         "beam": beam,
         "max_words": max_words,
         "length_penalty": penalty,
-        "model": captioner.config.name,
-        "device": str(captioner.device),
-        "precision": str(captioner.precision),
+        **_where(captioner),
     }
+    if retrieval:
+        from mrnn_edge_train.retrieval import evaluate_retrieval
+
+        texts = [text for _, text in found.captions]
+        record["retrieval"] = evaluate_retrieval(captioner, images, texts, track=track).to_record()
     # The figures come first: what follows can fail, and they took a while.
-    if json:
-        write_json(record)
-    else:
-        for key, value in record.items():
-            write(f"{key}: {_plain(value)}")
+    _print(record, json=json)
     if captions is not None:
         with captions.open("w", encoding="utf-8") as file:
             file.writelines(f"{name}\t{text}\n" for name, text in found.captions)
@@ -72,9 +109,53 @@ def evaluate(
             say(f"figures of {split} entered in {captioner.bundle.folder}")
 
 
+def _agreement(
+    captioner: "Captioner", path: Path, prior: Prior | None, *, json: bool, quiet: bool
+) -> None:
+    from mrnn_edge_train.agreement import agree, read_pairs
+
+    found = agree(captioner, read_pairs(path), prior=prior, track=Progress(quiet=quiet))
+    for failure in found.failures:
+        say(f"{failure}; its pairs are left out")
+    figures = {
+        "pairs": found.pairs,
+        "pictures": found.pictures,
+        "left_out": len(found.failures),
+        "log2_prob": asdict(found.log2_prob),
+        "log2_prob_per_word": asdict(found.log2_prob_per_word),
+        "confidence": None if found.confidence is None else asdict(found.confidence),
+        **_where(captioner),
+    }
+    _print(figures, json=json)
+    if found.failures:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _where(captioner: "Captioner") -> dict[str, str]:
+    return {
+        "model": captioner.config.name,
+        "device": str(captioner.device),
+        "precision": str(captioner.precision),
+    }
+
+
+def _print(record: dict[str, Any], *, json: bool) -> None:
+    if json:
+        write_json(record)
+        return
+    for key, value in record.items():
+        if isinstance(value, dict):
+            for inner, figure in value.items():
+                write(f"{key}, {inner}: {_plain(figure)}")
+        else:
+            write(f"{key}: {_plain(value)}")
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {_plain(each)}" for key, each in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
@@ -83,4 +164,4 @@ def _command(record: dict[str, Any], data: Path) -> str:
     words = ["mrnn-edge", "eval", "--data", data.resolve().name]
     for option in ("model", "precision", "split", "beam", "max_words", "length_penalty"):
         words += [f"--{option.replace('_', '-')}", f"{record[option]}"]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--retrieval"] if "retrieval" in record else [])])

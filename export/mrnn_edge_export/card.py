@@ -30,6 +30,11 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
             f"| {precision} graphs | {pair.bytes / 1e6:.1f} MB |"
             for precision, pair in config.precisions.items()
         ),
+        *(
+            [f"| prior | mean of the training pictures, {config.prior.images} of them |"]
+            if config.prior
+            else []
+        ),
         f"| decoding | length penalty {config.decoding.length_penalty:g} |",
         "",
         "## Training",
@@ -38,6 +43,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         "",
         *_parity(metrics.get("parity", {})),
         *_figures(metrics.get("eval", {})),
+        *_retrieval(metrics.get("retrieval", {})),
         "## What it cannot see",
         "",
         "It knows the world of its training pictures and no other: what it has not seen there it",
@@ -106,6 +112,46 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _retrieval(measured: Mapping[str, Any]) -> list[str]:
+    if not measured:
+        return []
+    lines = [
+        "## Retrieval",
+        "",
+        "| split | precision | direction | prior | R@1 | R@5 | R@10 | median rank |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for each in measured.values():
+        rows = [
+            ("image to sentence", prior, recall)
+            for prior, recall in each["image_to_sentence_by_prior"].items()
+        ]
+        rows.append(("sentence to image", "any", each["sentence_to_image"]))
+        lines += [
+            f"| {each['split']} | {each['precision']} | {direction} | {prior} "
+            f"| {recall['r1']:.1%} | {recall['r5']:.1%} | {recall['r10']:.1%} "
+            f"| {recall['median_rank']:g} |"
+            for direction, prior, recall in rows
+        ]
+    return [
+        *lines,
+        "",
+        "All pictures of the split against all their references, by P(w | I) over the prior P(w);",
+        "image to sentence counts the best of a picture's references.",
+        *(
+            f"On {each['split']} a caption is likelier for its own picture than for another one in "
+            f"{each['right_picture']:.2%} of all pairs."
+            for each in measured.values()
+        ),
+        "From:",
+        "",
+        "```sh",
+        *(each["command"] for each in measured.values()),
+        "```",
+        "",
+    ]
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
@@ -115,10 +161,16 @@ def _plain(value: Any) -> str:
 def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
     """Enter figures in a bundle's metrics.json and render its card anew.
 
-    They replace those of the same split and precision.
+    They replace those of the same split and precision; retrieval, which takes long, stays until
+    it is measured again.
     """
     metrics = read_metrics(bundle.folder)
     key = f"{record['split']} {record['precision']}"
-    metrics["eval"] = {**metrics.get("eval", {}), key: dict(record)}
+    figures = dict(record)
+    retrieval = figures.pop("retrieval", None)
+    metrics["eval"] = {**metrics.get("eval", {}), key: figures}
+    if retrieval is not None:
+        shared = {name: record[name] for name in ("split", "precision", "command")}
+        metrics["retrieval"] = {**metrics.get("retrieval", {}), key: {**shared, **retrieval}}
     write_atomically(bundle.folder / "metrics.json", to_json(metrics))
     write_atomically(bundle.folder / "README.md", render_card(bundle.config, metrics))

@@ -1,9 +1,10 @@
 """A training run in, a checked model folder out.
 
 Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the two
-graphs, metrics.json and README.md, all or nothing, after parity with torch has held.
+graphs, the prior, metrics.json and README.md, all or nothing, after parity with torch has held.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +16,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from mrnn_edge.bundle import describe_graph, graph_metadata, to_json, write_bundle
+from mrnn_edge.bundle import (
+    describe_graph,
+    describe_prior,
+    graph_metadata,
+    to_json,
+    write_bundle,
+)
 from mrnn_edge.config import (
     BundleConfig,
     DecodeDefaults,
@@ -37,6 +44,7 @@ from mrnn_edge_export.parity import (
     largest_differences,
     reference,
 )
+from mrnn_edge_export.prior import training_prior
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.model import MRNN, ModelSizes
@@ -119,14 +127,14 @@ def export_run(
 ) -> Exported:
     """Export a run into a new folder; its name becomes the model's.
 
-    `data` is the data set whose dev pictures are captioned on both sides; it defaults to the one
-    that the run was trained on. Raises OptionError, DatasetError, or ModelError where torch and
-    ONNX Runtime disagree.
+    `data` is the data set whose dev pictures are captioned on both sides, and whose training
+    pictures make the prior; it defaults to the one that the run was trained on. Raises
+    OptionError, DatasetError, or ModelError where torch and ONNX Runtime disagree.
     """
     if out.exists():
         raise BundleError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
-    pictures = _dev_pictures(data or Path(run.facts["data"]))
+    splits = _pictures(data or Path(run.facts["data"]))
     identity = bundle_id(run.network, run.vocab_json)
     digest = vocabulary_digest(run.vocab_json)
     metadata = {
@@ -142,7 +150,12 @@ def export_run(
     opened = open_graphs(
         config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
     )
-    parity = _parity(run, opened, pictures, track)
+    parity = _parity(run, opened, splits[Split.DEV], track)
+    vectors = training_prior(opened.encoder, splits[Split.TRAIN], config.image, track=track)
+    prior = vectors.to_npy()
+    config = dataclasses.replace(
+        config, prior=describe_prior("prior.npy", prior, images=len(vectors.sample))
+    )
     metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
     write_bundle(
         out,
@@ -151,6 +164,7 @@ def export_run(
             "vocab.json": run.vocab_json,
             "encoder.onnx": graphs[GraphRole.ENCODER],
             "step.onnx": graphs[GraphRole.STEP],
+            "prior.npy": prior,
             "metrics.json": to_json(metrics),
             "README.md": render_card(config, metrics),
         },
@@ -168,9 +182,12 @@ def bundle_id(network: Network, vocab_json: bytes) -> str:
     return hashlib.sha256(save(weights) + vocab_json).hexdigest()[:16]
 
 
-def _dev_pictures(data: Path) -> list[Path]:
+def _pictures(data: Path) -> dict[Split, list[Path]]:
     try:
-        return [image.path for image in read_split(data, Split.DEV)]
+        return {
+            split: [image.path for image in read_split(data, split)]
+            for split in (Split.TRAIN, Split.DEV)
+        }
     except DatasetError as error:
         raise DatasetError(f"{error}; name the data set with --data") from None
 
