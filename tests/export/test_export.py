@@ -18,6 +18,8 @@ from mrnn_edge_export import parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
 from mrnn_edge_export.graphs import StepGraph, export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
+from mrnn_edge_export.prior import training_prior
+from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
 
@@ -57,7 +59,8 @@ def exported(tmp_path_factory, run):
 
 def test_the_folder_has_the_files_of_the_contract_and_single_file_graphs(exported):
     assert {path.name for path in exported.folder.iterdir()} == {
-        "config.json", "vocab.json", "encoder.onnx", "step.onnx", "metrics.json", "README.md",
+        "config.json", "vocab.json", "encoder.onnx", "step.onnx", "prior.npy", "metrics.json",
+        "README.md",
     }  # fmt: skip
     for role in GraphRole:
         graph = onnx.load(exported.folder / f"{role}.onnx")
@@ -74,6 +77,32 @@ def test_torch_and_onnx_runtime_agree_at_every_batch_and_on_every_caption(export
         assert set(batches) == {"1", "2", "7", "64"}
         assert max(batches.values()) <= 1e-4
     assert exported.parity["captions"] == {"compared": 6, "equal": 6}
+
+
+def test_the_prior_is_the_mean_of_the_training_pictures_and_a_sample_of_them(exported, data):
+    captioner = Captioner.load(exported.folder, device="cpu")
+    vectors = np.stack([captioner.encode(image.path) for image in read_split(data, Split.TRAIN)])
+    prior = captioner.bundle.prior()
+    np.testing.assert_allclose(prior.mean, vectors.mean(axis=0), atol=1e-5)
+    # Fewer pictures than the sample wants: all of them, each once.
+    assert exported.config.prior.images == len(prior.sample) == len(vectors) == 24
+    np.testing.assert_allclose(prior.sample, vectors, atol=1e-5)
+
+
+def test_a_sample_is_drawn_from_the_whole_split_and_the_same_each_time(exported, data, monkeypatch):
+    monkeypatch.setattr("mrnn_edge_export.prior.SAMPLE", 5)
+    captioner = Captioner.load(exported.folder, device="cpu")
+    pictures = [image.path for image in read_split(data, Split.TRAIN)]
+    vectors = np.stack([captioner.encode(path) for path in pictures])
+    drawn = [
+        training_prior(captioner.graphs.encoder, pictures, captioner.config.image).sample
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*drawn)
+    rows = [int(np.abs(vectors - row).sum(axis=1).argmin()) for row in drawn[0]]
+    assert len(set(rows)) == 5
+    assert max(rows) > 12
+    np.testing.assert_allclose(drawn[0], vectors[rows], atol=1e-4)
 
 
 def test_the_folder_loads_and_passes_its_own_verification(exported, data):

@@ -47,9 +47,15 @@ def score_captions(
 
 def cider(references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]) -> float:
     """CIDEr-D alone, the score that picks a checkpoint."""
+    each = cider_each(references, captions)
+    return sum(each) / len(each)
+
+
+def cider_each(references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]) -> list[float]:
+    """CIDEr-D of each picture's caption; its word weights are from all references together."""
     truth, guess = _numbered(references, captions)
-    score, _ = _scorer("cider.cider", "Cider")().compute_score(truth, guess)
-    return float(score)
+    _, each = _scorer("cider.cider", "Cider")().compute_score(truth, guess)
+    return [float(score) for score in each]
 
 
 def _numbered(
