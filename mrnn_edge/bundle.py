@@ -74,11 +74,11 @@ class Bundle:
             raise BundleError(
                 f"{self.folder / entry.file}: {error}; export the model anew"
             ) from None
-        expected = (entry.images, self.config.sizes.image)
-        if prior.sample.shape != expected:
+        expected = (entry.groups, self.config.sizes.image)
+        if prior.centres.shape != expected:
             raise BundleError(
-                f"{self.folder / entry.file} holds {list(prior.sample.shape)} numbers after the "
-                f"mean, config.json says {list(expected)}; export the model anew"
+                f"{self.folder / entry.file} holds centres of {list(prior.centres.shape)}, "
+                f"config.json says {list(expected)}; export the model anew"
             )
         return prior
 
@@ -177,10 +177,10 @@ def describe_graph(file: str, data: bytes) -> GraphFile:
     return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
-def describe_prior(file: str, data: bytes, *, images: int) -> PriorFile:
-    """config.json's entry for the vectors of `images` training pictures."""
+def describe_prior(file: str, data: bytes, *, groups: int) -> PriorFile:
+    """config.json's entry for the vectors of so many groups of training pictures."""
     digest = hashlib.sha256(data).hexdigest()
-    return PriorFile(file=file, sha256=digest, bytes=len(data), images=images)
+    return PriorFile(file=file, sha256=digest, bytes=len(data), groups=groups)
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -204,8 +204,8 @@ class Captioner:
     ) -> list[SentenceScore]:
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
-        `prior` is `train` where left out; `mean` is as many times faster as the sample has
-        pictures. A stream of sentences is read once. Raises as `score` does.
+        `prior` is `train` where left out; `mean` is as many times faster as the model has groups
+        of training pictures. A stream of sentences is read once. Raises as `score` does.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list or a stream of sentences")

@@ -40,7 +40,7 @@ class Prior(StrEnum):
     """What a sentence's probability is measured against."""
 
     TRAIN = "train"
-    """The mean of P(w | I') over the sample, the paper's."""
+    """The mean of P(w | I') over the training pictures, in groups: the paper's."""
     MEAN = "mean"
     """P(w | the mean image vector): one pass in place of K."""
     NONE = "none"
@@ -104,8 +104,8 @@ class PriorFile:
     file: str
     sha256: str
     bytes: int
-    images: int
-    """K, the pictures of the sample; their mean stands before them in the file."""
+    groups: int
+    """K, the groups of training pictures; the mean of all stands before them in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)

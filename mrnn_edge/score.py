@@ -111,9 +111,10 @@ def cross_log_probs(
     return result.T
 
 
-def log_mean_exp(log_probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log of the mean of exp over the first axis: [K, S] -> [S], K at least 1."""
-    mean: NDArray[np.float64] = np.logaddexp.reduce(log_probs, axis=0) - math.log(len(log_probs))
+def log_mean_exp(log_probs: NDArray[np.float64], weights: Floats) -> NDArray[np.float64]:
+    """log of the weighted mean of exp: [K, S] and [K], which adds up to 1 -> [S]."""
+    weighted = log_probs + np.log(weights.astype(np.float64))[:, None]
+    mean: NDArray[np.float64] = np.logaddexp.reduce(weighted, axis=0)
     return mean
 
 

@@ -79,9 +79,9 @@ class SentenceScorer:
     ) -> list[SentenceScore]:
         """The sentences, best first by P(w | I) / P(w); ties in the order given.
 
-        `prior` defaults to the sampled one where the model carries it; without a prior the order
-        is that of P(w | I). With `best` only so many are kept, and memory holds them and 2,048
-        more, however long the stream. Raises OptionError as `score` does.
+        `prior` defaults to that of the training pictures where the model carries it; without one
+        the order is that of P(w | I). With `best` only so many are kept, and memory holds them
+        and 2,048 more, however long the stream. Raises OptionError as `score` does.
         """
         kind = self._resolve(prior, Prior.TRAIN)
         kept: list[_Ranked] = []
@@ -118,9 +118,9 @@ class SentenceScorer:
                 f"this model carries no prior, so none can be taken by {prior}; "
                 "export it anew, or ask for the prior none"
             )
-        vectors = self.prior.of(prior)
+        vectors, weights = self.prior.of(prior)
         found = cross_log_probs(self.step, vectors, ids, self.space, threads=self.threads)
-        return log_mean_exp(found) * BITS_PER_NAT
+        return log_mean_exp(found, weights) * BITS_PER_NAT
 
     def _resolve(self, prior: Prior | str | None, default: Prior) -> Prior:
         if prior is None:

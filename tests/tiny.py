@@ -136,9 +136,10 @@ def step_graph(network: TinyNetwork, metadata: dict[str, str], *, state_name="st
 
 
 def prior() -> PriorVectors:
-    """Five training pictures that were never there, and the mean of a split that was not either."""
+    """Five groups of training pictures that were never there, and a mean that was not either."""
     rows = np.random.default_rng(11).normal(0, 1, (6, IMAGE)).astype(np.float32)
-    return PriorVectors(mean=rows[0], sample=rows[1:])
+    weights = np.array([0.1, 0.3, 0.2, 0.15, 0.25], np.float32)
+    return PriorVectors(mean=rows[0], centres=rows[1:], weights=weights)
 
 
 def metadata(role: GraphRole, *, bundle_id: str = ID) -> dict[str, str]:
@@ -176,7 +177,7 @@ def files(
         decoding=DecodeDefaults(length_penalty=0.5),
         prior=None
         if prior is None
-        else describe_prior("prior.npy", vectors["prior.npy"], images=len(prior.sample)),
+        else describe_prior("prior.npy", vectors["prior.npy"], groups=len(prior.centres)),
         training={"data": "none, random weights"},
         licence={"code": "Apache-2.0", "weights": "Apache-2.0, random numbers"},
     )

@@ -31,7 +31,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
             for precision, pair in config.precisions.items()
         ),
         *(
-            [f"| prior | mean of the training pictures, {config.prior.images} of them |"]
+            [f"| prior | mean of the training pictures, {config.prior.groups} groups of them |"]
             if config.prior
             else []
         ),

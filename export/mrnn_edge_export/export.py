@@ -154,7 +154,7 @@ def export_run(
     vectors = training_prior(opened.encoder, splits[Split.TRAIN], config.image, track=track)
     prior = vectors.to_npy()
     config = dataclasses.replace(
-        config, prior=describe_prior("prior.npy", prior, images=len(vectors.sample))
+        config, prior=describe_prior("prior.npy", prior, groups=len(vectors.centres))
     )
     metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
     write_bundle(

@@ -1,24 +1,28 @@
 """The prior of a model: what its encoder makes of the training pictures.
 
-Takes the open encoder and the pictures, gives their mean image vector and those of a fixed sample
-(mrnn_edge/prior.py says what they are for). Knows no sentence.
+Takes the open encoder and the pictures, gives their mean image vector and the centres of groups of
+them (mrnn_edge/prior.py says what for). Knows no sentence.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from scipy.cluster.vq import kmeans2
 
 from mrnn_edge.config import ImageSpec
+from mrnn_edge.decode import Floats
 from mrnn_edge.graphs import EncoderGraph
 from mrnn_edge.image import read_pixels
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge_train.progress import Track, untracked
 
-SAMPLE: Final = 100
-"""Pictures of the sample, where the split has as many (docs/probabilities.md has the choice)."""
+GROUPS: Final = 100
+"""Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""
 _SEED: Final = 0
+_ROUNDS: Final = 50
 _CHUNK: Final = 32
 
 
@@ -29,7 +33,7 @@ def training_prior(
     *,
     track: Track = untracked,
 ) -> PriorVectors:
-    """Mean vector over all the pictures, and the vectors of a sample drawn with a fixed seed.
+    """Mean vector over all the pictures, and their groups by k-means from a fixed start.
 
     Raises an InputError for a picture that cannot be read.
     """
@@ -39,6 +43,25 @@ def training_prior(
         chunk = pictures[start : start + _CHUNK]
         vectors.append(encoder(np.stack([read_pixels(path, spec) for path in chunk])))
     rows = np.concatenate(vectors)
-    drawn = np.random.default_rng(_SEED).permutation(len(rows))[:SAMPLE]
+    centres, weights = group(rows, max(1, min(GROUPS, len(rows) // 10)))
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return PriorVectors(mean=mean, sample=rows[np.sort(drawn)])
+    return PriorVectors(mean=mean, centres=centres, weights=weights)
+
+
+def group(rows: Floats, wanted: int) -> tuple[Floats, Floats]:
+    """Centres [K, M] of K groups of the rows [N, M], K at most `wanted`, and their shares [K]."""
+    # k-means++ draws by distance, which fails where no row is left that differs.
+    count = min(wanted, len(np.unique(rows, axis=0)))
+    with warnings.catch_warnings(action="ignore"):
+        _, member = kmeans2(
+            rows.astype(np.float64),
+            count,
+            iter=_ROUNDS,
+            minit="++",
+            rng=np.random.default_rng(_SEED),
+        )
+    # A group that k-means has emptied, of which it warns, is none.
+    groups = [rows[member == each] for each in range(count) if (member == each).any()]
+    centres = np.stack([each.mean(axis=0, dtype=np.float64) for each in groups])
+    weights = np.array([len(each) / len(rows) for each in groups])
+    return centres.astype(np.float32), weights.astype(np.float32)

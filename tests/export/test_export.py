@@ -18,7 +18,7 @@ from mrnn_edge_export import parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
 from mrnn_edge_export.graphs import StepGraph, export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
-from mrnn_edge_export.prior import training_prior
+from mrnn_edge_export.prior import group
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
@@ -79,30 +79,36 @@ def test_torch_and_onnx_runtime_agree_at_every_batch_and_on_every_caption(export
     assert exported.parity["captions"] == {"compared": 6, "equal": 6}
 
 
-def test_the_prior_is_the_mean_of_the_training_pictures_and_a_sample_of_them(exported, data):
+def test_the_prior_is_the_mean_of_the_training_pictures_and_groups_of_them(exported, data):
     captioner = Captioner.load(exported.folder, device="cpu")
     vectors = np.stack([captioner.encode(image.path) for image in read_split(data, Split.TRAIN)])
     prior = captioner.bundle.prior()
     np.testing.assert_allclose(prior.mean, vectors.mean(axis=0), atol=1e-5)
-    # Fewer pictures than the sample wants: all of them, each once.
-    assert exported.config.prior.images == len(prior.sample) == len(vectors) == 24
-    np.testing.assert_allclose(prior.sample, vectors, atol=1e-5)
+    assert exported.config.prior.groups == len(prior.centres) == 2
+    # Groups that hold every picture once have the mean of all as their own weighted mean.
+    np.testing.assert_allclose(prior.weights @ prior.centres, prior.mean, atol=1e-5)
+    assert (prior.weights * 24).round(4).tolist() == (prior.weights * 24).round().tolist()
 
 
-def test_a_sample_is_drawn_from_the_whole_split_and_the_same_each_time(exported, data, monkeypatch):
-    monkeypatch.setattr("mrnn_edge_export.prior.SAMPLE", 5)
-    captioner = Captioner.load(exported.folder, device="cpu")
-    pictures = [image.path for image in read_split(data, Split.TRAIN)]
-    vectors = np.stack([captioner.encode(path) for path in pictures])
-    drawn = [
-        training_prior(captioner.graphs.encoder, pictures, captioner.config.image).sample
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*drawn)
-    rows = [int(np.abs(vectors - row).sum(axis=1).argmin()) for row in drawn[0]]
-    assert len(set(rows)) == 5
-    assert max(rows) > 12
-    np.testing.assert_allclose(drawn[0], vectors[rows], atol=1e-4)
+def test_groups_are_the_clusters_that_there_are_and_the_same_each_time():
+    random = np.random.default_rng(2)
+    middles = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 9]], np.float32)
+    member = np.repeat([0, 1, 2], [50, 30, 20])
+    rows = (middles[member] + random.normal(0, 0.1, (100, 3))).astype(np.float32)
+    centres, weights = group(rows[random.permutation(100)], 3)
+    order = np.argsort(-weights)
+    np.testing.assert_allclose(weights[order], [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(centres[order], middles, atol=0.1)
+    for first, second in zip(group(rows, 3), group(rows, 3), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("different", [1, 2, 3])
+def test_fewer_different_pictures_than_groups_make_a_group_each(different):
+    rows = np.tile(np.eye(3, dtype=np.float32)[:different], (20, 1))
+    centres, weights = group(rows, 5)
+    assert sorted(map(tuple, centres)) == sorted(map(tuple, np.eye(3)[:different]))
+    np.testing.assert_allclose(weights, 1 / different)
 
 
 def test_the_folder_loads_and_passes_its_own_verification(exported, data):

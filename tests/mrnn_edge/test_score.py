@@ -120,4 +120,5 @@ def test_decoded_sentences_score_for_another_image_as_by_hand(max_words):
 
 def test_the_mean_of_probabilities_is_taken_of_probabilities_not_of_their_logs():
     log_probs = np.log(np.array([[0.1, 1e-200], [0.3, 1e-100]]))
-    np.testing.assert_allclose(log_mean_exp(log_probs), np.log([0.2, 5e-101]))
+    weights = np.array([0.25, 0.75], np.float32)
+    np.testing.assert_allclose(log_mean_exp(log_probs, weights), np.log([0.25, 7.5e-101]))

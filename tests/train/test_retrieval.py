@@ -41,9 +41,13 @@ def vectors_by_hand(captioner, images) -> list[np.ndarray]:
 
 
 def prior_by_hand(words, kind: Prior) -> float:
-    vectors = {Prior.MEAN: [tiny.prior().mean], Prior.TRAIN: tiny.prior().sample, Prior.NONE: []}
-    terms = [2 ** log2(vector, words) for vector in vectors[kind]]
-    return float(np.log2(np.mean(terms))) if terms else 0.0
+    prior = tiny.prior()
+    if kind is Prior.NONE:
+        return 0.0
+    if kind is Prior.MEAN:
+        return log2(prior.mean, words)
+    terms = [2 ** log2(centre, words) for centre in prior.centres]
+    return float(np.log2(np.dot(terms, prior.weights)))
 
 
 def figures(ranks: list[int]) -> tuple[float, float, float, float]:

@@ -85,13 +85,13 @@ def evaluate_retrieval(
     owner = np.repeat(np.arange(len(images)), [len(image.sentences) for image in images])
     priors = [Prior.NONE] if scorer.prior is None else [Prior.NONE, Prior.MEAN, Prior.TRAIN]
     extra = {} if scorer.prior is None else {kind: scorer.prior.of(kind) for kind in priors}
-    rows = np.concatenate([vectors, *extra.values()])
+    rows = np.concatenate([vectors, *(each for each, _ in extra.values())])
     bits = _all_pairs(captioner, rows, references, "retrieval", track)
     likely, rest = bits[: len(images)], bits[len(images) :]
     worth = {Prior.NONE: likely}
     for kind in priors[1:]:
-        count = len(extra[kind])
-        worth[kind] = likely - log_mean_exp(rest[:count] * np.log(2.0)) / np.log(2.0)
+        count, weights = len(extra[kind][0]), extra[kind][1]
+        worth[kind] = likely - log_mean_exp(rest[:count] * np.log(2.0), weights) / np.log(2.0)
         rest = rest[count:]
     own = [scorer.vocabulary.encode(caption.split()) for caption in captions]
     generated = _all_pairs(captioner, vectors, own, "right picture", track)
