@@ -37,7 +37,7 @@ def swapped(
     other = images[shift:] + images[:shift]
     return np.array(
         [
-            captioner.score(image.path, [caption.text or ""])[0].confidence
+            captioner.score(image.path, [caption.text or ""], prior="mean")[0].confidence
             for image, caption in zip(other, captions, strict=True)
         ]
     )

@@ -186,9 +186,9 @@ class Captioner:
     ) -> list[SentenceScore]:
         """How likely each sentence is for the picture, in their order.
 
-        `prior` is what the confidence is measured against: `mean` (where left out), `train` or
-        `none` (prior.py). Raises an InputError, or OptionError for a sentence without a word and
-        for a prior that the model lacks.
+        `prior` is what the confidence is measured against: `train` (where left out), `mean`,
+        which is what captions have, or `none` (prior.py). Raises an InputError, or OptionError
+        for a sentence without a word and for a prior that the model lacks.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list of sentences")

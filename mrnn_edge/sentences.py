@@ -45,10 +45,11 @@ class SentenceScorer:
     ) -> list[SentenceScore]:
         """How likely each sentence is for the image vector [M], in their order.
 
-        `prior` defaults to the mean vector where the model carries one. Raises OptionError for a
-        sentence without a word, and for a prior that the model lacks.
+        The confidence is against `prior`, by default that of the training pictures; grounding is
+        always against their mean. Raises OptionError for a sentence without a word, and for a
+        prior that the model lacks.
         """
-        kind = self._resolve(prior, Prior.MEAN)
+        kind = self._resolve(prior)
         scores: list[SentenceScore] = []
         for block in _blocks(sentences, _BLOCK):
             tokens = [_words_of(sentence) for sentence in block]
@@ -83,7 +84,7 @@ class SentenceScorer:
         the order is that of P(w | I). With `best` only so many are kept, and memory holds them
         and 2,048 more, however long the stream. Raises OptionError as `score` does.
         """
-        kind = self._resolve(prior, Prior.TRAIN)
+        kind = self._resolve(prior)
         kept: list[_Ranked] = []
         place = 0
         for block in _blocks(sentences, _STREAM):
@@ -122,9 +123,9 @@ class SentenceScorer:
         found = cross_log_probs(self.step, vectors, ids, self.space, threads=self.threads)
         return log_mean_exp(found, weights) * BITS_PER_NAT
 
-    def _resolve(self, prior: Prior | str | None, default: Prior) -> Prior:
+    def _resolve(self, prior: Prior | str | None) -> Prior:
         if prior is None:
-            return Prior.NONE if self.prior is None else default
+            return Prior.NONE if self.prior is None else Prior.TRAIN
         try:
             return Prior(prior)
         except ValueError:

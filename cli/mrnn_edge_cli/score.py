@@ -24,7 +24,8 @@ def score(
     """Tell how likely each sentence is for the picture, in the order given.
 
     A line a sentence: its log2 probability and its confidence, in bits, and the sentence. The
-    confidence is what the picture adds to the probability; the prior is `mean` if left out.
+    confidence is what the picture adds to the probability: against the training pictures, or
+    against their mean, as captions have it, with `--prior mean`.
     """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge.pipeline import open_source

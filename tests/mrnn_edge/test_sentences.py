@@ -51,14 +51,21 @@ def test_confidence_is_what_the_image_adds_to_the_prior_by_hand(captioner, kind)
         assert score.confidence == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_mean_vector_is_the_prior_of_a_score_where_none_is_named(captioner):
+def test_the_training_pictures_are_the_prior_of_scores_where_none_is_named(captioner):
     default = captioner.score(PICTURE, SENTENCES)
-    assert default == captioner.score(PICTURE, SENTENCES, prior="mean")
-    assert default != captioner.score(PICTURE, SENTENCES, prior="train")
+    assert default == captioner.score(PICTURE, SENTENCES, prior="train")
+    assert default != captioner.score(PICTURE, SENTENCES, prior="mean")
+
+
+def test_a_caption_is_as_sure_as_its_score_against_the_mean_picture(captioner):
+    caption = captioner.caption(PICTURE, max_words=20)
+    assert not caption.truncated
+    (score,) = captioner.score(PICTURE, [caption.text], prior="mean")
+    assert score.confidence == pytest.approx(caption.confidence, abs=1e-4)
 
 
 def test_grounding_is_each_words_share_of_the_confidence_by_hand(captioner):
-    for score in captioner.score(PICTURE, SENTENCES):
+    for score in captioner.score(PICTURE, SENTENCES, prior="mean"):
         own = log2_by_hand(image_by_hand(), score.sentence)
         habit = log2_by_hand(tiny.prior().mean, score.sentence)
         shares = np.subtract(own, habit)
