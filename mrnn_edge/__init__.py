@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mrnn_edge.captioner import Captioner
-    from mrnn_edge.config import DecodeOptions, Precision, Prior
+    from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
     from mrnn_edge.records import Alternative, Caption, SentenceScore, Word
 
@@ -28,6 +28,7 @@ _HOMES = {
     "MrnnEdgeError": "errors",
     "Precision": "config",
     "Prior": "config",
+    "Sampling": "config",
     "SentenceScore": "records",
     "Word": "records",
 }
@@ -42,6 +43,7 @@ __all__ = [
     "MrnnEdgeError",
     "Precision",
     "Prior",
+    "Sampling",
     "SentenceScore",
     "Word",
     "__version__",

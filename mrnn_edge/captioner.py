@@ -6,22 +6,20 @@ or its options. Log-probabilities leave here in bits (base 2), as in the paper.
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mrnn_edge.bundle import Bundle, load_bundle
-from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior
-from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, beam_search
+from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
+from mrnn_edge.constraints import Constraints
+from mrnn_edge.decode import Floats, SearchSpace
 from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
+from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.image import ImageSource, Pixels, read_pixels
-from mrnn_edge.records import Alternative, Caption, SentenceScore
+from mrnn_edge.records import Caption, SentenceScore
 from mrnn_edge.runtime import Device, Graphs, open_graphs
-from mrnn_edge.score import BITS_PER_NAT, path_log_probs
-from mrnn_edge.sentences import SentenceScorer, figures, to_words
+from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
-from mrnn_edge.vocab import Vocabulary
 
 
 class Captioner:
@@ -38,6 +36,16 @@ class Captioner:
             space=self._space,
             prior=bundle.prior(),
             threads=graphs.threads,
+        )
+        self._captions = CaptionGenerator(
+            step=graphs.step,
+            vocabulary=bundle.vocabulary,
+            space=self._space,
+            prior=self._sentences.prior,
+            length_penalty=bundle.config.decoding.length_penalty,
+            model=bundle.config.name,
+            device=str(graphs.device),
+            precision=str(precision),
         )
 
     @classmethod
@@ -107,21 +115,32 @@ class Captioner:
         self,
         image: ImageSource,
         *,
-        beam: int = DecodeOptions.beam,
+        beam: int | None = DecodeOptions.beam,
         nbest: int = DecodeOptions.nbest,
+        sampling: Sampling | None = DecodeOptions.sampling,
         max_words: int = DecodeOptions.max_words,
         length_penalty: float | None = DecodeOptions.length_penalty,
+        prefix: str = DecodeOptions.prefix,
+        no_repeat_ngram: int = DecodeOptions.no_repeat_ngram,
+        forbid: Sequence[str] = DecodeOptions.forbid,
+        require: Sequence[str] = DecodeOptions.require,
         min_confidence: float | None = DecodeOptions.min_confidence,
     ) -> Caption:
         """Describe a picture: a path, bytes, file object, Pillow image or uint8 RGB [H, W, 3].
 
-        Raises an InputError if the picture cannot be read, OptionError for a wish out of range.
+        `DecodeOptions` says what each wish means. Raises an InputError if the picture cannot be
+        read or holds no place for a required word, OptionError for a wish out of range.
         """
         options = DecodeOptions(
             beam=beam,
             nbest=nbest,
+            sampling=sampling,
             max_words=max_words,
             length_penalty=length_penalty,
+            prefix=prefix,
+            no_repeat_ngram=no_repeat_ngram,
+            forbid=forbid,
+            require=require,
             min_confidence=min_confidence,
         )
         (outcome,) = self.caption_batch([image], options)
@@ -134,17 +153,14 @@ class Captioner:
     ) -> list[Caption | InputError]:
         """One outcome a picture, in order: its caption, or the error that it met.
 
-        Raises OptionError for a single path or the bytes of one file in place of a list, and for
-        a least confidence where the model carries no prior to measure it by.
+        Raises OptionError for a single path or the bytes of one file in place of a list, for a
+        required word that the vocabulary lacks, and for a least confidence where the model carries
+        no prior to measure it by.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
-        if options.min_confidence is not None and self._sentences.prior is None:
-            raise OptionError(
-                f"{self.config.name} carries no prior and so gives no confidence; "
-                "leave min_confidence out, or export the model anew"
-            )
+        constraints = self._captions.constraints(options)
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
         pixels: list[Pixels] = []
@@ -158,7 +174,7 @@ class Captioner:
                     outcomes[index] = error
         if readable:
             try:
-                found = self._generate(np.stack(pixels), options, timer)
+                found = self._decode(np.stack(pixels), options, constraints, timer)
             except NumericalError as error:
                 if len(readable) == 1:
                     return [outcomes.get(index, error) for index in range(len(images))]
@@ -167,8 +183,8 @@ class Captioner:
                     outcomes[index] = self.caption_batch([images[index]], options)[0]
             else:
                 timing = timer.milliseconds(pictures=len(readable))
-                for index, generated in zip(readable, found, strict=True):
-                    outcomes[index] = self._to_caption(generated, options, timing)
+                for index, decoded in zip(readable, found, strict=True):
+                    outcomes[index] = self._captions.caption(decoded, options, timing)
         return [outcomes[index] for index in range(len(images))]
 
     def encode(self, image: ImageSource) -> Floats:
@@ -218,98 +234,24 @@ class Captioner:
         spec = self.config.image
         grey = np.full((1, spec.height, spec.width, 3), 127, np.uint8)
         try:
-            self._generate(grey, DecodeOptions(beam=1, max_words=1), StageTimer())
+            options = DecodeOptions(beam=1, max_words=1)
+            self._decode(grey, options, Constraints(), StageTimer())
         except NumericalError as error:
             raise BundleError(
                 f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
             ) from None
 
-    def _generate(
-        self, pixels: Pixels, options: DecodeOptions, timer: StageTimer
-    ) -> list["_Generated"]:
+    def _decode(
+        self,
+        pixels: Pixels,
+        options: DecodeOptions,
+        constraints: Constraints,
+        timer: StageTimer,
+    ) -> list[Decoded]:
         with timer("encode"):
             vectors = self._graphs.encoder(pixels)
         with timer("generate"):
-            found = beam_search(
-                self._graphs.step,
-                vectors,
-                self._space,
-                width=options.width,
-                max_words=options.max_words,
-                length_penalty=self._penalty(options),
-            )
-            prior = self._sentences.prior
-            if prior is None:
-                return [_Generated(hypotheses, None) for hypotheses in found]
-            best = [hypotheses[0] for hypotheses in found]
-            habits = path_log_probs(self._graphs.step, prior.mean, best, self._space)
-            return list(map(_Generated, found, habits))
-
-    def _penalty(self, options: DecodeOptions) -> float:
-        if options.length_penalty is None:
-            return self.config.decoding.length_penalty
-        return options.length_penalty
-
-    def _to_caption(
-        self, generated: "_Generated", options: DecodeOptions, timing: dict[str, float]
-    ) -> Caption:
-        best, habit = generated.hypotheses[0], generated.habit
-        words = self._bundle.vocabulary.decode(best.tokens)
-        log2_prob, perplexity = figures(best.log_prob, len(words))
-        confidence = None if habit is None else log2_prob - float(habit.sum()) * BITS_PER_NAT
-        reason = _too_unsure(confidence, options.min_confidence)
-        return Caption(
-            text=None if reason else " ".join(words),
-            reason=reason,
-            log2_prob=log2_prob,
-            perplexity=perplexity,
-            confidence=confidence,
-            words=() if reason else to_words(words, best.log_probs, habit),
-            alternatives=() if reason else self._alternatives(generated.hypotheses, options.nbest),
-            truncated=not best.ended,
-            model=self.config.name,
-            device=str(self.device),
-            precision=str(self._precision),
-            timing_ms=timing,
-        )
-
-    def _alternatives(self, hypotheses: list[Hypothesis], nbest: int) -> tuple[Alternative, ...]:
-        """The n best by rank, in order of probability; none where one was wanted."""
-        if nbest == 1:
-            return ()
-        return tuple(
-            Alternative(
-                caption=" ".join(self._bundle.vocabulary.decode(each.tokens)),
-                log2_prob=each.log_prob * BITS_PER_NAT,
-            )
-            for each in sorted(hypotheses[:nbest], key=lambda each: -each.log_prob)
-        )
-
-
-@dataclass(frozen=True)
-class _Generated:
-    """What the decoder found for a picture."""
-
-    hypotheses: list[Hypothesis]
-    """Best first."""
-    habit: NDArray[np.float64] | None
-    """Natural log-probabilities of the best one's words under the mean training image."""
-
-
-def _too_unsure(confidence: float | None, least: float | None) -> str | None:
-    if confidence is None or least is None or confidence >= least:
-        return None
-    return f"not sure: {confidence:.1f} bits of evidence from the image, {least:g} were asked for"
-
-
-def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:
-    """What the decoder may generate of a vocabulary: never the start and the unknown word."""
-    return SearchSpace(
-        start=vocabulary.start,
-        end=vocabulary.end,
-        banned=(vocabulary.start, vocabulary.unknown),
-        state=state,
-    )
+            return self._captions.decode(vectors, options, constraints)
 
 
 def _parse_precision(precision: Precision | str | None) -> Precision | None:

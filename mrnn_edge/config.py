@@ -5,13 +5,13 @@ file and checks no hash.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from mrnn_edge.errors import BundleError, OptionError
-from mrnn_edge.vocab import SpecialTokens
+from mrnn_edge.vocab import SpecialTokens, tokenize
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -244,35 +244,82 @@ def _choice(enum: type[E], value: Any, where: str) -> E:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Words drawn at random in place of a search. Raises OptionError for a value out of range."""
+
+    temperature: float = 1.0
+    """Below 1 the likely words get likelier, above 1 the unlikely ones."""
+    top_k: int | None = None
+    """Draw from so many likeliest words only."""
+    top_p: float | None = None
+    """Draw from the fewest likeliest words that hold this share of the probability."""
+    seed: int | None = None
+    """The same seed draws the same sentence for a picture; None draws another each time."""
+
+    def __post_init__(self) -> None:
+        _check_range("temperature", self.temperature, 0.01, 100.0)
+        if self.top_k is not None:
+            _check_range("top_k", self.top_k, 1, 1_000_000)
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise OptionError(f"top_p is {self.top_p}, expected a share above 0, at most 1")
+        if self.seed is not None:
+            _check_range("seed", self.seed, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
     """What the caller wants of a sentence. Raises OptionError for a value out of range."""
 
-    beam: int = 3
-    """Hypotheses kept at each step; 1 is greedy decoding."""
+    beam: int | None = None
+    """Hypotheses kept at each step; 1 is greedy decoding, None is 3."""
     nbest: int = 1
     """Sentences wanted; widens the beam to this number."""
+    sampling: Sampling | None = None
+    """Draw one sentence in place of searching for the best; takes no beam and no n best."""
     max_words: int = 20
-    """Words at most, the end sign not counted."""
+    """Words at most, the prefix counted, the end sign not."""
     length_penalty: float | None = None
     """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: as the bundle says."""
+    prefix: str = ""
+    """How the sentence begins."""
+    no_repeat_ngram: int = 0
+    """So many words in a row stand only once in a sentence; 0: no limit."""
+    forbid: Sequence[str] = ()
+    """Words that do not come, but in the prefix."""
+    require: Sequence[str] = ()
+    """Words that must come."""
     min_confidence: float | None = None
     """Bits of evidence from the image below which no caption is given; None: always give one."""
 
     def __post_init__(self) -> None:
-        for name, limit in (("beam", 100), ("nbest", 100), ("max_words", 1000)):
-            value = getattr(self, name)
-            if not 1 <= value <= limit:
-                raise OptionError(f"{name} is {value}, expected a number from 1 to {limit}")
-        if self.length_penalty is not None and not (
-            0.0 <= self.length_penalty <= MAX_LENGTH_PENALTY
-        ):
-            raise OptionError(
-                f"length_penalty is {self.length_penalty}, expected 0 to {MAX_LENGTH_PENALTY:g}"
-            )
+        if self.beam is not None:
+            _check_range("beam", self.beam, 1, 100)
+        _check_range("nbest", self.nbest, 1, 100)
+        _check_range("max_words", self.max_words, 1, 1000)
+        _check_range("no_repeat_ngram", self.no_repeat_ngram, 0, 1000)
+        if self.length_penalty is not None:
+            _check_range("length_penalty", self.length_penalty, 0.0, MAX_LENGTH_PENALTY)
         if self.min_confidence is not None and not math.isfinite(self.min_confidence):
             raise OptionError(f"min_confidence is {self.min_confidence}, expected a number of bits")
+        for name, words in (("forbid", self.forbid), ("require", self.require)):
+            if isinstance(words, str):
+                raise OptionError(f"{name} is one string; give a list of words")
+            for word in words:
+                if len(tokenize(word)) != 1:
+                    raise OptionError(f"{name}: {word!r} is not one word of letters and digits")
+        if self.sampling and (self.beam is not None or self.nbest > 1 or self.require):
+            raise OptionError("sampling draws one sentence; beam, nbest and require need a search")
+        if len(tokenize(self.prefix)) > self.max_words:
+            raise OptionError(
+                f"prefix has {len(tokenize(self.prefix))} words, max_words is {self.max_words}"
+            )
 
     @property
     def width(self) -> int:
         """The beam that serves both wishes."""
-        return max(self.beam, self.nbest)
+        return max(3 if self.beam is None else self.beam, self.nbest)
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise OptionError(f"{name} is {value}, expected a number from {least:g} to {most:g}")

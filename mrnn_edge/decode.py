@@ -8,8 +8,13 @@ unless `max_words` cut them. At each step the best `width` continuations of an i
 hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
 one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
 possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding.
+
+Where words are required there are as many beams as numbers of them that can have been said, each
+`width` wide, so that a sentence with an unlikely word is not crowded out by likelier ones without
+it (Post and Vilar 2018, "Fast lexically constrained decoding"). Only the last beam may end.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -17,6 +22,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mrnn_edge.constraints import Constraints
 from mrnn_edge.errors import NumericalError
 
 Floats = NDArray[np.float32]
@@ -67,7 +73,7 @@ class Hypothesis:
 
 
 @dataclass
-class _Beams:
+class Beams:
     """The open hypotheses of all images, row by row; an image's rows stand together, best first."""
 
     owner: NDArray[np.intp]
@@ -83,6 +89,80 @@ class _Beams:
     states: Floats
     """[rows, words so far, R], those before it."""
 
+    @classmethod
+    def start(cls, count: int, space: SearchSpace) -> "Beams":
+        """One row an image, nothing said."""
+        return cls(
+            owner=np.arange(count),
+            tokens=np.zeros((count, 0), np.int64),
+            log_probs=np.zeros((count, 0), np.float32),
+            total=np.zeros(count),
+            state=np.zeros((count, space.state), np.float32),
+            states=np.zeros((count, 0, space.state), np.float32),
+        )
+
+    def step(self, step: StepFunction, images: Floats, space: SearchSpace) -> tuple[Floats, Floats]:
+        """Log-probabilities [rows, V] of the next word and the states [rows, R] after this one.
+
+        Raises NumericalError for NaN and plus infinity.
+        """
+        said = self.tokens[:, -1] if self.tokens.shape[1] else np.full(len(self.owner), space.start)
+        log_probs, state = step(said, self.state, images[self.owner])
+        # NaN and plus infinity fail the comparison; minus infinity is a word that cannot come.
+        bad = self.owner[~(log_probs < np.inf).all(axis=1)]
+        if len(bad):
+            raise NumericalError(
+                "the step graph gave numbers that are not finite "
+                f"for picture {bad.min()} of the batch"
+            )
+        return log_probs, state
+
+    def grow(
+        self, rows: NDArray[np.intp], tokens: Ids, log_probs: Floats, state: Floats
+    ) -> "Beams":
+        """Each row of `rows` with its token after it, out of what `step` gave for all rows."""
+        gained = log_probs[rows, tokens]
+        return Beams(
+            owner=self.owner[rows],
+            tokens=np.column_stack([self.tokens[rows], tokens]),
+            log_probs=np.column_stack([self.log_probs[rows], gained]),
+            total=self.total[rows] + gained,
+            state=state[rows],
+            states=np.concatenate([self.states[rows], self.state[rows, None]], axis=1),
+        )
+
+    def select(self, keep: NDArray[np.bool_]) -> "Beams":
+        """The rows where `keep` is true."""
+        return Beams(
+            owner=self.owner[keep],
+            tokens=self.tokens[keep],
+            log_probs=self.log_probs[keep],
+            total=self.total[keep],
+            state=self.state[keep],
+            states=self.states[keep],
+        )
+
+    def hypothesis(self, row: int, *, ended: bool) -> Hypothesis:
+        """A row as a finished sentence; with `ended` its last token is the end sign."""
+        tokens = self.tokens[row].tolist()
+        return Hypothesis(
+            tokens=tuple(tokens[:-1] if ended else tokens),
+            log_probs=tuple(self.log_probs[row].tolist()),
+            ended=ended,
+            states=self.states[row],
+        )
+
+
+def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:
+    """One row an image, the prefix said and scored."""
+    beams = Beams.start(len(images), space)
+    for token in prefix:
+        if len(images):
+            log_probs, state = beams.step(step, images, space)
+            rows = np.arange(len(images))
+            beams = beams.grow(rows, np.full(len(rows), token), log_probs, state)
+    return beams
+
 
 def beam_search(
     step: StepFunction,
@@ -92,113 +172,90 @@ def beam_search(
     width: int,
     max_words: int,
     length_penalty: float = 0.0,
+    constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
     """For each image vector of [N, M] its hypotheses, best first by `Hypothesis.score`.
 
-    Ties go to the hypothesis that stood higher a step before, then to the lower id. Raises
-    NumericalError if the step function returns NaN or plus infinity, or no word a chance at all.
+    Ties go to the hypothesis that stood higher a step before, then to the lower id. An image whose
+    required words found no place has none. Raises NumericalError if the step function returns NaN
+    or plus infinity, or no word a chance at all.
     """
-    count = len(images)
-    finished: list[list[Hypothesis]] = [[] for _ in range(count)]
-    beams = _Beams(
-        owner=np.arange(count),
-        tokens=np.zeros((count, 0), np.int64),
-        log_probs=np.zeros((count, 0), np.float32),
-        total=np.zeros(count),
-        state=np.zeros((count, space.state), np.float32),
-        states=np.zeros((count, 0, space.state), np.float32),
-    )
-    last = np.full(count, space.start, np.int64)
-    for _ in range(max_words):
+    constraints = constraints or Constraints()
+    finished: list[list[Hypothesis]] = [[] for _ in images]
+    beams = begin(step, images, space, constraints.prefix)
+    for _ in range(max_words - len(constraints.prefix)):
         if not len(beams.owner):
             break
-        log_probs, state = step(last, beams.state, images[beams.owner])
-        _check(log_probs, beams.owner)
-        beams = _advance(beams, log_probs, state, finished, space, width)
-        last = beams.tokens[:, -1]
-    for row, image in enumerate(beams.owner):
-        finished[image].append(_hypothesis(beams, row, ended=False))
+        log_probs, state = beams.step(step, images, space)
+        beams = _advance(beams, log_probs, state, finished, space, width, constraints)
+    met = constraints.meets(beams.tokens).all(axis=1)
+    for row in np.flatnonzero(met).tolist():
+        finished[beams.owner[row]].append(beams.hypothesis(row, ended=False))
     for image, group in enumerate(finished):
-        if not group:
+        if not group and not constraints.required:
             raise NumericalError(
                 f"the step graph gave no word a chance for picture {image} of the batch"
             )
     return [
-        sorted(group, key=lambda hypothesis: -hypothesis.score(length_penalty))
+        sorted(group, key=lambda hypothesis: -hypothesis.score(length_penalty))[:width]
         for group in finished
     ]
 
 
 def _advance(
-    beams: _Beams,
+    beams: Beams,
     log_probs: Floats,
     state: Floats,
     finished: list[list[Hypothesis]],
     space: SearchSpace,
     width: int,
-) -> _Beams:
+    constraints: Constraints,
+) -> Beams:
     """Keep each image's best continuations; move those that ended to `finished`."""
     totals = beams.total[:, None] + log_probs
     totals[:, space.banned] = -np.inf
+    constraints.rule_out(totals, beams.tokens)
+    met = constraints.meets(beams.tokens)
+    totals[~met.all(axis=1), space.end] = -np.inf
     parents, tokens = [], []
     bounds = np.flatnonzero(np.diff(beams.owner, prepend=-1, append=-1))
     for first, after in pairwise(bounds):
         room = width - len(finished[beams.owner[first]])
-        flat = totals[first:after].reshape(-1)
-        for choice in _largest(flat, room):
-            parent, token = divmod(int(choice), totals.shape[1])
-            parents.append(first + parent)
-            tokens.append(token)
-    rows = np.array(parents, np.intp)
-    chosen = np.array(tokens, np.int64)
-    grown = _Beams(
-        owner=beams.owner[rows],
-        tokens=np.column_stack([beams.tokens[rows], chosen]),
-        log_probs=np.column_stack([beams.log_probs[rows], log_probs[rows, chosen]]),
-        total=totals[rows, chosen],
-        state=state[rows],
-        states=np.concatenate([beams.states[rows], beams.state[rows, None]], axis=1),
-    )
-    ended = chosen == space.end
-    for row in np.flatnonzero(ended):
-        finished[grown.owner[row]].append(_hypothesis(grown, row, ended=True))
-    return _select(grown, ~ended)
+        if not room:
+            continue
+        rows = slice(first, after)
+        for said, scores in _by_required(totals[rows], met[rows], constraints.required):
+            count = room if said == len(constraints.required) else width
+            for choice in largest(scores.reshape(-1), count):
+                parent, token = divmod(int(choice), totals.shape[1])
+                parents.append(first + parent)
+                tokens.append(token)
+    grown = beams.grow(np.array(parents, np.intp), np.array(tokens, np.int64), log_probs, state)
+    ended = grown.tokens[:, -1] == space.end
+    for row in np.flatnonzero(ended).tolist():
+        finished[grown.owner[row]].append(grown.hypothesis(row, ended=True))
+    return grown.select(~ended)
 
 
-def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def _by_required(
+    totals: NDArray[np.float64], met: NDArray[np.bool_], required: tuple[int, ...]
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """The continuations [rows, V] of an image by how many required words they will have said."""
+    if not required:
+        yield 0, totals
+        return
+    said = np.repeat(met.sum(axis=1)[:, None], totals.shape[1], axis=1)
+    said[:, required] += ~met
+    for count in range(len(required) + 1):
+        yield count, np.where(said == count, totals, -np.inf)
+
+
+def largest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     """Indices of the `count` largest finite values, largest first, ties by the lower index."""
     count = min(count, len(values))
+    if count < 1:
+        return np.zeros(0, np.intp)
     threshold = np.partition(values, len(values) - count)[len(values) - count]
     candidates = np.flatnonzero((values >= threshold) & np.isfinite(values))
     order = np.argsort(-values[candidates], kind="stable")
     return candidates[order][:count]
-
-
-def _select(beams: _Beams, keep: NDArray[np.bool_]) -> _Beams:
-    return _Beams(
-        owner=beams.owner[keep],
-        tokens=beams.tokens[keep],
-        log_probs=beams.log_probs[keep],
-        total=beams.total[keep],
-        state=beams.state[keep],
-        states=beams.states[keep],
-    )
-
-
-def _hypothesis(beams: _Beams, row: int | np.intp, *, ended: bool) -> Hypothesis:
-    tokens = beams.tokens[row].tolist()
-    return Hypothesis(
-        tokens=tuple(tokens[:-1] if ended else tokens),
-        log_probs=tuple(beams.log_probs[row].tolist()),
-        ended=ended,
-        states=beams.states[row],
-    )
-
-
-def _check(log_probs: Floats, owner: NDArray[np.intp]) -> None:
-    # NaN and plus infinity fail the comparison; minus infinity is a word that cannot come.
-    bad = owner[~(log_probs < np.inf).all(axis=1)]
-    if len(bad):
-        raise NumericalError(
-            f"the step graph gave numbers that are not finite for picture {bad.min()} of the batch"
-        )

@@ -11,7 +11,8 @@
     │   ├── ImageDecodeError           a picture that is damaged
     │   ├── ImageTooLargeError         more pixels than the limit
     │   ├── ImageInputError            an object that is not a picture (wrong type, shape, dtype)
-    │   └── NumericalError             the model gave numbers that are not finite
+    │   ├── NumericalError             the model gave numbers that are not finite
+    │   └── ConstraintError            no sentence holds the words that were required
     ├── ModelError                   the model cannot be used
     │   ├── ModelNotFoundError         no such name, no such folder
     │   ├── BundleError                a model folder that is damaged or malformed
@@ -25,6 +26,7 @@ exit codes; nothing in here knows them.
 
 __all__ = [
     "BundleError",
+    "ConstraintError",
     "DatasetError",
     "DeviceError",
     "FileError",
@@ -101,6 +103,10 @@ class ImageInputError(InputError):
 
 class NumericalError(InputError):
     """The model answered with NaN or infinity for this picture."""
+
+
+class ConstraintError(InputError):
+    """No sentence for the picture holds all the words that were required."""
 
 
 class ModelError(MrnnEdgeError):

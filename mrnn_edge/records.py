@@ -45,6 +45,8 @@ class Caption:
     words: tuple[Word, ...]
     alternatives: tuple[Alternative, ...]
     """The n best by log2_prob, the caption among them; empty unless more than one was wanted."""
+    unknown_words: tuple[str, ...]
+    """Words of the prefix that the vocabulary lacks; each was scored as the unknown word."""
     truncated: bool
     """The word limit cut the sentence."""
     model: str
@@ -66,6 +68,8 @@ class Caption:
         }
         if self.alternatives:
             record["alternatives"] = [asdict(each) for each in self.alternatives]
+        if self.unknown_words:
+            record["unknown_words"] = list(self.unknown_words)
         return {
             **record,
             "model": self.model,

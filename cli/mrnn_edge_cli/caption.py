@@ -8,9 +8,11 @@ import typer
 
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import OptionError
+from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.options import to_sampling
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 if TYPE_CHECKING:
@@ -32,16 +34,25 @@ def caption(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page of pictures and captions too."),
     ] = None,
-    min_confidence: opt.MinConfidence = None,
-    beam: opt.Beam = opt.BEAM,
+    beam: opt.Beam = None,
     nbest: Annotated[
         int,
         typer.Option(
             "--nbest", min=1, max=100, help="Sentences a picture, in --json; widens the beam."
         ),
     ] = DecodeOptions.nbest,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    seed: opt.Seed = None,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
+    prefix: opt.Prefix = "",
+    no_repeat_ngram: opt.NoRepeatNgram = 0,
+    forbid: opt.Forbid = None,
+    require: opt.Require = None,
+    min_confidence: opt.MinConfidence = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
@@ -58,8 +69,13 @@ def caption(
     wishes = DecodeOptions(
         beam=beam,
         nbest=nbest,
+        sampling=to_sampling(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
         max_words=max_words,
         length_penalty=length_penalty,
+        prefix=prefix,
+        no_repeat_ngram=no_repeat_ngram,
+        forbid=tuple(forbid or ()),
+        require=tuple(require or ()),
         min_confidence=min_confidence,
     )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
@@ -67,6 +83,9 @@ def caption(
     from mrnn_edge.image import SUFFIXES
     from mrnn_edge.pipeline import caption_files, list_files
 
+    unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
+    if unknown and not quiet:
+        say(f"not in the vocabulary: {', '.join(unknown)}")
     files = list(list_files(paths, recursive=recursive))
     failed = 0
     records = []

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mrnn_edge.config import DecodeOptions, Precision, Prior
+from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
+from mrnn_edge.errors import OptionError
 
 Model = Annotated[
     str | None,
@@ -28,7 +29,10 @@ Threads = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 Beam = Annotated[
-    int, typer.Option("--beam", min=1, max=100, help="Hypotheses kept a step; 1 is greedy.")
+    int | None,
+    typer.Option(
+        "--beam", min=1, max=100, help="Hypotheses kept a step; 1 is greedy, 3 if left out."
+    ),
 ]
 MaxWords = Annotated[
     int, typer.Option("--max-words", min=1, max=1000, help="Words of a sentence at most.")
@@ -39,6 +43,36 @@ LengthPenalty = Annotated[
         "--length-penalty",
         help="Rank by log2_prob / (words + 1)^penalty; the model's own if left out.",
     ),
+]
+Sample = Annotated[
+    bool, typer.Option("--sample", help="Draw a sentence at random in place of the best one.")
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", help="With --sample: below 1 likelier words, above 1 others."),
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="With --sample: from so many likeliest words.")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="With --sample: from the likeliest words that hold this share."),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="With --sample: the same seed, the same sentence.")
+]
+Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="How the sentence begins.")]
+NoRepeatNgram = Annotated[
+    int,
+    typer.Option("--no-repeat-ngram", min=0, help="So many words in a row only once; 0: no limit."),
+]
+Forbid = Annotated[
+    list[str] | None,
+    typer.Option("--forbid", metavar="WORD", help="A word that must not come; may be repeated."),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option("--require", metavar="WORD", help="A word that must come; may be repeated."),
 ]
 MinConfidence = Annotated[
     float | None,
@@ -57,5 +91,23 @@ Data = Annotated[
     typer.Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
 ]
 
-BEAM = DecodeOptions.beam
 MAX_WORDS = DecodeOptions.max_words
+
+
+def to_sampling(
+    sample: bool,
+    *,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    seed: int | None,
+) -> Sampling | None:
+    """What the options of a draw mean. Raises OptionError for one of them without --sample."""
+    given = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--seed": seed}
+    if sample:
+        heat = 1.0 if temperature is None else temperature
+        return Sampling(temperature=heat, top_k=top_k, top_p=top_p, seed=seed)
+    for name, value in given.items():
+        if value is not None:
+            raise OptionError(f"{name} goes with --sample; add it, or leave {name} out")
+    return None

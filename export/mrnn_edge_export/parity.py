@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrnn_edge.captioner import search_space
 from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.decode import Floats, StepFunction
 from mrnn_edge.errors import ModelError
+from mrnn_edge.generation import search_space
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.runtime import Graphs
 from mrnn_edge.verify import BATCHES, LIMIT, Reference, reference_pixels, run_steps

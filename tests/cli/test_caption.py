@@ -116,7 +116,7 @@ def test_json_is_one_array_of_records_of_the_contract(command, model, picture):
         "model", "device", "precision", "timing_ms",
     ]  # fmt: skip
     assert good["file"] == str(picture)
-    assert good["confidence"] is None
+    assert isinstance(good["confidence"], float)
     assert [word["word"] for word in good["words"]] == good["caption"].split()
     assert set(good["words"][0]) == {"word", "prob", "grounding"}
     assert len(good["alternatives"]) == 3
@@ -197,3 +197,51 @@ def test_names_that_stdout_cannot_encode_are_escaped(command, model, tmp_path):
     )
     assert done.returncode == 0
     assert done.stdout.startswith("n\\xe9.png\t")
+
+
+def test_wishes_for_words_reach_the_search(command, model, picture, captioner):
+    done = command(
+        "caption", picture, "--model", model, "--quiet", "--prefix", "A dark zebra", "--forbid",
+        "dog", "--forbid", "red", "--require", "sky", "--no-repeat-ngram", 2, "--max-words", 9,
+    )  # fmt: skip
+    expected = captioner.caption(
+        picture,
+        prefix="a dark zebra",
+        forbid=["dog", "red"],
+        require=["sky"],
+        no_repeat_ngram=2,
+        max_words=9,
+    )
+    assert (done.returncode, done.stdout) == (0, expected.text + "\n")
+    done = command("caption", picture, "--model", model, "--prefix", "a zebra", "--forbid", "yak")
+    assert "not in the vocabulary: zebra, yak" in done.stderr
+
+
+def test_a_draw_is_seeded_and_its_options_go_with_sample_alone(command, model, picture, captioner):
+    from mrnn_edge import Sampling
+
+    drawn = ["--sample", "--seed", 3, "--temperature", 1.5, "--top-k", 5, "--top-p", 0.9]
+    done = command("caption", picture, "--model", model, "--quiet", *drawn)
+    sampling = Sampling(seed=3, temperature=1.5, top_k=5, top_p=0.9)
+    assert done.stdout == captioner.caption(picture, sampling=sampling).text + "\n"
+    for lonely in (["--seed", 3], ["--temperature", 1.0], ["--top-k", 5], ["--top-p", 0.5]):
+        done = command("caption", picture, "--model", model, *lonely)
+        assert done.returncode == 2
+        assert f"{lonely[0]} goes with --sample" in done.stderr
+    for both in (["--beam", 3], ["--beam", 1], ["--nbest", 2], ["--require", "dog"]):
+        done = command("caption", picture, "--model", model, "--sample", *both)
+        assert done.returncode == 2
+        assert "sampling draws one sentence" in done.stderr
+
+
+def test_a_required_word_is_known_or_a_usage_error_and_placed_or_an_error_record(
+    command, model, picture
+):
+    done = command("caption", picture, "--model", model, "--require", "zebra")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the vocabulary lacks zebra" in done.stderr
+    wishes = ["--require", "dog", "--require", "sky", "--max-words", 1, "--json"]
+    done = command("caption", picture, "--model", model, *wishes)
+    assert done.returncode == 3
+    (record,) = json.loads(done.stdout)
+    assert record["error"]["type"] == "ConstraintError"

@@ -24,8 +24,8 @@ import torch
 from safetensors.torch import save
 
 from mrnn_edge.bundle import to_json, write_atomically
-from mrnn_edge.captioner import search_space
 from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge.generation import search_space
 from mrnn_edge.vocab import Vocabulary, build_vocabulary
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.cost import bits_per_word, squared_norm

@@ -1,0 +1,76 @@
+"""Sentences drawn at random, each word with its probability; seeded, and exact.
+
+Takes a step function and image vectors, gives a hypothesis for each. A picture's draws hang on the
+seed alone, so its sentence is the same in every batch. numpy only; logs are natural here.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrnn_edge.config import Sampling
+from mrnn_edge.constraints import Constraints
+from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, StepFunction, begin, largest
+from mrnn_edge.errors import NumericalError
+
+
+def sample(
+    step: StepFunction,
+    images: Floats,
+    space: SearchSpace,
+    *,
+    max_words: int,
+    sampling: Sampling,
+    constraints: Constraints,
+) -> list[Hypothesis]:
+    """A drawn sentence for each image vector of [N, M].
+
+    Its log_probs are the model's own, whatever temperature and cuts it was drawn with. Raises
+    NumericalError if the step function returns NaN or plus infinity, or no word has a chance.
+    """
+    draws = [np.random.default_rng(sampling.seed) for _ in images]
+    found: dict[int, Hypothesis] = {}
+    beams = begin(step, images, space, constraints.prefix)
+    for _ in range(max_words - len(constraints.prefix)):
+        if not len(beams.owner):
+            break
+        log_probs, state = beams.step(step, images, space)
+        chances = log_probs.astype(np.float64)
+        chances[:, space.banned] = -np.inf
+        constraints.rule_out(chances, beams.tokens)
+        chosen = np.array(
+            [
+                _draw(each, sampling, draws[image].random(), image)
+                for each, image in zip(chances, beams.owner.tolist(), strict=True)
+            ],
+            np.int64,
+        )
+        beams = beams.grow(np.arange(len(chosen)), chosen, log_probs, state)
+        ended = chosen == space.end
+        for row in np.flatnonzero(ended).tolist():
+            found[int(beams.owner[row])] = beams.hypothesis(row, ended=True)
+        beams = beams.select(~ended)
+    for row, image in enumerate(beams.owner.tolist()):
+        found[image] = beams.hypothesis(row, ended=False)
+    return [found[image] for image in range(len(images))]
+
+
+def _draw(log_probs: NDArray[np.float64], sampling: Sampling, draw: float, image: int) -> int:
+    """The word at `draw`, 0..1, of the distribution that temperature and cuts leave."""
+    kept = np.flatnonzero(log_probs > -np.inf)
+    if not len(kept):
+        raise NumericalError(
+            f"no word that is allowed has a chance for picture {image} of the batch"
+        )
+    if sampling.top_k is not None:
+        kept = kept[np.sort(largest(log_probs[kept], sampling.top_k))]
+    scaled = log_probs[kept] / sampling.temperature
+    chances = np.exp(scaled - scaled.max())
+    if sampling.top_p is not None:
+        order = np.argsort(-chances, kind="stable")
+        mass = np.cumsum(chances[order])
+        # The fewest likeliest words that hold the share: the one that reaches it is in.
+        count = int(np.searchsorted(mass, sampling.top_p * mass[-1], side="left")) + 1
+        inside = np.sort(order[:count])
+        kept, chances = kept[inside], chances[inside]
+    mass = np.cumsum(chances)
+    return int(kept[min(np.searchsorted(mass, draw * mass[-1], side="right"), len(kept) - 1)])
