@@ -191,6 +191,6 @@ def test_nothing_is_written_where_torch_and_onnx_runtime_differ(run, tmp_path, m
 def test_the_step_graph_has_no_embedding_left(run):
     step = StepGraph(read_run(run).network.model)
     assert set(step.state_dict()) == {
-        "word_table", "multimodal_table", "recurrent.weight", "state_to_multimodal.weight",
+        "drive_table", "multimodal_table", "recurrent.weight", "state_to_multimodal.weight",
         "softmax.weight", "softmax.bias",
     }  # fmt: skip

@@ -61,7 +61,7 @@ def test_single_steps_equal_numpy(model, batch):
     tokens, features = batch
     expected = numpy_forward(model, tokens, features)
     image = model.image_vector(torch.from_numpy(features))
-    state = torch.zeros(4, SIZES.state)
+    state = torch.zeros(4, model.recurrent.state_size)
     for t in range(tokens.shape[1]):
         log_probs, state = model.step(torch.from_numpy(tokens[:, t]), state, image)
         np.testing.assert_allclose(log_probs.exp().detach().numpy(), expected[:, t], atol=1e-5)
