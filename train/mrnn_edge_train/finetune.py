@@ -7,6 +7,7 @@ says left or right is never mirrored.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,8 @@ class FinetuneStage(Stage[WholeNetwork]):
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""
         data = self._data
-        table = compute_table(network.cnn, data.dev, mirror=False)
+        encoder = partial(features, network.cnn, bfloat16=False)
+        table = compute_table(encoder, data.dev, size=self._recipe.image_size, mirror=False)
         return dev_figures(network.model, data.dev, table, data.vocabulary, self._recipe.decoding)
 
     def weights(self, network: WholeNetwork) -> dict[str, Tensor]:

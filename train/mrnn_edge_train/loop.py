@@ -92,7 +92,7 @@ def _table(
     if path.is_file():
         return read_table(path).rows(images)
     encoder = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-    table = compute_table(encoder, images, mirror=mirror, track=track)
+    table = compute_table(encoder, images, size=recipe.image_size, mirror=mirror, track=track)
     cache.mkdir(parents=True, exist_ok=True)
     write_table(path, table)
     return table

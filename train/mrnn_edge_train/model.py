@@ -151,8 +151,8 @@ class MRNN(nn.Module):
     def forward(self, tokens: Tensor, features: Tensor, mask: Tensor) -> Tensor:
         """Teacher forcing: ids [B, T], CNN vectors [B, D] -> logits [P, V].
 
-        P counts the positions where `mask` [B, T] is true, row by row; the softmax, 87 % of the
-        work, is computed for no other.
+        P counts the positions where `mask` [B, T] is true, row by row; the layers after the
+        recurrence, most of the work, are computed for no other.
         """
         word = self.drop_word(self.word_vector(tokens))
         drive = self.recurrent.drive(word)
@@ -161,6 +161,6 @@ class MRNN(nn.Module):
         for time in range(tokens.shape[1]):
             state = self.recurrent.advance(drive[:, time], state)
             states.append(self.recurrent.output(state))
-        image = self.image_vector(features).unsqueeze(1)
-        hidden = self.multimodal(word, torch.stack(states, dim=1), image)
-        return self.logits(self.drop_multimodal(hidden[mask]))
+        image = self.image_vector(features)[mask.nonzero()[:, 0]]
+        hidden = self.multimodal(word[mask], torch.stack(states, dim=1)[mask], image)
+        return self.logits(self.drop_multimodal(hidden))
