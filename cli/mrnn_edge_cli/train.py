@@ -2,30 +2,49 @@
 
 import dataclasses
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 
+_DEFAULT = "flickr8k-lite2"
+_STAGES = {"features": "epoch", "finetune": "finetune"}
+
 
 def train(
-    data: opt.Data,
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="New folder of the run.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="The data set, laid out like Flickr8K."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="New folder of the run.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped."),
+    ] = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", metavar="NAME_OR_FILE", help="Recipe, or a TOML file of one.")
-    ] = "flickr8k-lite2",
+        str | None,
+        typer.Option(
+            "--recipe", metavar="NAME_OR_FILE", help=f"Recipe, or a TOML file of one. [{_DEFAULT}]"
+        ),
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option("--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="In place of the recipe's.")
+        int | None, typer.Option("--epochs", min=1, help="Of the first stage, not the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same run.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The same seed, the same run. [1]")
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
@@ -35,37 +54,83 @@ def train(
 ) -> None:
     """Train a model: a line of figures an epoch; the best by dev CIDEr is kept.
 
-    The folder then holds run.json, vocab.json, log.ndjson and best.safetensors;
-    `mrnn-edge export` makes a model of it.
+    The folder then holds run.json, vocab.json, log.ndjson, best.safetensors and
+    checkpoint.safetensors; `mrnn-edge export` makes a model of it. Ctrl-C finishes the step and
+    saves; `--resume RUN` goes on.
     """
     need("train", *TRAINING)
     import torch
 
-    from mrnn_edge_train.loop import check_out, prepare, train
+    from mrnn_edge_train import loop
     from mrnn_edge_train.recipe import read_recipe
 
-    changes: dict[str, object] = {}
-    if encoder is not None:
-        changes["encoder"] = encoder
-    if epochs is not None:
-        changes["epochs"] = epochs
-    plan = dataclasses.replace(read_recipe(recipe), **changes)  # type: ignore[arg-type]
-    check_out(out)
     if threads:
         torch.set_num_threads(threads)
-    track = Progress(quiet=quiet)
-    prepared = prepare(plan, data, cache=cache or _cache(), track=track)
+    track, interrupted = Progress(quiet=quiet), Interrupted()
+    if resume is not None:
+        if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
+            raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
+        plan, source = loop.recipe_of(resume)
+        prepared = loop.prepare(plan, source, cache=cache or _cache(), track=track)
+        run = loop.resume(prepared, resume, track=track, stop=interrupted)
+    elif data is not None and out is not None:
+        plan = read_recipe(recipe or _DEFAULT)
+        changes = {"encoder": encoder, "epochs": epochs}
+        changes = {key: value for key, value in changes.items() if value is not None}
+        plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
+        loop.check_out(out)
+        prepared = loop.prepare(plan, data, cache=cache or _cache(), track=track)
+        run = loop.train(
+            plan,
+            prepared,
+            out,
+            seed=1 if seed is None else seed,
+            source=os.fspath(data),
+            track=track,
+            stop=interrupted,
+        )
+    else:
+        raise OptionError("give --data and --out, or --resume RUN")
     if not quiet:
         say(
             f"{len(prepared.train):,} pictures to train, {len(prepared.dev):,} for dev, "
             f"{len(prepared.vocabulary):,} words"
         )
-    for figures in train(plan, prepared, out, seed=seed, source=os.fspath(data), track=track):
-        write(
-            f"epoch {figures.epoch:3d}  train {figures.train_bits:.3f} bits  "
-            f"dev perplexity {figures.dev_perplexity:.2f}  dev CIDEr {figures.dev_cider:.4f}"
-            f"{' best' if figures.best else '     '}  {figures.seconds:.0f} s"
-        )
+    with interrupted:
+        for figures in run:
+            write(
+                f"{_STAGES[figures.stage]} {figures.epoch:3d}  "
+                f"train {figures.train_bits:.3f} bits  "
+                f"dev perplexity {figures.dev_perplexity:.2f}  dev CIDEr {figures.dev_cider:.4f}"
+                f"{' best' if figures.best else '     '}  {figures.seconds:.0f} s"
+            )
+    if interrupted():
+        say(f"stopped and saved; go on with: mrnn-edge train --resume {resume or out}")
+        raise KeyboardInterrupt
+
+
+class Interrupted:
+    """Whether Ctrl-C has come while this was entered; the second one ends at once."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self) -> bool:
+        return self._came
+
+    def __enter__(self) -> None:
+        # A background job inherits an ignored SIGINT, and is left so.
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, _signal: int, _frame: object) -> None:
+        self._came = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("finishing the step; press Ctrl-C again to stop at once")
 
 
 def _cache() -> Path:

@@ -46,6 +46,7 @@ from mrnn_edge_export.parity import (
 )
 from mrnn_edge_export.prior import training_prior
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.progress import Track, untracked
@@ -96,7 +97,8 @@ def read_run(folder: Path) -> Run:
         if missing:
             raise KeyError(*sorted(missing))
         model = MRNN(ModelSizes(**facts["sizes"]))
-        model.load_state_dict(load((folder / "best.safetensors").read_bytes()))
+        cnn_weights, model_weights = split_weights(load((folder / "best.safetensors").read_bytes()))
+        model.load_state_dict(model_weights)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise OptionError(
             f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
@@ -107,6 +109,8 @@ def read_run(folder: Path) -> Run:
             f"export; train with one of {', '.join(EncoderName)}"
         )
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+    if cnn_weights:
+        cnn.load_state_dict(cnn_weights)
     return Run(
         recipe=recipe,
         facts=facts,
@@ -219,7 +223,7 @@ def _config(
         sizes=Sizes(
             vocabulary=len(run.vocabulary),
             image=model.sizes.multimodal,
-            state=model.sizes.state,
+            state=model.recurrent.state_size,
         ),
         tokens=SpecialTokens(),
         precisions={Precision.FLOAT32: pair},
@@ -229,7 +233,7 @@ def _config(
         training={
             "data": origin.data or Path(run.facts["data"]).resolve().name,
             "sentences": run.facts["train_sentences"],
-            "epochs": f"{run.facts['epochs']} of {recipe.epochs}, the best on dev kept",
+            "epochs": f"{run.facts['epochs']} of {recipe.all_epochs}, the best on dev kept",
             "seed": run.facts["seed"],
             "seconds": run.facts["seconds"],
             "machine": run.facts["machine"],

@@ -1,7 +1,7 @@
 """A trained network as two ONNX graphs, with everything that is constant folded away, exactly.
 
     encoder   uint8 pixels -> CNN -> V_I I + b_m, the standardisation of I folded into V_I and b_m
-    step      embedding I, embedding II and V_w w(t) depend on the word alone: two lookup tables
+    step      what depends on the word alone, two lookup tables: what drives the cell, and V_w w(t)
 
 Takes modules, gives bytes. Knows no folder and no vocabulary.
 """
@@ -48,26 +48,25 @@ class EncoderGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token [B], state [B, R], image [B, M] -> log_probs [B, V], next_state [B, R]."""
+    """token [B], state [B, S], image [B, M] -> log_probs [B, V], next_state [B, S]."""
 
-    word_table: Tensor
+    drive_table: Tensor
     multimodal_table: Tensor
 
     def __init__(self, model: MRNN) -> None:
         super().__init__()
+        self.model = model
         with torch.no_grad():
             words = model.word_vector(torch.arange(model.sizes.vocabulary))
-            self.register_buffer("word_table", words.clone())
+            self.register_buffer("drive_table", model.recurrent.drive(words).clone())
             self.register_buffer("multimodal_table", model.word_to_multimodal(words).clone())
-        self.recurrent = model.recurrent
-        self.state_to_multimodal = model.state_to_multimodal
-        self.softmax = model.softmax
 
     def forward(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        next_state = torch.relu(self.recurrent(state) + self.word_table[token])
-        word = self.multimodal_table[token]
-        hidden = scaled_tanh(word + self.state_to_multimodal(next_state) + image)
-        return torch.log_softmax(self.softmax(hidden), dim=-1), next_state
+        model = self.model
+        next_state = model.recurrent.advance(self.drive_table[token], state)
+        shown = model.state_to_multimodal(model.recurrent.output(next_state))
+        hidden = scaled_tanh(self.multimodal_table[token] + shown + image)
+        return torch.log_softmax(model.logits(hidden), dim=-1), next_state
 
 
 def export_encoder(cnn: EfficientNetLite, model: MRNN, metadata: Mapping[str, str]) -> bytes:
@@ -82,7 +81,7 @@ def export_step(model: MRNN, metadata: Mapping[str, str]) -> bytes:
     """The bytes of step.onnx."""
     inputs = {
         "token": torch.zeros(2, dtype=torch.int64),
-        "state": torch.zeros(2, model.sizes.state),
+        "state": torch.zeros(2, model.recurrent.state_size),
         "image": torch.zeros(2, model.sizes.multimodal),
     }
     outputs = ["log_probs", "next_state"]

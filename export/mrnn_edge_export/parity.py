@@ -59,7 +59,7 @@ def largest_differences(network: Network, graphs: Graphs) -> dict[str, dict[str,
         image = network.encode(pixels)
         found["encoder"][str(batch)] = _largest(graphs.encoder(pixels), image)
         token = random.integers(0, sizes.vocabulary, batch)
-        state = random.random((batch, sizes.state), np.float32)
+        state = random.random((batch, network.model.recurrent.state_size), np.float32)
         ours, theirs = graphs.step(token, state, image), network.step(token, state, image)
         found["step"][str(batch)] = max(map(_largest, ours, theirs))
     # numpy's maximum keeps a NaN, Python's drops it.
@@ -79,7 +79,7 @@ def compare_captions(
     track: Track = untracked,
 ) -> dict[str, int]:
     """How many pictures were captioned alike. Raises ModelError if one was not."""
-    space = search_space(vocabulary, state=network.model.sizes.state)
+    space = search_space(vocabulary, state=network.model.recurrent.state_size)
     spec = _spec(network)
     equal = 0
     starts = range(0, len(pictures), _CHUNK)
@@ -101,7 +101,7 @@ def compare_captions(
 def reference(network: Network, vocabulary: Vocabulary, decoding: DecodeOptions) -> Reference:
     """Torch's answers on the fixed picture, for `mrnn-edge verify` on machines without torch."""
     image = network.encode(reference_pixels(_spec(network))[None])
-    space = search_space(vocabulary, state=network.model.sizes.state)
+    space = search_space(vocabulary, state=network.model.recurrent.state_size)
     log_probs = run_steps(network.step, image[0], start=space.start, state=space.state)
     (tokens,) = best_sentences(network.step, image, space, decoding)
     best = [np.argsort(-row, kind="stable")[:_TOP] for row in log_probs]

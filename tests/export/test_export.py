@@ -7,8 +7,10 @@ import shutil
 import dataset
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
@@ -16,12 +18,15 @@ from mrnn_edge.errors import BundleError, DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export import parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
-from mrnn_edge_export.graphs import StepGraph, export_step
+from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
 from mrnn_edge_export.prior import group
+from mrnn_edge_train.cells import Cell
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
+from mrnn_edge_train.validation import step_function
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +228,57 @@ def test_nothing_is_written_where_torch_and_onnx_runtime_differ(run, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_step_graph_has_no_embedding_left(run):
-    step = StepGraph(read_run(run).network.model)
-    assert set(step.state_dict()) == {
-        "word_table", "multimodal_table", "recurrent.weight", "state_to_multimodal.weight",
-        "softmax.weight", "softmax.bias",
-    }  # fmt: skip
+@pytest.mark.parametrize("cell", list(Cell))
+@pytest.mark.parametrize("tied", [False, True])
+def test_every_cell_is_exported_as_it_was_trained(cell, tied):
+    torch.manual_seed(1)
+    sizes = ModelSizes(
+        vocabulary=11, feature=6, embedding=5, state=4, multimodal=7, cell=cell, tied=tied
+    )
+    model = MRNN(sizes).eval()
+    states = 8 if cell is Cell.LSTM else 4
+    session = onnxruntime.InferenceSession(export_step(model, {}))
+    assert [each.shape for each in session.get_inputs()] == [
+        ["batch"], ["batch", states], ["batch", 7],
+    ]  # fmt: skip
+    image = np.random.default_rng(0).normal(0, 1, (3, 7)).astype(np.float32)
+    ours = theirs = np.zeros((3, states), np.float32)
+    for token in ([0, 4, 9], [10, 1, 2], [3, 3, 3]):
+        ids = np.array(token, np.int64)
+        ours_log, ours = session.run(None, {"token": ids, "state": ours, "image": image})
+        theirs_log, theirs = step_function(model)(ids, theirs, image)
+        np.testing.assert_allclose(ours_log, theirs_log, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_tuned_cnn_is_the_one_that_is_exported(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    weights = load_file(folder / "best.safetensors")
+    cnn = read_run(folder).network.cnn.state_dict()
+    torch.manual_seed(0)
+    name = "network._conv_head.weight"
+    cnn[name] = cnn[name] + 0.01 * torch.randn_like(cnn[name])
+    save_file({**weights, **{f"cnn.{k}": v for k, v in cnn.items()}}, folder / "best.safetensors")
+    exported = export_run(folder, tmp_path / "model", origin=Origin())
+    assert exported.config.id != bundle_id(read_run(run).network, read_run(run).vocab_json)
+    graph = onnx.load(exported.folder / "encoder.onnx")
+    held = [onnx.numpy_helper.to_array(each) for each in graph.graph.initializer]
+    shape = tuple(cnn[name].shape)
+    network = read_run(folder).network.cnn.network
+    scale = (network._bn1.weight / torch.sqrt(network._bn1.running_var + network._bn1.eps)).detach()
+    expected = [cnn[name].numpy(), (cnn[name] * scale[:, None, None, None]).numpy()]
+    assert any(
+        array.shape == shape and np.allclose(array, weight, atol=1e-5)
+        for array in held
+        for weight in expected
+    )
+
+
+def test_the_step_graph_has_no_embedding_left(run, exported):
+    sizes = read_run(run).network.model.sizes
+    v, r, m = sizes.vocabulary, sizes.state, sizes.multimodal
+    graph = onnx.load(exported.folder / "step.onnx")
+    arrays = [onnx.numpy_helper.to_array(each) for each in graph.graph.initializer]
+    found = sum(array.size for array in arrays if array.ndim and array.size > 1)
+    assert found == v * r + v * m + r * r + r * m + m * v + v

@@ -30,15 +30,15 @@ def test_a_table_holds_each_picture_and_its_mirror_image(images):
     left = np.zeros((32, 32, 3), np.uint8)
     left[:, :16] = 250
     Image.fromarray(left).save(images[0].path)
-    table = compute_table(MeanColours(), images, mirror=True)
+    table = compute_table(MeanColours(), images, size=32, mirror=True)
     assert table.features[0].tolist() == [250] * 3 + [0] * 3
     assert table.mirrored[0].tolist() == [0] * 3 + [250] * 3
     assert table.names == tuple(image.name for image in images)
-    assert compute_table(MeanColours(), images, mirror=False).mirrored is None
+    assert compute_table(MeanColours(), images, size=32, mirror=False).mirrored is None
 
 
 def test_a_table_survives_its_file_and_gives_rows_in_the_order_asked_for(images, tmp_path):
-    table = compute_table(MeanColours(), images, mirror=True)
+    table = compute_table(MeanColours(), images, size=32, mirror=True)
     write_table(tmp_path / "table.npz", table)
     again = read_table(tmp_path / "table.npz")
     backwards = again.rows(images[::-1])
@@ -47,7 +47,7 @@ def test_a_table_survives_its_file_and_gives_rows_in_the_order_asked_for(images,
 
 
 def test_a_picture_that_the_table_lacks_is_named(images):
-    table = compute_table(MeanColours(), images[:3], mirror=False)
+    table = compute_table(MeanColours(), images[:3], size=32, mirror=False)
     with pytest.raises(DatasetError, match=r"not train3\.png, train4\.png \(2 missing\)"):
         table.rows(images)
 

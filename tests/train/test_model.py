@@ -1,9 +1,12 @@
 """The network against an independent forward pass in numpy, equation by equation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from mrnn_edge_train.cells import Cell
 from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes, scaled_tanh
 
 SIZES = ModelSizes(vocabulary=13, feature=9, embedding=5, state=7, multimodal=6)
@@ -61,7 +64,7 @@ def test_single_steps_equal_numpy(model, batch):
     tokens, features = batch
     expected = numpy_forward(model, tokens, features)
     image = model.image_vector(torch.from_numpy(features))
-    state = torch.zeros(4, SIZES.state)
+    state = torch.zeros(4, model.recurrent.state_size)
     for t in range(tokens.shape[1]):
         log_probs, state = model.step(torch.from_numpy(tokens[:, t]), state, image)
         np.testing.assert_allclose(log_probs.exp().detach().numpy(), expected[:, t], atol=1e-5)
@@ -88,6 +91,57 @@ def test_the_default_sizes_are_the_papers():
         + 512 * 2538 + 2538  # softmax
     )  # fmt: skip
     assert parameters == by_hand
+
+
+def test_tied_embeddings_score_the_words_by_their_own_embeddings(batch):
+    torch.manual_seed(2)
+    sizes = dataclasses.replace(SIZES, tied=True)
+    network = MRNN(sizes).eval()
+    p = {name: value.detach().double().numpy() for name, value in network.state_dict().items()}
+    hidden = np.random.default_rng(0).normal(0, 1, (4, sizes.multimodal)).astype(np.float32)
+    found = network.logits(torch.from_numpy(hidden)).detach().numpy()
+    vectors = hidden @ p["softmax.projection.weight"].T
+    by_hand = [
+        [vector @ p["embedding_1.weight"][word] + p["softmax.bias"][word] for word in range(13)]
+        for vector in vectors
+    ]
+    np.testing.assert_allclose(found, by_hand, atol=1e-5)
+
+
+def test_tying_spares_a_third_of_the_papers_parameters():
+    sizes = ModelSizes(vocabulary=2538, feature=1280)
+    plain, tied = (
+        sum(p.numel() for p in MRNN(dataclasses.replace(sizes, tied=tied)).parameters())
+        for tied in (False, True)
+    )
+    assert plain - tied == 512 * 2538 - 512 * 128
+    assert 0.45 < (plain - tied) / plain < 0.5
+
+
+@pytest.mark.parametrize("cell", list(Cell))
+@pytest.mark.parametrize("tied", [False, True])
+def test_teacher_forcing_and_single_steps_agree_for_every_cell(cell, tied, batch):
+    torch.manual_seed(5)
+    network = MRNN(dataclasses.replace(SIZES, cell=cell, tied=tied)).eval()
+    tokens, features = map(torch.from_numpy, batch)
+    mask = torch.ones(tokens.shape, dtype=torch.bool)
+    forced = torch.log_softmax(network(tokens, features, mask), -1).reshape(4, 8, -1)
+    image, state = network.image_vector(features), torch.zeros(4, network.recurrent.state_size)
+    for t in range(tokens.shape[1]):
+        log_probs, state = network.step(tokens[:, t], state, image)
+        torch.testing.assert_close(forced[:, t], log_probs, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", [Cell.GRU, Cell.LSTM])
+def test_errors_reach_every_parameter_of_a_gated_and_tied_network(cell, batch):
+    torch.manual_seed(5)
+    network = MRNN(dataclasses.replace(SIZES, cell=cell, tied=True))
+    tokens, features = map(torch.from_numpy, batch)
+    mask = torch.ones(tokens.shape, dtype=torch.bool)
+    network(tokens, features, mask).logsumexp(-1).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 def test_scaled_tanh_is_lecuns():

@@ -23,6 +23,13 @@ def test_a_recipe_that_is_neither_name_nor_file_is_refused_with_the_names_there_
         ({"drop_word": 1.0}, "drop_word is 1.0"),
         ({"learning_rate": -1}, "learning_rate is -1.0, expected above 0"),
         ({"encoder": 3}, "encoder is 3, expected str"),
+        ({"cell": "rnn"}, "cell is 'rnn', expected one of relu, gru, lstm"),
+        ({"tied": 1}, "tied is 1, expected bool"),
+        ({"beam": True}, "beam is True, expected int"),
+        ({"average": 1.0}, "average is 1.0"),
+        ({"finetune": 3}, "finetune is 3, expected a table"),
+        ({"finetune": {"speed": 1}}, "unknown key speed"),
+        ({"finetune": {}}, "the key average is missing"),
         ({"colour": "red"}, "unknown key colour"),
     ],
 )
@@ -44,3 +51,30 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
     path.write_text("epochs = ")
     with pytest.raises(OptionError, match="is not TOML"):
         read_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"crop_size": 100}, "finetune.crop_size is 100, expected a multiple of 32"),
+        ({"smallest_crop": 0.0}, "finetune.smallest_crop is 0.0"),
+        ({"frozen": 1.5}, "finetune.frozen is 1.5, expected 0 to 1"),
+        ({"images": 0}, "finetune.images is 0"),
+        ({"cnn_rate": 0}, "finetune.cnn_rate is 0.0"),
+        ({"bfloat16": "yes"}, "bfloat16 is 'yes', expected bool"),
+    ],
+)
+def test_a_wrong_value_of_the_second_stage_is_refused_by_name(change, message):
+    values = read_recipe("flickr8k").to_dict()
+    values["finetune"] = {**values["finetune"], **change}
+    with pytest.raises(OptionError, match=message):
+        recipe_from_dict(values, "test")
+
+
+def test_the_papers_recipe_has_its_sizes_and_its_cost_and_nothing_else():
+    recipe = read_recipe("m-rnn")
+    assert (recipe.embedding, recipe.state, recipe.multimodal) == (128, 256, 512)
+    assert (recipe.cell, recipe.tied, recipe.finetune) == ("relu", False, None)
+    assert recipe.l2 > 0
+    added = (recipe.drop_image, recipe.drop_word, recipe.drop_multimodal)
+    assert (*added, recipe.label_smoothing, recipe.average) == (0.0,) * 5

@@ -16,22 +16,52 @@ from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 
 _SIDED = frozenset(("left", "right"))
+"""Words that a mirror would make untrue."""
 _POOL = 20
 """Batches whose sentences are sorted by length together."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class Sentences:
     """B sentences of T positions at most; P of the B·T positions are real."""
 
     inputs: Tensor
     """int64 [B, T], the start sign first."""
-    features: Tensor
-    """float32 [B, D]"""
     mask: Tensor
     """bool [B, T]"""
     targets: Tensor
     """int64 [P], the end signs included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Sentences):
+    """Sentences and, for each, its picture."""
+
+    features: Tensor
+    """float32 [B, D]"""
+
+
+def is_sided(words: Sequence[str]) -> bool:
+    """Whether a sentence tells left from right."""
+    return not _SIDED.isdisjoint(words)
+
+
+def collate(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
+    """Ids of sentences, without signs -> what is fed and what is to be predicted."""
+    lengths = np.array([len(sentence) for sentence in sentences])
+    longest = int(lengths.max()) + 1
+    inputs = np.full((len(sentences), longest), vocabulary.end, np.int64)
+    targets = np.full((len(sentences), longest), vocabulary.end, np.int64)
+    inputs[:, 0] = vocabulary.start
+    for row, sentence in enumerate(sentences):
+        inputs[row, 1 : len(sentence) + 1] = sentence
+        targets[row, : len(sentence)] = sentence
+    mask = np.arange(longest) <= lengths[:, None]
+    return Sentences(
+        inputs=torch.from_numpy(inputs),
+        mask=torch.from_numpy(mask),
+        targets=torch.from_numpy(targets[mask]),
+    )
 
 
 class Examples:
@@ -43,10 +73,10 @@ class Examples:
         pairs = [(row, words) for row, image in enumerate(images) for words in image.sentences]
         self._rows = np.array([row for row, _ in pairs])
         self._sentences = [vocabulary.encode(words) for _, words in pairs]
-        self._sided = np.array([not _SIDED.isdisjoint(words) for _, words in pairs])
+        self._sided = np.array([is_sided(words) for _, words in pairs])
         self._lengths = np.array([len(sentence) for sentence in self._sentences])
         self._table = table
-        self._start, self._end = vocabulary.start, vocabulary.end
+        self._vocabulary = vocabulary
 
     def __len__(self) -> int:
         return len(self._sentences)
@@ -73,22 +103,14 @@ class Examples:
             yield self._collate(chosen, np.zeros(len(chosen), bool))
 
     def _collate(self, chosen: np.ndarray, mirror: np.ndarray) -> Batch:
-        longest = int(self._lengths[chosen].max()) + 1
-        inputs = np.full((len(chosen), longest), self._end, np.int64)
-        targets = np.full((len(chosen), longest), self._end, np.int64)
-        inputs[:, 0] = self._start
-        for row, index in enumerate(chosen):
-            sentence = self._sentences[index]
-            inputs[row, 1 : len(sentence) + 1] = sentence
-            targets[row, : len(sentence)] = sentence
-        mask = np.arange(longest) <= self._lengths[chosen][:, None]
+        sentences = collate([self._sentences[index] for index in chosen], self._vocabulary)
         rows = self._rows[chosen]
         features = self._table.features[rows]
         if self._table.mirrored is not None:
             features = np.where(mirror[:, None], self._table.mirrored[rows], features)
         return Batch(
-            inputs=torch.from_numpy(inputs),
+            inputs=sentences.inputs,
+            mask=sentences.mask,
+            targets=sentences.targets,
             features=torch.from_numpy(features),
-            mask=torch.from_numpy(mask),
-            targets=torch.from_numpy(targets[mask]),
         )

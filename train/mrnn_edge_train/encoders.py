@@ -58,6 +58,11 @@ class EfficientNetLite(nn.Module):
         self.network = network
         self.eval()
 
+    def train(self, mode: bool = True) -> "EfficientNetLite":
+        """Stay in inference mode: BatchNorm keeps ImageNet's statistics, while it is tuned too."""
+        del mode
+        return super().train(False)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> float32 [B, D]."""
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32)

@@ -8,7 +8,7 @@ Knows the CNN as a function; knows no sentence.
 import hashlib
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -21,11 +21,12 @@ from mrnn_edge.bundle import write_atomically
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.image import read_pixels
-from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.progress import Track, untracked
 
 Vectors = NDArray[np.float32]
+Encoder = Callable[[torch.Tensor], torch.Tensor]
+"""uint8 [B, H, W, 3] -> float32 [B, D]"""
 
 _BATCH = 32
 
@@ -56,14 +57,15 @@ class FeatureTable:
 
 
 def compute_table(
-    encoder: EfficientNetLite,
+    encoder: Encoder,
     images: Sequence[CaptionedImage],
     *,
+    size: int,
     mirror: bool,
     track: Track = untracked,
 ) -> FeatureTable:
-    """Run the CNN over the pictures, and over their mirror images if asked."""
-    spec = ImageSpec(height=encoder.size, width=encoder.size)
+    """Run the CNN over the pictures, `size` pixels square, and their mirror images if asked."""
+    spec = ImageSpec(height=size, width=size)
     features, mirrored = [], []
     starts = range(0, len(images), _BATCH)
     for start in track(starts, "features", len(starts)):
@@ -79,7 +81,7 @@ def compute_table(
 
 
 @torch.inference_mode()
-def _run(encoder: EfficientNetLite, pixels: NDArray[np.uint8]) -> Vectors:
+def _run(encoder: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
     vectors: Vectors = encoder(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
     return vectors
 

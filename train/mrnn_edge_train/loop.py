@@ -2,33 +2,34 @@
 
 Takes a recipe, a data set and an empty folder; leaves in the folder
 
-    run.json            recipe, seed, data, sizes, seconds and the best epoch's figures
-    vocab.json          the vocabulary, from the training split alone
-    log.ndjson          one line of figures an epoch
-    best.safetensors    the weights of the epoch with the best dev CIDEr
+    run.json                recipe, seed, data, sizes, seconds and the best epoch's figures
+    vocab.json              the vocabulary, from the training split alone
+    log.ndjson              one line of figures an epoch
+    best.safetensors        the weights of the epoch with the best dev CIDEr; the CNN's, where it
+                            was trained, under `cnn.`
+    checkpoint.safetensors  what `resume` goes on from
 
-The same seed on the same machine gives the same figures, seconds aside. Prints nothing: each
-epoch's figures are yielded.
+The same seed on the same machine gives the same figures and weights, seconds aside, in one go or
+stopped and resumed at any step. Prints nothing: each epoch's figures are yielded.
 """
 
-import json
 import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-from mrnn_edge.bundle import to_json, write_atomically
+from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import OptionError, TrainingError
-from mrnn_edge.generation import search_space
-from mrnn_edge.vocab import Vocabulary, build_vocabulary
-from mrnn_edge_train.batches import Examples
-from mrnn_edge_train.cost import bits_per_word, squared_norm
+from mrnn_edge.vocab import build_vocabulary
+from mrnn_edge_train.averaging import Network, WeightAverage
+from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_checkpoint
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     FeatureTable,
@@ -37,46 +38,32 @@ from mrnn_edge_train.features import (
     table_key,
     write_table,
 )
+from mrnn_edge_train.finetune import FinetuneStage, WholeNetwork
 from mrnn_edge_train.flickr8k import CaptionedImage, Split, read_split
-from mrnn_edge_train.metrics import cider
-from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
-from mrnn_edge_train.progress import Track, untracked
-from mrnn_edge_train.recipe import Recipe
-from mrnn_edge_train.validation import (
-    best_sentences,
-    image_vectors,
-    perplexity,
-    step_function,
+from mrnn_edge_train.journal import (
+    BEST,
+    VOCABULARY,
+    EpochFigures,
+    Progress,
+    StageName,
+    read_facts,
+    write_journal,
 )
+from mrnn_edge_train.progress import Track, untracked
+from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
 
-
-@dataclass(frozen=True, kw_only=True)
-class EpochFigures:
-    """What an epoch came to. Perplexities count the end sign; unknown words count as one word."""
-
-    epoch: int
-    train_bits: float
-    """Mean cost a word in bits, with dropout, smoothing and the L2 term in it."""
-    dev_perplexity: float
-    dev_cider: float
-    seconds: float
-    best: bool
-    """The best dev CIDEr so far."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """Pictures, their CNN vectors and the vocabulary."""
-
-    train: tuple[CaptionedImage, ...]
-    dev: tuple[CaptionedImage, ...]
-    train_table: FeatureTable
-    dev_table: FeatureTable
-    vocabulary: Vocabulary
+_SAVE_EVERY = 300.0
+"""Seconds after which a checkpoint is written within an epoch."""
 
 
 def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked) -> TrainingData:
     """Read the splits and have their CNN vectors, from the cache or computed into it."""
+    if recipe.finetune and recipe.encoder not in list(EncoderName):
+        raise OptionError(
+            f"the recipe tunes the CNN, but {recipe.encoder} is none; "
+            f"name one of {', '.join(EncoderName)}, or leave [finetune] out"
+        )
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
     return TrainingData(
@@ -105,7 +92,7 @@ def _table(
     if path.is_file():
         return read_table(path).rows(images)
     encoder = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-    table = compute_table(encoder, images, mirror=mirror, track=track)
+    table = compute_table(encoder, images, size=recipe.image_size, mirror=mirror, track=track)
     cache.mkdir(parents=True, exist_ok=True)
     write_table(path, table)
     return table
@@ -117,6 +104,11 @@ def check_out(out: Path) -> None:
         raise OptionError(f"{out} is there already and not empty; name another folder")
 
 
+def never() -> bool:
+    """For `stop`: run to the end."""
+    return False
+
+
 def train(
     recipe: Recipe,
     data: TrainingData,
@@ -125,91 +117,161 @@ def train(
     seed: int,
     source: str,
     track: Track = untracked,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[EpochFigures]:
     """Train, yielding the figures of each epoch. `source` names the data set in run.json.
 
-    Raises OptionError as `check_out` does, TrainingError if the cost is no longer finite.
+    Once `stop()` is true the step under way is finished, a checkpoint written, and the iterator
+    ends. Raises OptionError as `check_out` does, TrainingError if the cost is no longer finite;
+    the last good checkpoint and the best weights stay.
     """
     check_out(out)
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(seed)
-    model = _build(recipe, data)
-    examples = Examples(data.train, data.train_table, data.vocabulary)
-    dev_examples = Examples(data.dev, data.dev_table, data.vocabulary)
-    steps = math.ceil(len(examples) / recipe.batch)
-    optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate(recipe, steps))
-    write_atomically(out / "vocab.json", data.vocabulary.to_json())
-    run = {
+    write_atomically(out / VOCABULARY, data.vocabulary.to_json())
+    facts = {
         "recipe": recipe.to_dict(),
         "seed": seed,
         "data": source,
-        "sizes": asdict(model.sizes),
-        "train_sentences": len(examples),
+        "train_sentences": sum(len(image.sentences) for image in data.train),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }
-    best = -math.inf
-    for epoch in range(1, recipe.epochs + 1):
-        started = time.perf_counter()
-        bits = 0.0
-        model.train()
-        batches = examples.epoch(size=recipe.batch, seed=seed, epoch=epoch)
-        for batch in track(batches, f"epoch {epoch}", steps):
-            logits = model(batch.inputs, batch.features, batch.mask)
-            cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
-            if recipe.l2:
-                cost = cost + recipe.l2 * squared_norm(model.parameters())
+    torch.manual_seed(seed)
+    yield from _stages(recipe, data, out, facts, None, track, stop)
+
+
+def recipe_of(out: Path) -> tuple[Recipe, Path]:
+    """The recipe and the data set of a run that is to go on. Raises OptionError if it is none."""
+    facts = read_facts(out)
+    return recipe_from_dict(facts["recipe"], str(out / "run.json")), Path(facts["data"])
+
+
+def resume(
+    data: TrainingData, out: Path, *, track: Track = untracked, stop: Callable[[], bool] = never
+) -> Iterator[EpochFigures]:
+    """Go on with a run from its checkpoint, as `train` would have; nothing is left of a whole one.
+
+    Raises TrainingError if there is no sound checkpoint, OptionError if the data set is another.
+    """
+    facts = read_facts(out)
+    recipe, source = recipe_of(out)
+    if (out / VOCABULARY).read_bytes() != data.vocabulary.to_json():
+        raise OptionError(f"{source} has other words than {out} was begun with; restore it")
+    yield from _stages(recipe, data, out, facts, read_checkpoint(out), track, stop)
+
+
+def _stages(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Path,
+    facts: dict[str, Any],
+    checkpoint: Checkpoint | None,
+    track: Track,
+    stop: Callable[[], bool],
+) -> Iterator[EpochFigures]:
+    """Both stages, or what a checkpoint leaves of them."""
+    seed = facts["seed"]
+    first = FeatureStage(recipe, data, seed=seed)
+    facts = {**facts, "sizes": asdict(first.network.sizes)}
+    progress = checkpoint.progress if checkpoint else Progress()
+    if progress.stage is StageName.FEATURES:
+        yield from _run(first, out, facts, progress, checkpoint, track, stop)
+        if recipe.finetune is None or progress.epoch <= recipe.epochs:
+            return
+        # From here on the checkpoint is one of the second stage, and best.safetensors may change.
+        first.network.load_state_dict(_read_best(out))
+        progress.stage, progress.epoch, checkpoint = StageName.FINETUNE, 1, None
+    if recipe.finetune is not None:
+        cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+        network = WholeNetwork(cnn, first.network)
+        second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
+        yield from _run(second, out, facts, progress, checkpoint, track, stop)
+
+
+def _run(
+    stage: Stage[Network],
+    out: Path,
+    facts: dict[str, Any],
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+    track: Track,
+    stop: Callable[[], bool],
+) -> Iterator[EpochFigures]:
+    """One stage, from its start or from a checkpoint of it."""
+    average = WeightAverage(stage.network, stage.average)
+    optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
+    state = TrainingState(
+        network=stage.network, average=average, optimiser=optimiser, progress=progress
+    )
+    if checkpoint is not None:
+        state.restore(checkpoint)
+    else:
+        state.save(out)
+        write_journal(out, facts, progress)
+    rate = _rate(stage)
+    while progress.epoch <= stage.epochs:
+        stage.network.train()
+        started = saved = time.perf_counter()
+        before = progress.seconds
+        costs = stage.costs(epoch=progress.epoch, first=progress.step)
+        description = f"{stage.name} {progress.epoch}"
+        for cost in track(costs, description, stage.steps - progress.step):
             if not torch.isfinite(cost):
                 raise TrainingError(
-                    f"the cost of epoch {epoch} is {float(cost.detach())}; "
-                    "lower the learning rate, or check the feature table"
+                    f"the cost of epoch {progress.epoch} ({stage.name}) is "
+                    f"{float(cost.detach())}; lower the learning rate, or check the feature table"
                 )
+            done = (progress.epoch - 1) * stage.steps + progress.step
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * rate(done)
             optimiser.zero_grad()
             torch.autograd.backward(cost)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            parameters = [each for group in optimiser.param_groups for each in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, stage.clip)
             optimiser.step()
-            schedule.step()
-            bits += float(cost.detach()) / steps
-        model.eval()
-        score = _dev_cider(model, data, recipe)
-        figures = EpochFigures(
-            epoch=epoch,
-            train_bits=bits,
-            dev_perplexity=perplexity(model, dev_examples.in_order(size=500)),
-            dev_cider=score,
-            seconds=time.perf_counter() - started,
-            best=score > best,
-        )
-        with (out / "log.ndjson").open("a", encoding="ascii") as log:
-            log.write(json.dumps(asdict(figures)) + "\n")
+            average.update(stage.network, done + 1)
+            progress.step += 1
+            progress.bits += float(cost.detach()) / stage.steps
+            now = time.perf_counter()
+            progress.seconds = before + now - started
+            if stop():
+                state.save(out)
+                return
+            if now - saved >= _SAVE_EVERY:
+                state.save(out)
+                saved = now
+        figures = _measured(stage, average, progress, before + time.perf_counter() - started)
         if figures.best:
-            best = score
-            write_atomically(out / "best.safetensors", save(dict(model.state_dict())))
-        write_atomically(out / "run.json", to_json({**run, **_so_far(out)}))
+            weights = stage.weights(average.network)
+            write_atomically(
+                out / BEST, save({name: each.contiguous() for name, each in weights.items()})
+            )
+        progress.finish_epoch(figures)
+        state.save(out)
+        write_journal(out, facts, progress)
         yield figures
 
 
-def _build(recipe: Recipe, data: TrainingData) -> MRNN:
-    features = torch.from_numpy(data.train_table.features)
-    model = MRNN(
-        ModelSizes(
-            vocabulary=len(data.vocabulary),
-            feature=features.shape[1],
-            embedding=recipe.embedding,
-            state=recipe.state,
-            multimodal=recipe.multimodal,
-        ),
-        Dropouts(image=recipe.drop_image, word=recipe.drop_word, multimodal=recipe.drop_multimodal),
+def _measured(
+    stage: Stage[Network], average: WeightAverage[Network], progress: Progress, seconds: float
+) -> EpochFigures:
+    started = time.perf_counter()
+    dev = stage.measure(average.network)
+    return EpochFigures(
+        stage=stage.name,
+        epoch=progress.epoch,
+        train_bits=progress.bits,
+        dev_perplexity=dev.perplexity,
+        dev_cider=dev.cider,
+        seconds=seconds + time.perf_counter() - started,
+        best=dev.cider > progress.best,
     )
-    model.standardise_on(features)
-    return model
 
 
-def _rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
+def _rate(stage: Stage[Network]) -> Callable[[int], float]:
     """Linear warm-up, then a cosine to zero, as a factor of the peak."""
-    total = recipe.epochs * steps
-    rise = max(1, round(recipe.warmup * total))
+    total = stage.epochs * stage.steps
+    rise = max(1, round(stage.warmup * total))
 
     def factor(step: int) -> float:
         if step < rise:
@@ -219,22 +281,8 @@ def _rate(recipe: Recipe, steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _dev_cider(model: MRNN, data: TrainingData, recipe: Recipe) -> float:
-    found = best_sentences(
-        step_function(model),
-        image_vectors(model, data.dev_table.features),
-        search_space(data.vocabulary, state=model.sizes.state),
-        recipe.decoding,
-    )
-    captions = [data.vocabulary.decode(tokens) for tokens in found]
-    return cider([image.sentences for image in data.dev], captions)
-
-
-def _so_far(out: Path) -> dict[str, Any]:
-    lines = (out / "log.ndjson").read_text(encoding="ascii").splitlines()
-    epochs = [json.loads(line) for line in lines]
-    return {
-        "epochs": len(epochs),
-        "seconds": round(sum(epoch["seconds"] for epoch in epochs)),
-        "best": max(epochs, key=lambda epoch: float(epoch["dev_cider"])),
-    }
+def _read_best(out: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load((out / BEST).read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{out / BEST}: cannot be read ({error}); train anew") from None

@@ -3,14 +3,18 @@
     word            one-hot x(t), given as its id
     embedding I     e(t) = E_1 x(t)
     embedding II    w(t) = E_2 e(t) + b_2
-    recurrent       r(t) = ReLU(U_r r(t-1) + w(t)),  r(0) = 0
+    recurrent       r(t) = ReLU(U_r r(t-1) + w(t)),  r(0) = 0     (or another cell, cells.py)
     multimodal      m(t) = g(V_w w(t) + V_r r(t) + V_I I + b_m),  g(x) = 1.7159 tanh(2x/3)
     softmax         P(next word | words so far, image) = softmax(W m(t) + b)
+                    or, tied, softmax(E_1^T W m(t) + b)
 
 The image enters at the multimodal layer, at every step, and nowhere else. The paper does not say
 whether the embeddings have an activation (here: none) or which layers have a bias (here: embedding
 II, the image's map and the softmax). I is the CNN's vector, standardised a dimension over the
 training split and divided by 8: without that dev CIDEr after two epochs was 0.18 in place of 0.33.
+
+Tied embeddings share embedding I with the softmax (Mao et al. 2015, "Learning like a child",
+transposed weight sharing): W shrinks from [V, M] to [E, M].
 
 Takes ids and CNN features, gives logits; knows neither words nor pictures.
 """
@@ -19,13 +23,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from mrnn_edge_train.cells import Cell, make_cell
 
 FEATURE_DIVISOR = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
-    """Sizes of the layers. The defaults are the paper's."""
+    """Shape of the network. The defaults are the paper's."""
 
     vocabulary: int
     feature: int
@@ -35,6 +42,9 @@ class ModelSizes:
     state: int = 256
     """Embedding II and the recurrent layer, which are added."""
     multimodal: int = 512
+    cell: Cell = Cell.RELU
+    tied: bool = False
+    """The softmax uses embedding I."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,19 @@ def scaled_tanh(x: Tensor) -> Tensor:
     return 1.7159 * torch.tanh(x * (2.0 / 3.0))
 
 
+class TiedSoftmax(nn.Module):
+    """m(t) -> E_1^T W m(t) + b; E_1 stays embedding I's and is lent at each call."""
+
+    def __init__(self, sizes: ModelSizes) -> None:
+        super().__init__()
+        self.projection = nn.Linear(sizes.multimodal, sizes.embedding, bias=False)
+        self.bias = nn.Parameter(torch.zeros(sizes.vocabulary))
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """[..., M] and [V, E] -> logits [..., V]."""
+        return functional.linear(self.projection(hidden), embedding, self.bias)
+
+
 class MRNN(nn.Module):
     """The language and multimodal parts; the CNN stands before it (encoders.py)."""
 
@@ -66,19 +89,21 @@ class MRNN(nn.Module):
         self.sizes = sizes
         self.embedding_1 = nn.Embedding(sizes.vocabulary, sizes.embedding)
         self.embedding_2 = nn.Linear(sizes.embedding, sizes.state)
-        self.recurrent = nn.Linear(sizes.state, sizes.state, bias=False)
+        self.recurrent = make_cell(Cell(sizes.cell), sizes.state)
         self.word_to_multimodal = nn.Linear(sizes.state, sizes.multimodal, bias=False)
         self.state_to_multimodal = nn.Linear(sizes.state, sizes.multimodal, bias=False)
         self.image_to_multimodal = nn.Linear(sizes.feature, sizes.multimodal)
-        self.softmax = nn.Linear(sizes.multimodal, sizes.vocabulary)
+        self.softmax: nn.Linear | TiedSoftmax = (
+            TiedSoftmax(sizes) if sizes.tied else nn.Linear(sizes.multimodal, sizes.vocabulary)
+        )
         self.drop_image = nn.Dropout(dropouts.image)
         self.drop_word = nn.Dropout(dropouts.word)
         self.drop_multimodal = nn.Dropout(dropouts.multimodal)
         self.register_buffer("feature_mean", torch.zeros(sizes.feature))
         self.register_buffer("feature_scale", torch.ones(sizes.feature))
-        with torch.no_grad():
-            # Half the identity: a ReLU recurrence that starts so neither explodes nor forgets.
-            self.recurrent.weight.copy_(0.5 * torch.eye(sizes.state))
+        if sizes.tied:
+            # At the customary spread of 1 the rows would start as logits that are sure of nonsense.
+            nn.init.normal_(self.embedding_1.weight, std=sizes.embedding**-0.5)
 
     @torch.no_grad()
     def standardise_on(self, features: Tensor) -> None:
@@ -101,34 +126,41 @@ class MRNN(nn.Module):
         vector: Tensor = self.embedding_2(self.embedding_1(tokens))
         return vector
 
-    def next_state(self, word: Tensor, state: Tensor) -> Tensor:
-        """w(t) [B, R] and r(t-1) [B, R] -> r(t) [B, R]."""
-        return torch.relu(self.recurrent(state) + word)
-
     def multimodal(self, word: Tensor, state: Tensor, image: Tensor) -> Tensor:
         """w(t), r(t) [..., R] and V_I I [..., M] -> m(t) [..., M]."""
         return scaled_tanh(self.word_to_multimodal(word) + self.state_to_multimodal(state) + image)
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """m(t) [..., M] -> logits [..., V]."""
+        if isinstance(self.softmax, TiedSoftmax):
+            tied: Tensor = self.softmax(hidden, self.embedding_1.weight)
+            return tied
+        plain: Tensor = self.softmax(hidden)
+        return plain
+
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """One time frame: int64 [B], [B, R], [B, M] -> log-probabilities [B, V], state [B, R]."""
+        """One time frame: int64 [B], [B, S], [B, M] -> log-probabilities [B, V], state [B, S].
+
+        S is `recurrent.state_size`; the first state is zeros.
+        """
         word = self.word_vector(token)
-        state = self.next_state(word, state)
-        logits = self.softmax(self.multimodal(word, state, image))
-        return torch.log_softmax(logits, dim=-1), state
+        state = self.recurrent.advance(self.recurrent.drive(word), state)
+        hidden = self.multimodal(word, self.recurrent.output(state), image)
+        return torch.log_softmax(self.logits(hidden), dim=-1), state
 
     def forward(self, tokens: Tensor, features: Tensor, mask: Tensor) -> Tensor:
         """Teacher forcing: ids [B, T], CNN vectors [B, D] -> logits [P, V].
 
-        P counts the positions where `mask` [B, T] is true, row by row; the softmax, 87 % of the
-        work, is computed for no other.
+        P counts the positions where `mask` [B, T] is true, row by row; the layers after the
+        recurrence, most of the work, are computed for no other.
         """
         word = self.drop_word(self.word_vector(tokens))
-        state = word.new_zeros(word.shape[0], self.sizes.state)
+        drive = self.recurrent.drive(word)
+        state = word.new_zeros(word.shape[0], self.recurrent.state_size)
         states = []
         for time in range(tokens.shape[1]):
-            state = self.next_state(word[:, time], state)
-            states.append(state)
-        image = self.image_vector(features).unsqueeze(1)
-        hidden = self.multimodal(word, torch.stack(states, dim=1), image)
-        logits: Tensor = self.softmax(self.drop_multimodal(hidden[mask]))
-        return logits
+            state = self.recurrent.advance(drive[:, time], state)
+            states.append(self.recurrent.output(state))
+        image = self.image_vector(features)[mask.nonzero()[:, 0]]
+        hidden = self.multimodal(word[mask], torch.stack(states, dim=1)[mask], image)
+        return self.logits(self.drop_multimodal(hidden))

@@ -4,13 +4,62 @@ Recipes with names lie in recipes/ beside this module; a path to a TOML file ser
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from mrnn_edge.config import MAX_LENGTH_PENALTY, DecodeOptions
 from mrnn_edge.errors import OptionError
+from mrnn_edge_train.cells import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """The second stage, `[finetune]` in TOML: CNN and language model together.
+
+    It starts from the best weights of the first, with the first's dropouts. Raises OptionError for
+    a value out of range.
+    """
+
+    epochs: int
+    images: int
+    """Pictures a step, each with all its sentences."""
+    crop_size: int
+    """Side in pixels of the square that a crop is resized to, a multiple of 32. Smaller than
+    `image_size` is faster, and makes up for things that look larger in a crop."""
+    smallest_crop: float
+    """Crops keep this share of the picture's area to all of it."""
+    frozen: float
+    """Share of the CNN's blocks, from the picture on, that stay as they are."""
+    cnn_rate: float
+    """Peak learning rate of the CNN."""
+    learning_rate: float
+    """Peak learning rate of the language model."""
+    weight_decay: float
+    """AdamW's."""
+    warmup: float
+    label_smoothing: float
+    clip: float
+    average: float
+    """As in the first stage."""
+    bfloat16: bool
+    """The CNN computes in bfloat16 (autocast); fast where the processor has it."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "images"):
+            _need(self, name, getattr(self, name) >= 1, "1 or more")
+        for name in ("label_smoothing", "warmup", "average"):
+            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
+        for name in ("cnn_rate", "learning_rate", "clip"):
+            _need(self, name, getattr(self, name) > 0.0, "above 0")
+        _need(self, "weight_decay", self.weight_decay >= 0.0, "0 or more")
+        _need(self, "frozen", 0.0 <= self.frozen <= 1.0, "0 to 1")
+        _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
+        fine = self.crop_size > 0 and self.crop_size % 32 == 0
+        _need(self, "crop_size", fine, "a multiple of 32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +75,10 @@ class Recipe:
     embedding: int
     state: int
     multimodal: int
+    cell: Cell
+    """The recurrent cell (cells.py)."""
+    tied: bool
+    """The softmax uses embedding I."""
     drop_image: float
     drop_word: float
     drop_multimodal: float
@@ -41,26 +94,37 @@ class Recipe:
     clip: float
     """Largest norm of the gradient."""
     epochs: int
+    average: float
+    """Decay of the weights' moving average, which is what is measured and kept; 0: no average."""
     beam: int
     """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
     length_penalty: float
+    finetune: Finetune | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "minimum_count", "embedding", "state", "multimodal"):
-            self._need(name, getattr(self, name) >= 1, "1 or more")
+            _need(self, name, getattr(self, name) >= 1, "1 or more")
         for name in ("batch", "epochs", "beam"):
-            self._need(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("drop_image", "drop_word", "drop_multimodal", "label_smoothing", "warmup"):
-            self._need(name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
+            _need(self, name, getattr(self, name) >= 1, "1 or more")
+        for name in (
+            "drop_image",
+            "drop_word",
+            "drop_multimodal",
+            "label_smoothing",
+            "warmup",
+            "average",
+        ):
+            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         for name in ("learning_rate", "clip"):
-            self._need(name, getattr(self, name) > 0.0, "above 0")
-        self._need("l2", self.l2 >= 0.0, "0 or more")
+            _need(self, name, getattr(self, name) > 0.0, "above 0")
+        _need(self, "l2", self.l2 >= 0.0, "0 or more")
         limit = MAX_LENGTH_PENALTY
-        self._need("length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
+        _need(self, "length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
 
-    def _need(self, name: str, fine: bool, expected: str) -> None:
-        if not fine:
-            raise OptionError(f"recipe: {name} is {getattr(self, name)}, expected {expected}")
+    @property
+    def all_epochs(self) -> int:
+        """Of both stages."""
+        return self.epochs + (self.finetune.epochs if self.finetune else 0)
 
     @property
     def decoding(self) -> DecodeOptions:
@@ -68,8 +132,16 @@ class Recipe:
         return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
+        """The JSON form; without a second stage there is no key of it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def _need(settings: Finetune | Recipe, name: str, fine: bool, expected: str) -> None:
+    if not fine:
+        table = "finetune." if isinstance(settings, Finetune) else ""
+        raise OptionError(
+            f"recipe: {table}{name} is {getattr(settings, name)}, expected {expected}"
+        )
 
 
 def named_recipes() -> tuple[str, ...]:
@@ -91,21 +163,39 @@ def read_recipe(recipe: str) -> Recipe:
     return recipe_from_dict(values, str(path))
 
 
-def recipe_from_dict(values: dict[str, Any], where: str) -> Recipe:
+def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe of plain values; whole numbers serve as floats. Raises OptionError by key."""
-    known = get_type_hints(Recipe)
+    second = values.get("finetune")
+    if second is not None and not isinstance(second, Mapping):
+        raise OptionError(f"{where}: finetune is {second!r}, expected a table")
+    return Recipe(
+        **_settings(Recipe, {**values, "finetune": None}, where),
+        finetune=None if second is None else Finetune(**_settings(Finetune, second, where)),
+    )
+
+
+def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The checked plain values of a recipe or of its table: every key, and no other."""
+    known = get_type_hints(kind)
     if unknown := sorted(values.keys() - known.keys()):
         raise OptionError(f"{where}: unknown key {unknown[0]}; known are {', '.join(known)}")
     if missing := sorted(known.keys() - values.keys()):
         raise OptionError(f"{where}: the key {missing[0]} is missing")
-    checked: dict[str, Any] = {}
-    for name, kind in known.items():
-        value = values[name]
-        allowed = int | float if kind is float else kind
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise OptionError(f"{where}: {name} is {value!r}, expected {kind.__name__}")
-        checked[name] = float(value) if kind is float else value
-    return Recipe(**checked)
+    plain = {name: type_ for name, type_ in known.items() if isinstance(type_, type)}
+    return {
+        name: _checked(values[name], type_, f"{where}: {name}") for name, type_ in plain.items()
+    }
+
+
+def _checked(value: Any, kind: Any, what: str) -> Any:
+    if issubclass(kind, StrEnum):
+        if value not in list(kind):
+            raise OptionError(f"{what} is {value!r}, expected one of {', '.join(kind)}")
+        return kind(value)
+    allowed = int | float if kind is float else kind
+    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
+        raise OptionError(f"{what} is {value!r}, expected {kind.__name__}")
+    return float(value) if kind is float else value
 
 
 def _folder() -> Path:

@@ -4,19 +4,60 @@ Takes a network, CNN vectors and a decoding; gives numbers and ids. Export compa
 captions with ONNX Runtime's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, beam_search
-from mrnn_edge_train.batches import Batch
+from mrnn_edge.generation import search_space
+from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train.batches import Batch, Examples
 from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.features import FeatureTable
+from mrnn_edge_train.flickr8k import CaptionedImage
+from mrnn_edge_train.metrics import cider
 from mrnn_edge_train.model import MRNN
 
 _CHUNK = 250
 """Pictures decoded together."""
+
+
+_SENTENCES = 500
+"""Sentences scored together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevFigures:
+    """What a network is worth."""
+
+    perplexity: float
+    cider: float
+
+
+def dev_figures(
+    model: MRNN,
+    images: Sequence[CaptionedImage],
+    table: FeatureTable,
+    vocabulary: Vocabulary,
+    decoding: DecodeOptions,
+) -> DevFigures:
+    """Perplexity of the pictures' sentences, CIDEr of the captions given to them."""
+    found = best_sentences(
+        step_function(model),
+        image_vectors(model, table.features),
+        search_space(vocabulary, state=model.recurrent.state_size),
+        decoding,
+    )
+    examples = Examples(images, table, vocabulary)
+    return DevFigures(
+        perplexity=perplexity(model, examples.in_order(size=_SENTENCES)),
+        cider=cider(
+            [image.sentences for image in images], [vocabulary.decode(ids) for ids in found]
+        ),
+    )
 
 
 @torch.inference_mode()

@@ -1,0 +1,151 @@
+"""A run that is stopped and resumed is the run that was never stopped, to the last bit."""
+
+import dataclasses
+import json
+
+import dataset
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge_train import loop
+from mrnn_edge_train.checkpoint import CHECKPOINT, read_checkpoint
+from mrnn_edge_train.loop import prepare, recipe_of, resume, train
+
+
+@pytest.fixture
+def data(tmp_path):
+    return dataset.write(tmp_path / "set", train=12, dev=6, test=2)
+
+
+@pytest.fixture
+def prepared(two_stages, data, tmp_path):
+    return prepare(two_stages, data, cache=tmp_path)
+
+
+class StopAfter:
+    """Says stop after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self):
+        self.left -= 1
+        return self.left <= 0
+
+
+def rows(folder):
+    lines = (folder / "log.ndjson").read_text().splitlines()
+    return [{**json.loads(line), "seconds": 0} for line in lines]
+
+
+def assert_same_run(one, other):
+    assert rows(one) == rows(other)
+    assert (one / "best.safetensors").read_bytes() == (other / "best.safetensors").read_bytes()
+    left, right = load_file(one / CHECKPOINT), load_file(other / CHECKPOINT)
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+def test_stopped_after_every_second_step_it_ends_as_if_it_had_not_been(
+    two_stages, prepared, data, tmp_path
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = list(train(two_stages, prepared, whole, seed=1, source=str(data)))
+    found = list(train(two_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(2)))
+    assert found == []
+    # 2 epochs of 6 steps, then 2 of 2, the last pause after the last step.
+    for _ in range(8):
+        assert recipe_of(parts) == (two_stages, data)
+        found += list(resume(prepared, parts, stop=StopAfter(2)))
+    assert [(each.stage, each.epoch) for each in found] == [
+        (each.stage, each.epoch) for each in expected
+    ]
+    assert_same_run(whole, parts)
+    assert list(resume(prepared, parts)) == []
+
+
+def test_a_crash_between_two_checkpoints_costs_what_came_after_the_first(
+    two_stages, prepared, data, tmp_path
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
+    run = train(two_stages, prepared, parts, seed=1, source=str(data))
+    checkpoints = []
+    for _ in run:
+        checkpoints.append((parts / CHECKPOINT).read_bytes())
+    # The state of the disk if it had died after writing epoch 4 and before its checkpoint.
+    (parts / CHECKPOINT).write_bytes(checkpoints[2])
+    assert len(list(resume(prepared, parts))) == 1
+    assert_same_run(whole, parts)
+
+
+def test_within_an_epoch_a_checkpoint_is_written_from_time_to_time(
+    two_stages, prepared, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 0.0)
+    steps = []
+
+    def stop():
+        if (tmp_path / "run" / CHECKPOINT).is_file():
+            steps.append(read_checkpoint(tmp_path / "run").progress.step)
+        return len(steps) == 4
+
+    list(train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data), stop=stop))
+    assert steps == [0, 1, 2, 3]
+
+
+def test_a_cost_that_is_not_finite_leaves_the_last_good_checkpoint(
+    two_stages, prepared, data, tmp_path, monkeypatch
+):
+    run = train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data))
+    next(run)
+    good = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    costs = loop.FeatureStage.costs
+
+    def broken(self, *, epoch, first):
+        yield from (cost * float("nan") for cost in costs(self, epoch=epoch, first=first))
+
+    monkeypatch.setattr(loop.FeatureStage, "costs", broken)
+    with pytest.raises(TrainingError, match=r"the cost of epoch 2 \(features\) is nan"):
+        next(run)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == good
+    monkeypatch.undo()
+    assert len(list(resume(prepared, tmp_path / "run"))) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_a_checkpoint_that_cannot_be_used_is_told_and_nothing_is_overwritten(
+    two_stages, prepared, data, tmp_path, damage
+):
+    folder = tmp_path / "run"
+    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    path = folder / CHECKPOINT
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        facts = json.loads((folder / "run.json").read_text())
+        facts["recipe"]["state"] += 1
+        (folder / "run.json").write_text(json.dumps(facts))
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    with pytest.raises(TrainingError, match="train anew"):
+        list(resume(prepared, folder))
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+
+
+def test_a_run_does_not_go_on_with_other_words(two_stages, prepared, data, tmp_path):
+    folder = tmp_path / "run"
+    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    captions = data / "text" / "Flickr8k.token.txt"
+    captions.write_text(captions.read_text().replace("wall", "fence"))
+    other = prepare(dataclasses.replace(two_stages), data, cache=tmp_path)
+    with pytest.raises(OptionError, match="other words"):
+        list(resume(other, folder))
+
+
+def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(OptionError, match="no training run"):
+        recipe_of(tmp_path)

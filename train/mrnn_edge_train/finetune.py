@@ -1,0 +1,151 @@
+"""The second stage: the CNN learns with the language model, from the pixels to the words.
+
+"Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
+once, cropped and half of the time mirrored, with all their sentences; a picture of which a sentence
+says left or right is never mirrored.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.image import read_pixels
+from mrnn_edge_train.augment import crop, mirror
+from mrnn_edge_train.batches import collate, is_sided
+from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.encoders import EfficientNetLite
+from mrnn_edge_train.features import compute_table
+from mrnn_edge_train.flickr8k import CaptionedImage
+from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.progress import Track, untracked
+from mrnn_edge_train.recipe import Finetune, Recipe
+from mrnn_edge_train.stages import Stage, TrainingData
+from mrnn_edge_train.tuning import features, make_trainable
+from mrnn_edge_train.validation import DevFigures, dev_figures
+
+CNN_PREFIX = "cnn."
+"""Of the CNN's weights among those of the language model."""
+
+
+def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What a run kept -> the CNN's weights, empty where it was not trained, and the rest."""
+    cnn = {name: each for name, each in weights.items() if name.startswith(CNN_PREFIX)}
+    rest = {name: each for name, each in weights.items() if name not in cnn}
+    return {name.removeprefix(CNN_PREFIX): each for name, each in cnn.items()}, rest
+
+
+class WholeNetwork(nn.Module):
+    """A CNN and the language model that reads its vectors."""
+
+    def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.model = model
+
+
+class FinetuneStage(Stage[WholeNetwork]):
+    """CNN and language model together. `network` comes with the weights to start from."""
+
+    name = StageName.FINETUNE
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Finetune,
+        data: TrainingData,
+        network: WholeNetwork,
+        *,
+        seed: int,
+        track: Track = untracked,
+    ) -> None:
+        make_trainable(network.cnn, frozen=settings.frozen)
+        self.network = network
+        self.epochs, self.warmup = settings.epochs, settings.warmup
+        self.clip, self.average = settings.clip, settings.average
+        self.steps = math.ceil(len(data.train) / settings.images)
+        self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
+        self._sided = [any(map(is_sided, image.sentences)) for image in data.train]
+        self._pixels = _read_all(data.train, recipe.image_size, track)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The part of the CNN that learns, and the language model, at rates of their own."""
+        settings = self._settings
+        rates = (
+            (self.network.cnn, settings.cnn_rate),
+            (self.network.model, settings.learning_rate),
+        )
+        return [
+            {
+                "params": [each for each in part.parameters() if each.requires_grad],
+                "peak": rate,
+                "weight_decay": settings.weight_decay,
+            }
+            for part, rate in rates
+        ]
+
+    def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
+        """Over pictures in random order, each once with all its sentences."""
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
+        size = self._settings.images
+        for step in range(first, self.steps):
+            random = np.random.default_rng((self._seed, epoch, step))
+            chosen = order[step * size : (step + 1) * size].tolist()
+            yield self._cost(chosen, self.augmented(chosen, random))
+
+    def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
+        """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
+        settings = self._settings
+        pictures = []
+        for number in chosen:
+            picture = crop(
+                self._pixels[number],
+                size=settings.crop_size,
+                smallest=settings.smallest_crop,
+                random=random,
+            )
+            toss = random.random() < 0.5
+            pictures.append(mirror(picture) if toss and not self._sided[number] else picture)
+        return np.stack(pictures)
+
+    def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:
+        images = [self._data.train[number] for number in chosen]
+        encode = self._data.vocabulary.encode
+        sentences = collate(
+            [encode(words) for image in images for words in image.sentences], self._data.vocabulary
+        )
+        rows = torch.tensor([row for row, image in enumerate(images) for _ in image.sentences])
+        vectors = features(
+            self.network.cnn, torch.from_numpy(pictures), bfloat16=self._settings.bfloat16
+        )
+        logits = self.network.model(sentences.inputs, vectors[rows], sentences.mask)
+        smoothing = self._settings.label_smoothing
+        return bits_per_word(logits, sentences.targets, smoothing=smoothing)
+
+    def measure(self, network: WholeNetwork) -> DevFigures:
+        """The dev pictures are read by the CNN of the moment, whole and at their full size."""
+        data = self._data
+        encoder = partial(features, network.cnn, bfloat16=False)
+        table = compute_table(encoder, data.dev, size=self._recipe.image_size, mirror=False)
+        return dev_figures(network.model, data.dev, table, data.vocabulary, self._recipe.decoding)
+
+    def weights(self, network: WholeNetwork) -> dict[str, Tensor]:
+        """The language model's by their names, the CNN's under `cnn.`."""
+        cnn = {CNN_PREFIX + name: each for name, each in network.cnn.state_dict().items()}
+        return {**network.model.state_dict(), **cnn}
+
+
+def _read_all(images: Sequence[CaptionedImage], size: int, track: Track) -> NDArray[np.uint8]:
+    """All pictures in memory, uint8 [N, S, S, 3]: 0.9 GB for 6,000 of 224 pixels."""
+    spec = ImageSpec(height=size, width=size)
+    pixels = np.empty((len(images), size, size, 3), np.uint8)
+    for row, image in enumerate(track(images, "pictures", len(images))):
+        pixels[row] = read_pixels(image.path, spec)
+    return pixels
