@@ -40,6 +40,7 @@ class GraphRole(StrEnum):
 
     ENCODER = "encoder"
     STEP = "step"
+    GRADIENT = "gradient"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +118,16 @@ class BundleConfig:
     licence: Mapping[str, str]
     """Licences of code, weights and data, for people."""
     decoding: DecodeDefaults = DecodeDefaults()
+    gradient: GraphFile | None = None
+    """The graph that makes the short list of a search; None: every search is exact over all."""
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, keys in the order of this class."""
-        return asdict(self)
+        """The JSON form, keys in the order of this class; `gradient` only where there is one."""
+        data = asdict(self)
+        if self.gradient is None:
+            del data["gradient"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Any) -> "BundleConfig":
@@ -147,6 +153,9 @@ class BundleConfig:
         values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
         decoding = _section(DecodeDefaults, values.get("decoding", {}), "decoding")
         values["decoding"] = DecodeDefaults(**decoding)
+        if "gradient" in values:
+            gradient = _section(GraphFile, values["gradient"], "gradient")
+            values["gradient"] = GraphFile(**gradient)
         for key in ("training", "licence"):
             _mapping(values[key], key)
         values["default_precision"] = _choice(
