@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mrnn_edge.captioner import Alternative, Caption, Captioner, SentenceScore, Word
     from mrnn_edge.config import DecodeOptions, Precision
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
+    from mrnn_edge.index import Hit, Index, SearchResult
 
 __version__ = "0.1.0"
 
@@ -22,10 +23,13 @@ _HOMES = {
     "Caption": "captioner",
     "Captioner": "captioner",
     "DecodeOptions": "config",
+    "Hit": "index",
+    "Index": "index",
     "InputError": "errors",
     "ModelError": "errors",
     "MrnnEdgeError": "errors",
     "Precision": "config",
+    "SearchResult": "index",
     "SentenceScore": "captioner",
     "Word": "captioner",
 }
@@ -35,10 +39,13 @@ __all__ = [
     "Caption",
     "Captioner",
     "DecodeOptions",
+    "Hit",
+    "Index",
     "InputError",
     "ModelError",
     "MrnnEdgeError",
     "Precision",
+    "SearchResult",
     "SentenceScore",
     "Word",
     "__version__",

@@ -9,7 +9,7 @@ from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
-from mrnn_edge_cli.output import say, write, write_json
+from mrnn_edge_cli.output import say, shown, write, write_json
 
 
 def caption(
@@ -62,15 +62,8 @@ def caption(
         if json:
             records.append(outcome.to_record())
         elif not isinstance(outcome.result, InputError):
-            write(
-                outcome.result.text if alone else f"{_shown(outcome.file)}\t{outcome.result.text}"
-            )
+            write(outcome.result.text if alone else f"{shown(outcome.file)}\t{outcome.result.text}")
     if json:
         write_json(records)
     if failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _shown(file: str) -> str:
-    """A path that keeps to its line and its column."""
-    return file.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

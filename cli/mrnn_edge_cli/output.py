@@ -35,6 +35,11 @@ def write_json(data: Any) -> None:
     write(json.dumps(data, indent=2, allow_nan=False))
 
 
+def shown(path: str) -> str:
+    """A path that keeps to its line and its column."""
+    return path.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
 def say(text: str) -> None:
     """One line for people, to stderr; where that is closed or full, to nobody."""
     if sys.stderr is None:  # print() would take standard output, where data goes
