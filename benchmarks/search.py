@@ -98,7 +98,7 @@ def measure_recall(
         "pictures": len(index),
         "queries": len(queries),
         "k": k,
-        "one_gradient": {length: float(np.mean(each)) for length, each in linear.items()},
+        "one_slope": {length: float(np.mean(each)) for length, each in linear.items()},
         "short_list": {length: float(np.mean(each)) for length, each in refined.items()},
         "search": float(np.mean(first)),
     }
@@ -122,25 +122,21 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         vectors = draw(index.vectors, rows, Path(folder) / "vectors")
         times = time_search(captioner, vectors, index.mean, queries[:timed], k)
-    report = {
-        "mrnn-edge": __version__,
-        "model": captioner.config.name,
-        "time": times,
-        "recall": measure_recall(captioner, index, queries, k),
-    }
+    if not as_json:
+        typer.echo(f"{times['rows']:,} vectors, median of {min(timed, sentences)} sentences")
+        for name in ("product", "short_list", "search"):
+            typer.echo(f"{name:12}{times[f'{name}_ms']:10.1f} ms")
+        typer.echo(f"search / product   {times['ratio']:.2f}")
+    recall = measure_recall(captioner, index, queries, k)
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        facts = {"mrnn-edge": __version__, "model": captioner.config.name}
+        typer.echo(json.dumps({**facts, "time": times, "recall": recall}, indent=2))
         return
-    recall = report["recall"]
-    typer.echo(f"{times['rows']:,} vectors, median of {min(timed, sentences)} sentences")
-    for name in ("product", "short_list", "search"):
-        typer.echo(f"{name:12}{times[f'{name}_ms']:10.1f} ms")
-    typer.echo(f"search / product   {times['ratio']:.2f}")
     typer.echo(f"{recall['pictures']:,} pictures, {recall['queries']} sentences, exact top {k} in")
     for length in LENGTHS:
         typer.echo(
-            f"{length:6}  one gradient {recall['one_gradient'][length]:.4f}  "
-            f"short list {recall['short_list'][length]:.4f}"
+            f"{length:6}  one slope {recall['one_slope'][length]:.4f}  "
+            f"two {recall['short_list'][length]:.4f}"
         )
     typer.echo(f"the first {k} of a search   {recall['search']:.4f}")
 
