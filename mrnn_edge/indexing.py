@@ -30,7 +30,7 @@ from mrnn_edge.pipeline import Outcome, list_files
 BATCH: Final = 32
 """Pictures a call of the encoder."""
 _AHEAD: Final = 2 * BATCH
-"""Pictures read ahead of the encoder, so many at most in memory."""
+"""Pictures read ahead; so many, and the batch, are in memory at most."""
 _READERS: Final = max(2, min(8, os.cpu_count() or 1))
 """Threads that read, hash and decode; Pillow lets go of the interpreter while it decodes."""
 _LONGEST_RUN: Final = 4096
@@ -105,9 +105,9 @@ def update_index(
                 encoded += each.pixels is not None
                 names.add(each.entry.name)
                 writer.add(each.entry)
-        if last:
+        if last is not None:
             last.close()
-    gone = sum(name not in names for name in last.by_name) if last else 0
+    gone = 0 if last is None else sum(name not in names for name in last.by_name)
     return Changes(encoded=encoded, kept=len(names) - encoded, gone=gone, failures=tuple(failures))
 
 
@@ -146,7 +146,7 @@ def _looked_at(
         except InputError as error:
             return Outcome(file=file, result=error)
 
-    if last:  # here, and not in several threads at a time
+    if last is not None:  # here, and not in several threads at a time
         _ = last.by_name, last.by_digest
     waiting: deque[Future[_Looked]] = deque()
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
@@ -163,7 +163,7 @@ def _looked_at(
 
 
 def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Read:
-    if last and name in last.by_name:
+    if last is not None and name in last.by_name:
         known = last.entry(last.by_name[name])
         with contextlib.suppress(OSError):  # it comes again below, and is an InputError there
             if known.stamp == _stamp(os.stat(file)):
@@ -171,7 +171,7 @@ def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Rea
     with open_file(file) as opened:
         stamp = _stamp(os.fstat(opened.fileno()))
         digest = hashlib.file_digest(opened, "sha256").digest()
-    if last and digest in last.by_digest:
+    if last is not None and digest in last.by_digest:
         vector = last.entry(last.by_digest[digest]).vector
         return _Read(entry=Entry(name=name, stamp=stamp, digest=digest, vector=vector), pixels=None)
     entry = Entry(name=name, stamp=stamp, digest=digest, vector=_UNKNOWN)
