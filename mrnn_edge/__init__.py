@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mrnn_edge.captioner import Captioner
     from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
+    from mrnn_edge.index import Hit, Index, SearchResult
     from mrnn_edge.records import Alternative, Caption, SentenceScore, Word
 
 __version__ = "0.1.0"
@@ -23,12 +24,15 @@ _HOMES = {
     "Caption": "records",
     "Captioner": "captioner",
     "DecodeOptions": "config",
+    "Hit": "index",
+    "Index": "index",
     "InputError": "errors",
     "ModelError": "errors",
     "MrnnEdgeError": "errors",
     "Precision": "config",
     "Prior": "config",
     "Sampling": "config",
+    "SearchResult": "index",
     "SentenceScore": "records",
     "Word": "records",
 }
@@ -38,12 +42,15 @@ __all__ = [
     "Caption",
     "Captioner",
     "DecodeOptions",
+    "Hit",
+    "Index",
     "InputError",
     "ModelError",
     "MrnnEdgeError",
     "Precision",
     "Prior",
     "Sampling",
+    "SearchResult",
     "SentenceScore",
     "Word",
     "__version__",

@@ -1,7 +1,7 @@
 """A model folder: find it, check it, hand out its parts; write one whole or not at all.
 
     config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
-    [prior.npy]  metrics.json  README.md
+    [gradient.onnx]  [prior.npy]  metrics.json  README.md
 
 Each file is read once; what was hashed is what the runtime gets. Knows files and hashes; runs no
 graph (runtime.py does, and checks the signatures).
@@ -13,11 +13,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision, PriorFile
 from mrnn_edge.errors import (
@@ -48,7 +49,8 @@ class Bundle:
     def graph(self, precision: Precision, role: GraphRole) -> bytes:
         """The bytes of a graph, their size and sha256 checked against config.json.
 
-        Raises OptionError for a precision that the bundle lacks, BundleError for a damaged file.
+        The gradient is one for all precisions. Raises OptionError for a precision or a gradient
+        that the bundle lacks, BundleError for a damaged file.
         """
         if precision not in self.config.precisions:
             raise OptionError(
@@ -56,7 +58,14 @@ class Bundle:
                 f"it has {', '.join(self.config.precisions)}"
             )
         pair = self.config.precisions[precision]
-        entry = pair.encoder if role is GraphRole.ENCODER else pair.step
+        entries = {
+            GraphRole.ENCODER: pair.encoder,
+            GraphRole.STEP: pair.step,
+            GraphRole.GRADIENT: self.config.gradient,
+        }
+        entry = entries[role]
+        if entry is None:
+            raise OptionError(f"{self.config.name} has no {role} graph; export the model anew")
         return _read_graph(self.folder, entry)
 
     def prior(self) -> PriorVectors | None:
@@ -204,10 +213,20 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file: readers see the old bytes or the new ones, also after a crash."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the place of `path` at the end, or is gone after an exception.
+
+    Readers see the old bytes or the new ones, also after a crash.
+    """
     handle, half = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(half, 0o644)
@@ -226,7 +245,7 @@ def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:
     found: list[GraphFile | PriorFile] = []
     for pair in config.precisions.values():
         found += [pair.encoder, pair.step]
-    return found if config.prior is None else [*found, config.prior]
+    return [*found, *(entry for entry in (config.gradient, config.prior) if entry is not None)]
 
 
 def _check_name(file: str) -> None:

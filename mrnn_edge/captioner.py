@@ -6,6 +6,7 @@ or its options. Log-probabilities leave here in bits (base 2), as in the paper.
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
 from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
+from mrnn_edge.graphs import GradientGraph
 from mrnn_edge.image import ImageSource, Pixels, read_pixels
 from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Device, Graphs, open_graphs
+from mrnn_edge.runtime import Device, Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
 
@@ -90,6 +92,20 @@ class Captioner:
     def graphs(self) -> Graphs:
         """The two graphs, for those who drive them on their own."""
         return self._graphs
+
+    @cached_property
+    def gradient(self) -> GradientGraph | None:
+        """The graph for the short lists of searches, opened at first use; None: there is none.
+
+        Raises a ModelError where the file is damaged or belongs to another model.
+        """
+        if self.config.gradient is None:
+            return None
+        return open_gradient(
+            self.config,
+            read=lambda role: self._bundle.graph(self._precision, role),
+            metadata=self._bundle.metadata,
+        )
 
     @property
     def space(self) -> SearchSpace:

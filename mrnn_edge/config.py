@@ -52,6 +52,7 @@ class GraphRole(StrEnum):
 
     ENCODER = "encoder"
     STEP = "step"
+    GRADIENT = "gradient"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,8 @@ class BundleConfig:
     licence: Mapping[str, str]
     """Licences of code, weights and data, for people."""
     decoding: DecodeDefaults = DecodeDefaults()
+    gradient: GraphFile | None = None
+    """The graph that makes the short list of a search; None: every search is exact over all."""
     prior: PriorFile | None = None
     """None: this model gives no confidence."""
     format: int = FORMAT
@@ -172,6 +175,9 @@ class BundleConfig:
         values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
         decoding = _section(DecodeDefaults, values.get("decoding", {}), "decoding")
         values["decoding"] = DecodeDefaults(**decoding)
+        if "gradient" in values:
+            gradient = _section(GraphFile, values["gradient"], "gradient")
+            values["gradient"] = GraphFile(**gradient)
         if "prior" in values:
             values["prior"] = PriorFile(**_section(PriorFile, values["prior"], "prior"))
         for key in ("training", "licence"):

@@ -5,6 +5,7 @@
     ├── MissingExtraError            a part of the project whose packages are not installed
     ├── DatasetError                 a training or evaluation data set that is not as it should be
     ├── TrainingError                a training run that went wrong
+    ├── IndexFileError               an image index that is damaged, foreign or of another model
     ├── InputError                   one picture cannot be captioned; the others can
     │   ├── FileError                  missing, a folder, a device, not readable
     │   ├── UnsupportedImageError      not a picture, or a format that is not read here
@@ -33,6 +34,7 @@ __all__ = [
     "ImageDecodeError",
     "ImageInputError",
     "ImageTooLargeError",
+    "IndexFileError",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -75,6 +77,10 @@ class DatasetError(MrnnEdgeError):
 
 class TrainingError(MrnnEdgeError):
     """A training run whose cost is no longer a finite number."""
+
+
+class IndexFileError(MrnnEdgeError):
+    """An image index that is missing, truncated, damaged, of another model, or no index at all."""
 
 
 class InputError(MrnnEdgeError):

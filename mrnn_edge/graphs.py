@@ -1,4 +1,4 @@
-"""The two graphs of a model as callables, and the contract that a session is held to.
+"""The graphs of a model as callables, and the contract that a session is held to.
 
 Takes open sessions, gives functions over numpy arrays, inputs and outputs checked at load. Knows
 what a session answers, but neither how one is opened nor on what device.
@@ -72,6 +72,23 @@ def step_signature(config: BundleConfig) -> Signature:
     )
 
 
+def gradient_signature(config: BundleConfig) -> Signature:
+    """token, state [B, R], image [B, M], target -> gradient [B, M], next_state [B, R]."""
+    sizes = config.sizes
+    return Signature(
+        inputs=(
+            Tensor(name="token", dtype="int64", shape=(None,)),
+            Tensor(name="state", dtype="float", shape=(None, sizes.state)),
+            Tensor(name="image", dtype="float", shape=(None, sizes.image)),
+            Tensor(name="target", dtype="int64", shape=(None,)),
+        ),
+        outputs=(
+            Tensor(name="gradient", dtype="float", shape=(None, sizes.image)),
+            Tensor(name="next_state", dtype="float", shape=(None, sizes.state)),
+        ),
+    )
+
+
 class EncoderGraph:
     """The CNN with V_I: pixels to image vectors."""
 
@@ -103,18 +120,37 @@ class StepGraph:
         Raises ValueError where lengths differ or a token is none: ONNX Runtime would broadcast the
         one and count the other from the end, and answer with nonsense.
         """
-        if not len(token) == len(state) == len(image):
-            raise ValueError(
-                f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
-                "expected one of each a hypothesis"
-            )
-        if len(token) and not 0 <= token.min() <= token.max() < self._vocabulary:
-            raise ValueError(
-                f"tokens from {token.min()} to {token.max()}, expected 0 to {self._vocabulary - 1}"
-            )
+        _check_rows(token, state, image)
+        _check_tokens(token, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image}
         log_probs, next_state = _run(self._session, ["log_probs", "next_state"], feeds)
         return log_probs, next_state
+
+
+class GradientGraph:
+    """The slope of a step's log-probability in the image vector; a GradientFunction of search.py.
+
+    It only makes short lists: its weights are stored as float16, its arithmetic is float32.
+    """
+
+    def __init__(self, session: Any, *, vocabulary: int) -> None:
+        self._session = session
+        self._vocabulary = vocabulary
+
+    def __call__(
+        self, token: Ids, state: Floats, image: Floats, target: Ids
+    ) -> tuple[Floats, Floats]:
+        """int64 [B], [B, R], [B, M], int64 [B] -> d log P(target) / d image [B, M], state [B, R].
+
+        Raises ValueError where lengths differ or an id is none.
+        """
+        _check_rows(token, state, image)
+        _check_rows(target, state, image)
+        _check_tokens(token, self._vocabulary)
+        _check_tokens(target, self._vocabulary)
+        feeds = {"token": token, "state": state, "image": image, "target": target}
+        gradient, next_state = _run(self._session, ["gradient", "next_state"], feeds)
+        return gradient, next_state
 
 
 def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
@@ -139,6 +175,21 @@ def check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
     if found != expected:
         raise SignatureError(
             f"the {role} graph is {found}, expected {expected}; export the model anew"
+        )
+
+
+def _check_rows(token: Ids, state: Floats, image: Floats) -> None:
+    if not len(token) == len(state) == len(image):
+        raise ValueError(
+            f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
+            "expected one of each a hypothesis"
+        )
+
+
+def _check_tokens(token: Ids, vocabulary: int) -> None:
+    if len(token) and not 0 <= token.min() <= token.max() < vocabulary:
+        raise ValueError(
+            f"tokens from {token.min()} to {token.max()}, expected 0 to {vocabulary - 1}"
         )
 
 

@@ -7,7 +7,8 @@ InputError here. Knows Pillow and numpy; knows no model beyond the size it asks 
 import io
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
@@ -107,6 +108,13 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 
 def _read_file(path: Path) -> Image.Image:
+    with open_file(path) as file:
+        return _open(file, os.fspath(path))
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """A file to read pictures from. Raises FileError if it cannot be, also while it is read."""
     name = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
@@ -115,8 +123,8 @@ def _read_file(path: Path) -> Image.Image:
         if not stat.S_ISREG(mode):
             # A FIFO or a device would block or never end.
             raise FileError(f"{name}: is no regular file; copy the picture into a file first")
-        with path.open("rb") as file:
-            return _open(file, name)
+        with open(path, "rb") as file:
+            yield file
     except FileNotFoundError:
         raise FileError(f"{name}: no such file; check the path") from None
     except PermissionError:

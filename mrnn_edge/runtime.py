@@ -19,11 +19,13 @@ from mrnn_edge.config import BundleConfig, GraphRole
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
+    GradientGraph,
     StepGraph,
     check_metadata,
     check_signature,
     encoder_signature,
     first_line,
+    gradient_signature,
     step_signature,
 )
 
@@ -128,6 +130,25 @@ def open_graphs(
         if device != "auto":
             raise
         return replace(open_on(cpu), notice=str(error))
+
+
+def open_gradient(
+    config: BundleConfig,
+    *,
+    read: Callable[[GraphRole], bytes],
+    metadata: Callable[[GraphRole], Mapping[str, str]],
+) -> GradientGraph:
+    """Open the gradient graph and hold it to its contract.
+
+    Always on the CPU: it runs once a word of a query, for one image vector. Raises BundleError,
+    SignatureError or VocabularyMismatchError.
+    """
+    role = GraphRole.GRADIENT
+    open_session = _session_opener(_import_runtime(), Device(kind=DeviceKind.CPU))
+    session = open_session(read(role), role, _STEP_THREADS)
+    check_metadata(session, role, metadata(role))
+    check_signature(session, role, gradient_signature(config))
+    return GradientGraph(session, vocabulary=config.sizes.vocabulary)
 
 
 _Opener = Callable[[bytes, GraphRole, int], Any]

@@ -22,6 +22,9 @@ BATCHES: Final = (1, 2, 7, 64)
 LIMIT: Final = 1e-4
 """Largest difference of float graphs from the reference, and of a row from itself in a batch."""
 REFERENCE_STEPS: Final = 5
+SLOPE_LIMIT: Final = 0.02
+"""Largest difference of the gradient graph's slope from the step graph's, as a share of it: the one
+has weights of float16, the other's is a quotient of small differences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,8 @@ def verify_model(
         if precision is Precision.FLOAT32:
             yield from _against_reference(captioner, reference)
         yield _batches(captioner, precision)
+        if precision is Precision.FLOAT32 and bundle.config.gradient:
+            yield _slope(captioner)
 
 
 def _against_reference(captioner: Captioner, reference: Reference) -> Iterator[Check]:
@@ -159,6 +164,32 @@ def _difference(name: str, found: Floats, wanted: Floats) -> Check:
         return Check(name=name, passed=False, detail=detail)
     largest = float(np.abs(found - wanted).max())
     return Check(name=name, passed=largest <= LIMIT, detail=f"{largest:.1e}, limit {LIMIT:.0e}")
+
+
+def _slope(captioner: Captioner) -> Check:
+    """The gradient of the likeliest first word against a small move of the image along it."""
+    name = "gradient: files, hashes, contract, its slope against the step graph's"
+    try:
+        gradient = captioner.gradient
+    except ModelError as error:
+        return Check(name=name, passed=False, detail=str(error))
+    if gradient is None:
+        return Check(name=name, passed=False, detail="config.json has none")
+    space = captioner.space
+    image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])
+    start = np.array([space.start], np.int64)
+    state = np.zeros((1, space.state), np.float32)
+    log_probs, _ = captioner.graphs.step(start, state, image)
+    word = np.array([int(log_probs[0].argmax())], np.int64)
+    slope = gradient(start, state, image, word)[0]
+    length = float(np.linalg.norm(slope))
+    # Along the gradient the slope is its length. The move is long enough for float32 to see it.
+    move = slope * np.float32(0.05 / max(length, 1e-6))
+    up, down = (captioner.graphs.step(start, state, image + side)[0] for side in (move, -move))
+    found = float(up[0, word[0]] - down[0, word[0]]) / 0.1
+    difference = abs(found - length) / max(length, 1e-6)
+    detail = f"{difference:.1e} of it, limit {SLOPE_LIMIT:.0e}"
+    return Check(name=name, passed=difference <= SLOPE_LIMIT, detail=detail)
 
 
 def _batches(captioner: Captioner, precision: Precision) -> Check:

@@ -5,6 +5,7 @@ The tokeniser is the one rule for text in the whole project: lower-case, then th
 everywhere.
 """
 
+import difflib
 import hashlib
 import json
 import re
@@ -89,6 +90,11 @@ class Vocabulary:
     def lacks(self, tokens: Iterable[str]) -> tuple[str, ...]:
         """The tokens that the vocabulary lacks, each once, in order of appearance."""
         return tuple(dict.fromkeys(token for token in tokens if token not in self._ids))
+
+    def nearest(self, token: str, *, count: int = 3) -> tuple[str, ...]:
+        """The words most alike in spelling (difflib's ratio, 0.6 at least), best first."""
+        words = self.words[3:]  # without the special tokens
+        return tuple(difflib.get_close_matches(token, words, n=count, cutoff=0.6))
 
     def to_json(self) -> bytes:
         """The bytes of vocab.json. Equal vocabularies give equal bytes."""

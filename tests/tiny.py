@@ -142,6 +142,56 @@ def prior() -> PriorVectors:
     return PriorVectors(mean=rows[0], centres=rows[1:], weights=weights)
 
 
+def gradient_graph(network: TinyNetwork, metadata: dict[str, str]) -> bytes:
+    nodes = [
+        helper.make_node("Gather", ["word_table", "token"], ["word"]),
+        helper.make_node("MatMul", ["state", "recurrent"], ["memory"]),
+        helper.make_node("Add", ["memory", "word"], ["summed"]),
+        helper.make_node("Relu", ["summed"], ["next_state"]),
+        helper.make_node("Gather", ["multimodal_table", "token"], ["from_word"]),
+        helper.make_node("MatMul", ["next_state", "state_to_multimodal"], ["from_state"]),
+        helper.make_node("Sum", ["from_word", "from_state", "image"], ["joined"]),
+        helper.make_node("Mul", ["joined", "two_thirds"], ["inner"]),
+        helper.make_node("Tanh", ["inner"], ["squashed"]),
+        helper.make_node("Mul", ["squashed", "gain"], ["hidden"]),
+        helper.make_node("Gemm", ["hidden", "softmax", "softmax_bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+        helper.make_node("Transpose", ["softmax"], ["words"]),
+        helper.make_node("Gather", ["words", "target"], ["wanted"]),
+        helper.make_node("MatMul", ["probabilities", "words"], ["expected"]),
+        helper.make_node("Sub", ["wanted", "expected"], ["difference"]),
+        helper.make_node("Mul", ["squashed", "squashed"], ["square"]),
+        helper.make_node("Sub", ["one", "square"], ["bend"]),
+        helper.make_node("Mul", ["bend", "steepest"], ["slope"]),
+        helper.make_node("Mul", ["slope", "difference"], ["gradient"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(2.0 / 3.0, np.float32), "two_thirds"),
+        numpy_helper.from_array(np.array(1.7159, np.float32), "gain"),
+        numpy_helper.from_array(np.array(1.7159 * 2.0 / 3.0, np.float32), "steepest"),
+        numpy_helper.from_array(np.array(1.0, np.float32), "one"),
+        *network.constants(
+            "word_table",
+            "recurrent",
+            "multimodal_table",
+            "state_to_multimodal",
+            "softmax",
+            "softmax_bias",
+        ),
+    ]
+    inputs = [
+        _value("token", TensorProto.INT64),
+        _value("state", TensorProto.FLOAT, STATE),
+        _value("image", TensorProto.FLOAT, IMAGE),
+        _value("target", TensorProto.INT64),
+    ]
+    outputs = [
+        _value("gradient", TensorProto.FLOAT, IMAGE),
+        _value("next_state", TensorProto.FLOAT, STATE),
+    ]
+    return _model(nodes, inputs, outputs, constants, metadata)
+
+
 def metadata(role: GraphRole, *, bundle_id: str = ID) -> dict[str, str]:
     digest = vocabulary_digest(vocabulary().to_json())
     return graph_metadata(bundle_id=bundle_id, vocabulary_sha256=digest, role=role)
@@ -152,17 +202,21 @@ def files(
     *,
     encoder: bytes | None = None,
     step: bytes | None = None,
+    gradient: bytes | None = None,
+    bundle_id: str = ID,
     metrics: dict | None = None,
     prior: PriorVectors | None = prior(),  # noqa: B008  # frozen
 ) -> dict[str, bytes]:
     """The files of a whole bundle, any part of it replaced, the hashes right."""
     network = network or TinyNetwork()
-    encoder = encoder or encoder_graph(network, metadata(GraphRole.ENCODER))
-    step = step or step_graph(network, metadata(GraphRole.STEP))
+    properties = {role: metadata(role, bundle_id=bundle_id) for role in GraphRole}
+    encoder = encoder or encoder_graph(network, properties[GraphRole.ENCODER])
+    step = step or step_graph(network, properties[GraphRole.STEP])
+    gradient = gradient or gradient_graph(network, properties[GraphRole.GRADIENT])
     vectors = {} if prior is None else {"prior.npy": prior.to_npy()}
     config = BundleConfig(
         name="tiny-test",
-        id=ID,
+        id=bundle_id,
         image=ImageSpec(height=SIDE, width=SIDE),
         sizes=Sizes(vocabulary=len(vocabulary()), image=IMAGE, state=STATE),
         tokens=SpecialTokens(),
@@ -175,6 +229,7 @@ def files(
         default_precision=Precision.FLOAT32,
         opset=20,
         decoding=DecodeDefaults(length_penalty=0.5),
+        gradient=describe_graph("gradient.onnx", gradient),
         prior=None
         if prior is None
         else describe_prior("prior.npy", vectors["prior.npy"], groups=len(prior.centres)),
@@ -186,6 +241,7 @@ def files(
         "vocab.json": vocabulary().to_json(),
         "encoder.onnx": encoder,
         "step.onnx": step,
+        "gradient.onnx": gradient,
         **vectors,
         "metrics.json": to_json(metrics or {}),
         "README.md": b"# tiny-test\n",

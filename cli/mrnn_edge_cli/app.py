@@ -13,10 +13,12 @@ from mrnn_edge_cli.caption import caption
 from mrnn_edge_cli.evaluate import evaluate
 from mrnn_edge_cli.export import export
 from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
+from mrnn_edge_cli.index import index
 from mrnn_edge_cli.info import info
 from mrnn_edge_cli.output import say, write
 from mrnn_edge_cli.rank import rank
 from mrnn_edge_cli.score import score
+from mrnn_edge_cli.search import search
 from mrnn_edge_cli.train import train
 from mrnn_edge_cli.verify import verify
 
@@ -50,6 +52,8 @@ def root(
 app.command()(caption)
 app.command()(score)
 app.command()(rank)
+app.command()(index)
+app.command()(search)
 app.command()(info)
 app.command()(verify)
 app.command("eval")(evaluate)

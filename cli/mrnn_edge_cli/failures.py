@@ -26,6 +26,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.OptionError, ExitCode.USAGE),
     (errors.MissingExtraError, ExitCode.USAGE),
     (errors.DatasetError, ExitCode.USAGE),
+    (errors.IndexFileError, ExitCode.USAGE),
     (errors.TrainingError, ExitCode.INTERNAL),
     (errors.InputError, ExitCode.SOME_FAILED),
     (errors.ModelError, ExitCode.MODEL),

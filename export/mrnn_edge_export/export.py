@@ -1,6 +1,6 @@
 """A training run in, a checked model folder out.
 
-Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the two
+Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the three
 graphs, the prior, metrics.json and README.md, all or nothing, after parity with torch has held.
 """
 
@@ -37,6 +37,7 @@ from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
+from mrnn_edge_export.gradient import export_gradient
 from mrnn_edge_export.graphs import IR, OPSET, export_encoder, export_step
 from mrnn_edge_export.parity import (
     Network,
@@ -149,6 +150,7 @@ def export_run(
     graphs = {
         GraphRole.ENCODER: export_encoder(cnn, model, metadata[GraphRole.ENCODER]),
         GraphRole.STEP: export_step(model, metadata[GraphRole.STEP]),
+        GraphRole.GRADIENT: export_gradient(model, metadata[GraphRole.GRADIENT]),
     }
     config = _config(run, origin, out.name, identity, graphs)
     opened = open_graphs(
@@ -168,6 +170,7 @@ def export_run(
             "vocab.json": run.vocab_json,
             "encoder.onnx": graphs[GraphRole.ENCODER],
             "step.onnx": graphs[GraphRole.STEP],
+            "gradient.onnx": graphs[GraphRole.GRADIENT],
             "prior.npy": prior,
             "metrics.json": to_json(metrics),
             "README.md": render_card(config, metrics),
@@ -230,6 +233,7 @@ def _config(
         default_precision=Precision.FLOAT32,
         opset=OPSET,
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
+        gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
         training={
             "data": origin.data or Path(run.facts["data"]).resolve().name,
             "sentences": run.facts["train_sentences"],

@@ -72,7 +72,7 @@ class StepGraph(nn.Module):
 def export_encoder(cnn: EfficientNetLite, model: MRNN, metadata: Mapping[str, str]) -> bytes:
     """The bytes of encoder.onnx."""
     pixels = torch.zeros(2, cnn.size, cnn.size, 3, dtype=torch.uint8)
-    return _export(
+    return export_graph(
         EncoderGraph(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
     )
 
@@ -85,16 +85,17 @@ def export_step(model: MRNN, metadata: Mapping[str, str]) -> bytes:
         "image": torch.zeros(2, model.sizes.multimodal),
     }
     outputs = ["log_probs", "next_state"]
-    return _export(StepGraph(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
+    return export_graph(StepGraph(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
 
 
-def _export(
+def export_graph(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: list[str],
     role: GraphRole,
     metadata: Mapping[str, str],
 ) -> bytes:
+    """The bytes of a module's graph: single file, pinned opset and IR, nothing of this machine."""
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{role}.onnx"
         torch.onnx.export(

@@ -64,8 +64,8 @@ def exported(tmp_path_factory, run):
 
 def test_the_folder_has_the_files_of_the_contract_and_single_file_graphs(exported):
     assert {path.name for path in exported.folder.iterdir()} == {
-        "config.json", "vocab.json", "encoder.onnx", "step.onnx", "prior.npy", "metrics.json",
-        "README.md",
+        "config.json", "vocab.json", "encoder.onnx", "step.onnx", "gradient.onnx", "prior.npy",
+        "metrics.json", "README.md",
     }  # fmt: skip
     for role in GraphRole:
         graph = onnx.load(exported.folder / f"{role}.onnx")

@@ -43,7 +43,9 @@ def test_a_name_that_is_neither_model_nor_folder_is_refused_with_the_names_there
         find_bundle(file)
 
 
-@pytest.mark.parametrize("name", ["config.json", "vocab.json", "encoder.onnx", "step.onnx"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "vocab.json", "encoder.onnx", "step.onnx", "gradient.onnx"]
+)
 def test_a_missing_file_is_named(bundle, name):
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=f"{name}.* is missing"):

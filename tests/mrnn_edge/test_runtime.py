@@ -32,6 +32,40 @@ def test_the_graphs_compute_what_numpy_computes(captioner):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def test_the_gradient_graph_points_where_the_step_rises(captioner):
+    network = tiny.TinyNetwork()
+    random = np.random.default_rng(0)
+    token, target = random.integers(0, len(tiny.vocabulary()), (2, 5))
+    state = random.random((5, tiny.STATE), np.float32)
+    image = random.normal(0, 1, (5, tiny.IMAGE)).astype(np.float32)
+    gradient, _ = captioner.gradient(token, state, image, target)
+    for column, move in enumerate(1e-5 * np.eye(tiny.IMAGE)):
+        sides = [network.step(token, state, image + move * sign)[0] for sign in (1, -1)]
+        rise = (sides[0] - sides[1])[np.arange(5), target] / 2e-5
+        np.testing.assert_allclose(gradient[:, column], rise, atol=1e-4)
+
+
+def test_the_gradient_graph_is_opened_at_first_use_and_held_to_its_contract(tmp_path):
+    step = tiny.step_graph(tiny.TinyNetwork(), tiny.metadata(GraphRole.GRADIENT))
+    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(gradient=step)), device="cpu")
+    with pytest.raises(SignatureError, match=r"the gradient graph is .*target int64 \[B\]"):
+        captioner.gradient  # noqa: B018
+
+
+def test_a_gradient_graph_of_another_model_is_refused(tmp_path):
+    properties = tiny.metadata(GraphRole.GRADIENT, bundle_id="fedcba9876543210")
+    gradient = tiny.gradient_graph(tiny.TinyNetwork(), properties)
+    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(gradient=gradient)), device="cpu")
+    with pytest.raises(BundleError, match="fedcba9876543210"):
+        captioner.gradient  # noqa: B018
+
+
+def test_a_model_without_a_gradient_graph_has_none(bundle):
+    tiny.edit_config(bundle, lambda config: config.pop("gradient"))
+    (bundle / "gradient.onnx").unlink()
+    assert Captioner.load(bundle, device="cpu").gradient is None
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 def test_a_device_that_is_none_is_refused(bundle, device):
     with pytest.raises(OptionError, match="expected auto, cpu, cuda"):

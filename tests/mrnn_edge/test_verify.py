@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 
+from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import BundleError
 from mrnn_edge.verify import REFERENCE_STEPS, reference_pixels, run_steps, verify_model
 
@@ -17,7 +18,18 @@ def sound(tmp_path, captioner):
 def test_a_sound_model_passes_every_check(sound):
     checks = list(verify_model(sound))
     assert [check.name for check in checks if not check.passed] == []
-    assert len(checks) == 5
+    assert len(checks) == 6
+
+
+def test_a_gradient_that_is_not_the_steps_slope_fails_its_check(tmp_path, captioner):
+    other = tiny.gradient_graph(tiny.TinyNetwork(seed=4), tiny.metadata(GraphRole.GRADIENT))
+    metrics = {"parity": {"reference": tiny.reference(captioner)}}
+    folder = tiny.write(tmp_path / "mixed", tiny.files(gradient=other, metrics=metrics))
+    (failed,) = [check for check in verify_model(folder) if not check.passed]
+    assert failed.name.startswith("gradient: ")
+    (folder / "gradient.onnx").write_bytes(b"cut off")
+    (failed,) = [check for check in verify_model(folder) if not check.passed]
+    assert "gradient.onnx has 7 bytes" in failed.detail
 
 
 @pytest.mark.parametrize(

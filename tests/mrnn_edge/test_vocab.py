@@ -31,6 +31,14 @@ def test_words_that_the_vocabulary_lacks_become_the_unknown_word():
     assert vocabulary.lacks(["zebra", "a", "yak", "zebra"]) == ("zebra", "yak")
 
 
+def test_the_nearest_words_are_those_most_alike_and_never_a_special_token():
+    vocabulary = build_vocabulary([["dog", "dogs", "foggy", "cat", "start"]], minimum_count=1)
+    assert vocabulary.nearest("doggs") == ("dogs", "dog", "foggy")
+    assert vocabulary.nearest("doggs", count=1) == ("dogs",)
+    assert vocabulary.nearest("<start>") == ("start",)
+    assert vocabulary.nearest("xylophone") == ()
+
+
 @given(st.lists(st.sampled_from("abcdefgh"), max_size=20))
 def test_known_words_survive_encoding_and_decoding(tokens):
     vocabulary = build_vocabulary(["abcdefgh"], minimum_count=1)

@@ -1,0 +1,61 @@
+"""`mrnn-edge index`: the pictures of a folder as vectors, in one file to search."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
+
+
+def index(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="The pictures below it are indexed.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The index; made, or brought up to date."
+        ),
+    ],
+    json: opt.Json = False,
+    model: opt.Model = None,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionOption = None,
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Index the pictures of a folder, for `mrnn-edge search`.
+
+    A second run encodes what is new or changed and nothing else. A picture that cannot be read is
+    left out, its reason on stderr, exit code 3. The index is replaced when the new one is whole.
+    """
+    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    from mrnn_edge.index import Index
+
+    built = Index.build(captioner, folder, out, track=Progress(quiet=quiet))
+    changes = built.changes
+    for failure in changes.failures:
+        say(failure.failure or failure.file)
+    if json:
+        write_json(
+            {
+                "index": str(out),
+                "folder": built.folder,
+                "pictures": len(built),
+                "encoded": changes.encoded,
+                "kept": changes.kept,
+                "gone": changes.gone,
+                "failures": [failure.to_record() for failure in changes.failures],
+            }
+        )
+    else:
+        write(
+            f"{one_line(str(out))}: {len(built):,} pictures, {changes.encoded:,} encoded, "
+            f"{changes.kept:,} kept, {changes.gone:,} gone"
+        )
+    if changes.failures:
+        raise typer.Exit(ExitCode.SOME_FAILED)

@@ -1,0 +1,171 @@
+"""A folder of pictures that can be searched with a sentence.
+
+    index = Index.build(captioner, "photos", "photos.index")
+    for hit in index.search(captioner, "a dog runs", k=5).hits:
+        print(hit.file, hit.log2_prob)
+
+Pictures are ranked by P(sentence | picture). Ties go to the picture whose name comes first in byte
+order. Joins words, files and ranking; the file is index_file.py's, the ranking search.py's.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mrnn_edge.captioner import Captioner
+from mrnn_edge.config import Prior
+from mrnn_edge.errors import IndexFileError, OptionError
+from mrnn_edge.index_file import IndexFile
+from mrnn_edge.indexing import Changes, Track, check_model, update_index
+from mrnn_edge.score import BITS_PER_NAT
+from mrnn_edge.search import best_rows
+from mrnn_edge.vocab import tokenize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One picture that was found."""
+
+    file: str
+    rank: int
+    """1 is the best."""
+    log2_prob: float
+    """log2 P(sentence | picture) in bits, the end sign included."""
+    confidence: float | None
+    """Bits of evidence that the picture gives for the sentence; None without a prior."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of the command."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What came of a search."""
+
+    hits: tuple[Hit, ...]
+    """Best first."""
+    missing: tuple[str, ...]
+    """Pictures that would have come among the hits but are no more where they were indexed."""
+    unknown_words: Mapping[str, tuple[str, ...]]
+    """Words of the query that the vocabulary lacks, scored as the unknown word, and the words it
+    has that are most alike."""
+
+
+class Index:
+    """The pictures of a folder as vectors, in one file. Threads may share it."""
+
+    def __init__(self, file: IndexFile, changes: Changes) -> None:
+        self._file = file
+        self._changes = changes
+
+    @classmethod
+    def build(
+        cls,
+        captioner: Captioner,
+        folder: str | os.PathLike[str],
+        path: str | os.PathLike[str],
+        *,
+        track: Track | None = None,
+    ) -> "Index":
+        """Index the pictures below a folder in a file, or bring that file up to date.
+
+        Only pictures whose content the file does not have are encoded; `changes` tells what was
+        done, and which pictures could not be read. The file is replaced when all is done. Raises
+        OptionError where there is no picture, IndexFileError where `path` is no index or one of
+        another model; the file is then left as it is.
+        """
+        changes = update_index(captioner, os.fspath(folder), Path(path), track=track)
+        return cls(IndexFile(path), changes)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "Index":
+        """An index that was built before. Raises IndexFileError."""
+        return cls(IndexFile(path), Changes())
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self._file)
+
+    @property
+    def folder(self) -> str:
+        """The folder that was indexed, absolute."""
+        return self._file.origin.folder
+
+    @property
+    def changes(self) -> Changes:
+        """What `build` did; all zero where the index was opened."""
+        return self._changes
+
+    def search(self, captioner: Captioner, sentence: str, *, k: int = 5) -> SearchResult:
+        """The `k` pictures, fewer if there are fewer, for which the sentence is likeliest.
+
+        Raises OptionError for a query without a known word and for a `k` below 1, IndexFileError
+        for an index of another model or one whose folder is gone.
+        """
+        if k < 1:
+            raise OptionError(f"k is {k}, expected 1 or more")
+        check_model(self._file, captioner.config.id, captioner.config.name)
+        vocabulary = captioner.bundle.vocabulary
+        words = tokenize(sentence)
+        unknown = {word: vocabulary.nearest(word) for word in vocabulary.lacks(words)}
+        _check_query(words, unknown)
+        if not os.path.isdir(self.folder):
+            raise IndexFileError(
+                f"{self._file.path}: the folder {self.folder} that was indexed is not there; "
+                "bring it back, or index it where it is now"
+            )
+        rows, log_probs = best_rows(
+            captioner.graphs.step,
+            captioner.gradient,
+            self._file.vectors,
+            self._file.mean,
+            vocabulary.encode(words),
+            captioner.space,
+            k=k,
+            threads=captioner.graphs.threads,
+        )
+        prior_log2 = _prior_log2(captioner, words)
+        hits: list[Hit] = []
+        missing = []
+        for row, log_prob in zip(rows.tolist(), log_probs.tolist(), strict=True):
+            file = os.path.join(self.folder, self._file.name(row))
+            if not os.path.exists(file):
+                missing.append(file)
+                continue
+            log2_prob = log_prob * BITS_PER_NAT
+            confidence = None if prior_log2 is None else log2_prob - prior_log2
+            hits.append(
+                Hit(file=file, rank=len(hits) + 1, log2_prob=log2_prob, confidence=confidence)
+            )
+            if len(hits) == k:
+                break
+        return SearchResult(hits=tuple(hits), missing=tuple(missing), unknown_words=unknown)
+
+
+def _prior_log2(captioner: Captioner, words: Sequence[str]) -> float | None:
+    """log2 P(words) in bits, no picture seen; None where the model carries no prior."""
+    scorer = captioner.sentences
+    if scorer.prior is None:
+        return None
+    found = scorer.log2_prior([scorer.vocabulary.encode(words)], Prior.TRAIN)
+    return None if found is None else float(found[0])
+
+
+def _check_query(words: Sequence[str], unknown: Mapping[str, Sequence[str]]) -> None:
+    if not words:
+        raise OptionError("the query has no word; say what is in the picture")
+    if all(word in unknown for word in words):
+        raise OptionError(
+            f"the model knows no word of the query: {describe_unknown(unknown)}; use its words"
+        )
+
+
+def describe_unknown(unknown: Mapping[str, Sequence[str]]) -> str:
+    """`zebra (nearest: zebras), qwx` for people."""
+    return ", ".join(
+        f"{word} (nearest: {', '.join(nearest)})" if nearest else word
+        for word, nearest in unknown.items()
+    )
