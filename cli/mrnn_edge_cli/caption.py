@@ -99,7 +99,7 @@ def caption(
         if html is not None:
             from mrnn_edge_cli.page import Page
 
-            page = stack.enter_context(Page(html))
+            page = stack.enter_context(Page.at(html))
         for outcome in caption_files(captioner, files, wishes):
             if outcome.failure:
                 failed += 1

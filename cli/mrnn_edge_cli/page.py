@@ -7,12 +7,12 @@ lie inside. It appears whole when it is closed, or not at all.
 import base64
 import html
 import io
-import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Final
 
+from mrnn_edge.bundle import replacing
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import load_image
 from mrnn_edge.pipeline import STANDARD_INPUT, Outcome
@@ -47,33 +47,19 @@ _TAIL: Final = "</main>\n</html>\n"
 
 
 class Page:
-    """A page being written; a context manager."""
+    """A page being written."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        handle, half = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        self._half = Path(half)
-        self._file: IO[str] = os.fdopen(handle, "w", encoding="utf-8", errors="replace")
-        self._file.write(_HEAD)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
 
-    def __enter__(self) -> "Page":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._file.write(_TAIL)
-            self._file.close()
-            if kind is None:
-                self._half.chmod(0o644)
-                self._half.replace(self._path)
-        finally:
-            self._half.unlink(missing_ok=True)
+    @classmethod
+    @contextmanager
+    def at(cls, path: Path) -> Iterator["Page"]:
+        """A page that takes its place when all is added."""
+        with replacing(path) as file:
+            file.write(_HEAD.encode())
+            yield cls(file)
+            file.write(_TAIL.encode())
 
     def add(self, outcome: Outcome) -> None:
         """A picture with its caption, or with the reason why there is none."""
@@ -81,10 +67,11 @@ class Page:
             text, spoken = _caption(outcome.result), outcome.result.text or ""
         else:
             text, spoken = f'<span class="reason">{html.escape(str(outcome.result))}</span>', ""
-        self._file.write(
+        figure = (
             f"<figure>{_small_copy(outcome, spoken)}<figcaption>{text}<br>"
             f"<small>{html.escape(outcome.file)}</small></figcaption></figure>\n"
         )
+        self._file.write(figure.encode("utf-8", "replace"))
 
 
 def _caption(caption: Caption) -> str:

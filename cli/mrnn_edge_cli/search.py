@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
@@ -25,7 +26,11 @@ def search(
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Find pictures by a sentence: PATH<TAB>log2 P(sentence | picture), the best first."""
+    """Find pictures by a sentence, best first.
+
+    A line a picture: its path, and in bits what it adds to the sentence's probability (confidence)
+    and the log2 probability that it gives the sentence.
+    """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge.index import Index, describe_unknown
 
@@ -38,4 +43,4 @@ def search(
         write_json([hit.to_record() for hit in found.hits])
         return
     for hit in found.hits:
-        write(f"{one_line(hit.file)}\t{hit.log2_prob:.1f}")
+        write(f"{one_line(hit.file)}\t{bits(hit.confidence)}\t{hit.log2_prob:.2f}")

@@ -115,7 +115,7 @@ def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
 
     path = tmp_path / "page.html"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), Page(path):
+    with pytest.raises(KeyboardInterrupt), Page.at(path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]

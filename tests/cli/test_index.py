@@ -39,8 +39,12 @@ def test_a_folder_is_indexed_brought_up_to_date_and_searched(command, model, pho
     for record in records:
         (score,) = captioner.score(record["file"], ["a dark dog"])
         assert record["log2_prob"] == pytest.approx(score.log2_prob, abs=1e-4)
+        assert record["confidence"] == pytest.approx(score.confidence, abs=1e-4)
     lines = command(*search).stdout.splitlines()
-    assert lines == [f"{record['file']}\t{record['log2_prob']:.1f}" for record in records]
+    assert lines == [
+        f"{record['file']}\t{record['confidence']:+.1f}\t{record['log2_prob']:.2f}"
+        for record in records
+    ]
 
 
 def test_a_picture_that_cannot_be_read_is_one_line_one_record_and_exit_3(command, model, photos):
