@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -221,18 +222,27 @@ def write_atomically(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` at the end, or is gone after an exception.
 
-    Readers see the old bytes or the new ones, also after a crash.
+    Readers see the old bytes or the new ones, also after a crash. A link stays one, and what it
+    points to is replaced; the mode is that of the file before, or the process's own for new ones.
+    Raises OptionError for a path that cannot be replaced so: a folder, a device, no folder for it.
     """
-    handle, half = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OptionError(f"{path} is no regular file; name a file that may be replaced")
+    if not target.parent.is_dir():
+        raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
+    half = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Not a tempfile: those belong to their owner alone, whatever the umask says.
+        with half.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(half, 0o644)
-        os.replace(half, path)
+        if target.exists():
+            shutil.copymode(target, half)
+        half.replace(target)
     except BaseException:
-        Path(half).unlink(missing_ok=True)
+        half.unlink(missing_ok=True)
         raise
 
 

@@ -243,7 +243,7 @@ class Captioner:
             raise OptionError("sentences is one string; give a list or a stream of sentences")
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
-        return self._sentences.rank(self.encode(image), sentences, best=best, prior=prior)
+        return list(self._sentences.rank(self.encode(image), sentences, best=best, prior=prior))
 
     def _warm_up(self) -> None:
         """One grey picture and one step: weights that are not finite are refused at load."""

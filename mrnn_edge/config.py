@@ -18,6 +18,9 @@ E = TypeVar("E", bound=StrEnum)
 MAX_LENGTH_PENALTY = 10.0
 """Beyond it only the length counts; unbounded, the power of the length would overflow."""
 
+MAX_REQUIRED = 8
+"""Words that a sentence can be made to hold: the search keeps a beam for each number of them."""
+
 FORMAT = 1
 """The version of the bundle format that this code reads and writes."""
 
@@ -313,8 +316,16 @@ class DecodeOptions:
             for word in words:
                 if len(tokenize(word)) != 1:
                     raise OptionError(f"{name}: {word!r} is not one word of letters and digits")
-        if self.sampling and (self.beam is not None or self.nbest > 1 or self.require):
-            raise OptionError("sampling draws one sentence; beam, nbest and require need a search")
+        if len(self.require) > MAX_REQUIRED:
+            raise OptionError(f"require has {len(self.require)} words, at most {MAX_REQUIRED} can")
+        searching = (self.beam, self.length_penalty) != (None, None) or self.nbest > 1
+        if self.sampling and (searching or self.require):
+            raise OptionError(
+                "sampling draws one sentence; leave it out, or leave out beam, nbest, "
+                "length_penalty and require, which are for a search"
+            )
+        if self.prefix.strip() and not tokenize(self.prefix):
+            raise OptionError(f"prefix: {self.prefix!r} has no word of letters and digits")
         if len(tokenize(self.prefix)) > self.max_words:
             raise OptionError(
                 f"prefix has {len(tokenize(self.prefix))} words, max_words is {self.max_words}"
@@ -328,4 +339,4 @@ class DecodeOptions:
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
-        raise OptionError(f"{name} is {value}, expected a number from {least:g} to {most:g}")
+        raise OptionError(f"{name} is {value}, expected a number from {least} to {most}")

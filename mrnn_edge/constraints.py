@@ -5,15 +5,11 @@ Nothing is renormalised for what is ruled out.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
-
-MAX_REQUIRED: Final = 8
-"""Words that a sentence can be made to hold: the search keeps a beam for each number of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

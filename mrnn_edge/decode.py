@@ -149,7 +149,7 @@ class Beams:
             tokens=tuple(tokens[:-1] if ended else tokens),
             log_probs=tuple(self.log_probs[row].tolist()),
             ended=ended,
-            states=self.states[row],
+            states=self.states[row].copy(),  # a view would keep all beams alive
         )
 
 
@@ -250,7 +250,7 @@ def _by_required(
         yield count, np.where(said == count, totals, -np.inf)
 
 
-def largest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def largest(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
     """Indices of the `count` largest finite values, largest first, ties by the lower index."""
     count = min(count, len(values))
     if count < 1:

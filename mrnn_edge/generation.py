@@ -54,8 +54,8 @@ class CaptionGenerator:
         """
         if options.min_confidence is not None and self.prior is None:
             raise OptionError(
-                f"{self.model} carries no prior and so gives no confidence; "
-                "leave min_confidence out, or export the model anew"
+                f"{self.model} carries no prior and so gives no confidence; leave the least "
+                "confidence out, or take a model that has one (`mrnn-edge info`)"
             )
         wanted, unwanted = _single_words(options.require), _single_words(options.forbid)
         if unknown := self.vocabulary.lacks(wanted):

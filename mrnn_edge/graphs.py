@@ -142,7 +142,8 @@ class GradientGraph:
     ) -> tuple[Floats, Floats]:
         """int64 [B], [B, R], [B, M], int64 [B] -> d log P(target) / d image [B, M], state [B, R].
 
-        Raises ValueError where lengths differ or an id is none.
+        Raises ValueError where lengths differ or an id is none, NumericalError for a slope that is
+        not finite.
         """
         _check_rows(token, state, image)
         _check_rows(target, state, image)
@@ -150,6 +151,10 @@ class GradientGraph:
         _check_tokens(target, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image, "target": target}
         gradient, next_state = _run(self._session, ["gradient", "next_state"], feeds)
+        if not np.isfinite(gradient).all():
+            raise NumericalError(
+                "the gradient graph gave numbers that are not finite; verify the model"
+            )
         return gradient, next_state
 
 

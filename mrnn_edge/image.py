@@ -91,7 +91,8 @@ def load_image(source: ImageSource) -> Image.Image:
     if isinstance(source, io.TextIOBase):
         raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
     if hasattr(source, "read") and hasattr(source, "seek"):
-        return _open(source, "the file object")
+        name = getattr(source, "name", None)
+        return _open(source, name if isinstance(name, str) else "the file object")
     raise ImageInputError(
         f"a picture cannot be made of {type(source).__name__}; "
         "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
@@ -119,7 +120,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise FileError(f"{name}: is a folder, expected a picture; add -r to caption a folder")
+            raise FileError(f"{name}: is a folder, expected a picture; `caption -r` takes folders")
         if not stat.S_ISREG(mode):
             # A FIFO or a device would block or never end.
             raise FileError(f"{name}: is no regular file; copy the picture into a file first")

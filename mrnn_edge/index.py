@@ -14,13 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import Prior
 from mrnn_edge.errors import IndexFileError, OptionError
 from mrnn_edge.index_file import IndexFile
 from mrnn_edge.indexing import Changes, Track, check_model, update_index
 from mrnn_edge.score import BITS_PER_NAT
-from mrnn_edge.search import best_rows
+from mrnn_edge.search import EXACT_UP_TO, best_rows
 from mrnn_edge.vocab import tokenize
 
 
@@ -89,6 +92,10 @@ class Index:
         """The number of pictures."""
         return len(self._file)
 
+    def close(self) -> None:
+        """Let go of the file: where a file is mapped, Windows lets no new one take its place."""
+        self._file.close()
+
     @property
     def folder(self) -> str:
         """The folder that was indexed, absolute."""
@@ -117,19 +124,42 @@ class Index:
                 f"{self._file.path}: the folder {self.folder} that was indexed is not there; "
                 "bring it back, or index it where it is now"
             )
-        rows, log_probs = best_rows(
+        prior_log2 = _prior_log2(captioner, words)
+        wanted = k
+        while True:
+            rows, log_probs = self._best_rows(captioner, words, wanted)
+            hits, missing = self._hits(rows, log_probs, prior_log2, k)
+            if len(hits) == k or len(rows) == len(self):
+                return SearchResult(hits=hits, missing=missing, unknown_words=unknown)
+            # What was likeliest has gone since it was indexed: look further.
+            wanted = 2 * max(wanted, len(rows))
+
+    def _best_rows(
+        self, captioner: Captioner, words: Sequence[str], k: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        # The graph is not opened for a folder that is ranked without it.
+        gradient = captioner.gradient if len(self) > EXACT_UP_TO else None
+        return best_rows(
             captioner.graphs.step,
-            captioner.gradient,
+            gradient,
             self._file.vectors,
             self._file.mean,
-            vocabulary.encode(words),
+            captioner.bundle.vocabulary.encode(words),
             captioner.space,
             k=k,
             threads=captioner.graphs.threads,
         )
-        prior_log2 = _prior_log2(captioner, words)
+
+    def _hits(
+        self,
+        rows: NDArray[np.intp],
+        log_probs: NDArray[np.float64],
+        prior_log2: float | None,
+        k: int,
+    ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
+        """The first `k` that are still there, and those before them that are not."""
         hits: list[Hit] = []
-        missing = []
+        missing: list[str] = []
         for row, log_prob in zip(rows.tolist(), log_probs.tolist(), strict=True):
             file = os.path.join(self.folder, self._file.name(row))
             if not os.path.exists(file):
@@ -142,7 +172,7 @@ class Index:
             )
             if len(hits) == k:
                 break
-        return SearchResult(hits=tuple(hits), missing=tuple(missing), unknown_words=unknown)
+        return tuple(hits), tuple(missing)
 
 
 def _prior_log2(captioner: Captioner, words: Sequence[str]) -> float | None:

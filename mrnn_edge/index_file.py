@@ -96,7 +96,12 @@ class IndexFile:
             raise IndexFileError(
                 f"{path}: no such index; make one with `mrnn-edge index FOLDER -o {path}`"
             ) from None
-        except (OSError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        except OSError as error:
+            raise IndexFileError(
+                f"{path}: cannot be read ({error.strerror}); expected a file that "
+                "`mrnn-edge index` has made"
+            ) from None
+        except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             raise IndexFileError(f"{path}: cannot be read as an index ({error!r})") from None
         ends = [0, *self._ends.tolist(), len(self._names)]
         if ends != sorted(ends) or ends[-1] != ends[-2]:

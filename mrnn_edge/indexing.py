@@ -80,7 +80,10 @@ def update_index(
     Raises OptionError if there is no picture below it, IndexFileError if `path` is something else
     than an index of this model and precision; it is then left as it is.
     """
-    files = list(list_files([folder], recursive=True)) if os.path.isdir(folder) else []
+    if not os.path.isdir(folder):
+        what = "is a file, give its folder" if os.path.exists(folder) else "is not there"
+        raise OptionError(f"{folder} {what}; expected a folder of pictures")
+    files = list(list_files([folder], recursive=True))
     if not files:
         # An empty place where a disk was mounted must not empty the index.
         raise OptionError(f"no picture in {folder}; looked for {' '.join(sorted(SUFFIXES))}")
@@ -131,6 +134,12 @@ def _last_index(path: Path, origin: Origin) -> IndexFile | None:
             f"{path}: index of {last.origin.precision} vectors, this is {origin.precision}; choose "
             "that precision, or index the folder anew into another file"
         )
+    old, new = last.origin.folder, origin.folder
+    if old != new and os.path.isdir(old):
+        raise IndexFileError(
+            f"{path}: index of {old}, which is still there, this is {new}; "
+            "index it into another file, or delete this one first"
+        )
     last.check_vectors()
     return last
 
@@ -171,11 +180,15 @@ def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Rea
     with open_file(file) as opened:
         stamp = _stamp(os.fstat(opened.fileno()))
         digest = hashlib.file_digest(opened, "sha256").digest()
-    if last is not None and digest in last.by_digest:
-        vector = last.entry(last.by_digest[digest]).vector
-        return _Read(entry=Entry(name=name, stamp=stamp, digest=digest, vector=vector), pixels=None)
+        if last is not None and digest in last.by_digest:
+            vector = last.entry(last.by_digest[digest]).vector
+            entry = Entry(name=name, stamp=stamp, digest=digest, vector=vector)
+            return _Read(entry=entry, pixels=None)
+        # From the file that was hashed, not from another that has taken its name since.
+        opened.seek(0)
+        pixels = read_pixels(opened, spec)
     entry = Entry(name=name, stamp=stamp, digest=digest, vector=_UNKNOWN)
-    return _Read(entry=entry, pixels=read_pixels(file, spec))
+    return _Read(entry=entry, pixels=pixels)
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -32,7 +32,7 @@ def sentence_log_probs(
 
     `images` is [N, M], `sentences` N lists of ids without start and end sign; the n-th result has
     one number more than its sentence has words. One call of `step` a position, for all sentences
-    that reach so far.
+    that reach so far. Raises NumericalError for a number that is none.
     """
     targets, lengths = _targets(sentences, space)
     found = np.zeros(targets.shape)
@@ -44,6 +44,7 @@ def sentence_log_probs(
         log_probs, state[rows] = step(token[rows], state[rows], images[rows])
         token[rows] = targets[rows, position]
         found[rows, position] = log_probs[np.arange(len(rows)), token[rows]]
+    _check(found)
     return [found[row, : length + 1] for row, length in enumerate(lengths)]
 
 
@@ -54,7 +55,7 @@ def path_log_probs(
 
     The recurrence does not see the image, so the states that the decoder met serve again, and all
     positions of all sentences are one call of `step`. A sentence that the word limit cut has no
-    number for its end sign.
+    number for its end sign. Raises NumericalError for a number that is none.
     """
     counts = [len(path.log_probs) for path in paths]
     if not sum(counts):
@@ -66,6 +67,7 @@ def path_log_probs(
     state = np.concatenate([path.states for path in paths])
     log_probs, _ = step(np.array(fed, np.int64), state, np.repeat(image[None], len(fed), axis=0))
     found = log_probs[np.arange(len(fed)), targets].astype(np.float64)
+    _check(found)
     return np.split(found, np.cumsum(counts)[:-1])
 
 
@@ -82,7 +84,7 @@ def cross_log_probs(
     The end sign counts. A beginning that several sentences share is run once: what comes after it
     differs, its states and probabilities do not. `threads` calls of `step` run at a time, each of
     at most 512 rows, so memory holds the result and one number for each image and beginning.
-    Raises NumericalError for a sum that is not a number.
+    Raises NumericalError for a number that is none.
     """
     targets, lengths = _targets(sentences, space)
     result = np.zeros((len(sentences), len(images)))
@@ -97,7 +99,7 @@ def cross_log_probs(
             words = targets[active, position]
             # The continuations, each once: the beginning that it continues, and the word.
             pairs, edge = np.unique(np.stack([node[active], words]), axis=1, return_inverse=True)
-            parent, word = pairs
+            (parent, word), edge = pairs, edge.reshape(-1)  # numpy 2.0.0 gives it two axes
             gained, state = _advance(step, images, token, state, parent, word, pool)
             total = total[parent] + gained
             ended = lengths[active] == position
@@ -106,8 +108,7 @@ def cross_log_probs(
             active, edge = active[~ended], edge[~ended]
             kept, node[active] = np.unique(edge, return_inverse=True)
             token, state, total = word[kept], state[parent[kept]], total[kept]
-    if np.isnan(result).any():
-        raise NumericalError("the step graph gave numbers that are not finite; verify the model")
+    _check(result)
     return result.T
 
 
@@ -158,6 +159,12 @@ def _advance(
     ]
     list(pool.map(run, corners))
     return gained, next_state
+
+
+def _check(log_probs: NDArray[np.float64]) -> None:
+    # Minus infinity is a sentence that cannot be; NaN and plus infinity are nothing at all.
+    if not (log_probs < np.inf).all():
+        raise NumericalError("the step graph gave numbers that are not finite; verify the model")
 
 
 def _targets(

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction
+from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, largest
 from mrnn_edge.score import cross_log_probs
 
 EXACT_UP_TO: Final = 1000
@@ -94,24 +94,14 @@ def best_rows(
     """Rows of [N, M] and their log P(sentence | v), best first, ties by the lower row.
 
     All rows where there is no gradient or they are few; else those of a short list, which is longer
-    than `k`, so that some can be left out.
+    than `k`: who finds too few to be of use among them asks for more.
     """
     count = max(SHORT_LIST, ROWS_A_HIT * k)
     if gradient is None or len(vectors) <= EXACT_UP_TO or len(vectors) <= count:
-        rows = np.arange(len(vectors))
+        rows, chosen = np.arange(len(vectors)), vectors
     else:
         rows = short_list(gradient, vectors, mean, sentence, space, count=count)
-    found = cross_log_probs(step, vectors[rows], [sentence], space, threads=threads)[:, 0]
+        chosen = vectors[rows]
+    found = cross_log_probs(step, chosen, [sentence], space, threads=threads)[:, 0]
     order = np.argsort(-found, kind="stable")
     return rows[order], found[order]
-
-
-def largest(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Rows of the `count` largest values, largest first, ties by the lower row."""
-    count = min(count, len(values))
-    if not count:
-        return np.zeros(0, np.intp)
-    threshold = np.partition(values, len(values) - count)[len(values) - count]
-    candidates = np.flatnonzero(values >= threshold)
-    order = np.argsort(-values[candidates], kind="stable")
-    return candidates[order][:count]

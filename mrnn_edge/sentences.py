@@ -23,6 +23,8 @@ from mrnn_edge.records import SentenceScore, Word
 from mrnn_edge.score import BITS_PER_NAT, cross_log_probs, log_mean_exp, sentence_log_probs
 from mrnn_edge.vocab import Vocabulary, tokenize
 
+MAX_WORDS: Final = 1000
+"""Of a sentence. Those scored together are as many positions as the longest of them has."""
 _BLOCK: Final = 256
 """Sentences whose words are scored together."""
 _STREAM: Final = 2048
@@ -77,14 +79,16 @@ class SentenceScorer:
         *,
         best: int | None = None,
         prior: Prior | str | None = None,
-    ) -> list[SentenceScore]:
+    ) -> Iterator[SentenceScore]:
         """The sentences, best first by P(w | I) / P(w); ties in the order given.
 
         `prior` defaults to that of the training pictures where the model carries it; without one
-        the order is that of P(w | I). With `best` only so many are kept, and memory holds them
-        and 2,048 more, however long the stream. Raises OptionError as `score` does.
+        the order is that of P(w | I). The stream is read before the first one comes. With `best`
+        only so many are kept, and memory holds them and 2,048 more, however long the stream.
+        Raises OptionError as `score` does.
         """
         kind = self._resolve(prior)
+        self._check_prior(kind)
         kept: list[_Ranked] = []
         place = 0
         for block in _blocks(sentences, _STREAM):
@@ -96,11 +100,11 @@ class SentenceScorer:
                 kept.append(_Ranked(sentence, place, float(own[row]), confidence))
                 place += 1
             kept = sorted(kept, key=_Ranked.key)[:best]
-        spelt = self.score(image, [each.sentence for each in kept], prior=Prior.NONE)
-        return [
-            replace(score, log2_prob=each.log2_prob, confidence=each.confidence)
-            for score, each in zip(spelt, kept, strict=True)
-        ]
+        for start in range(0, len(kept), _BLOCK):
+            block_kept = kept[start : start + _BLOCK]
+            spelt = self.score(image, [each.sentence for each in block_kept], prior=Prior.NONE)
+            for score, each in zip(spelt, block_kept, strict=True):
+                yield replace(score, log2_prob=each.log2_prob, confidence=each.confidence)
 
     def log2_probs(self, images: Floats, ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """log2 P(w | I) [N, S] of every sentence, as ids, for every image vector of [N, M]."""
@@ -112,16 +116,19 @@ class SentenceScorer:
 
         Raises OptionError if the model carries no prior.
         """
-        if prior is Prior.NONE:
+        self._check_prior(prior)
+        if prior is Prior.NONE or self.prior is None:
             return None
-        if self.prior is None:
-            raise OptionError(
-                f"this model carries no prior, so none can be taken by {prior}; "
-                "export it anew, or ask for the prior none"
-            )
         vectors, weights = self.prior.of(prior)
         found = cross_log_probs(self.step, vectors, ids, self.space, threads=self.threads)
         return log_mean_exp(found, weights) * BITS_PER_NAT
+
+    def _check_prior(self, prior: Prior) -> None:
+        if prior is not Prior.NONE and self.prior is None:
+            raise OptionError(
+                f"this model carries no prior, so there is no {prior}; "
+                "take the prior none, or a model that has one (`mrnn-edge info`)"
+            )
 
     def _resolve(self, prior: Prior | str | None) -> Prior:
         if prior is None:
@@ -187,6 +194,11 @@ def _words_of(sentence: str) -> list[str]:
     words = list(tokenize(sentence))
     if not words:
         raise OptionError(f"the sentence {sentence!r} has no word; words are letters and digits")
+    if len(words) > MAX_WORDS:
+        raise OptionError(
+            f"the sentence {sentence[:40]!r}… has {len(words)} words, at most {MAX_WORDS} are "
+            "scored; cut it"
+        )
     return words
 
 

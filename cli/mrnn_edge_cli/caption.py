@@ -86,6 +86,8 @@ def caption(
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
     if unknown and not quiet:
         say(f"not in the vocabulary: {', '.join(unknown)}")
+    if explain and captioner.sentences.prior is None and not quiet:
+        say(f"{captioner.config.name} carries no prior, so nothing can be explained")
     files = list(list_files(paths, recursive=recursive))
     failed = 0
     records = []

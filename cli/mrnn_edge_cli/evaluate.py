@@ -63,8 +63,8 @@ def evaluate(
     go with people's grades, as Kendall's tau.
     """
     if pairs is not None:
-        if data or retrieval or save or captions:
-            raise OptionError("--data, --retrieval, --save and --captions do not go with --pairs")
+        if data or retrieval or save or captions or beam or length_penalty is not None:
+            raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
         need("cpu,eval", "onnxruntime", "scipy")
         captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
         _agreement(captioner, pairs, prior, json=json, quiet=quiet)

@@ -35,6 +35,15 @@ def write_json(data: Any) -> None:
     write(json.dumps(data, indent=2, allow_nan=False))
 
 
+def write_json_array(records: Iterable[Any]) -> None:
+    """One JSON array to stdout, record by record: it may be longer than the memory."""
+    comma = "["
+    for record in records:
+        write(f"{comma}\n{json.dumps(record, indent=2, allow_nan=False)}")
+        comma = ","
+    write("[]" if comma == "[" else "]")
+
+
 def one_line(text: str) -> str:
     """A path or a sentence that keeps to its line and its column."""
     return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -64,7 +64,8 @@ class Page:
     def add(self, outcome: Outcome) -> None:
         """A picture with its caption, or with the reason why there is none."""
         if isinstance(outcome.result, Caption):
-            text, spoken = _caption(outcome.result), outcome.result.text or ""
+            text = _caption(outcome.result)
+            spoken = outcome.result.text or outcome.result.reason or ""
         else:
             text, spoken = f'<span class="reason">{html.escape(str(outcome.result))}</span>', ""
         figure = (
@@ -96,7 +97,10 @@ def _word(word: Word) -> str:
 def _small_copy(outcome: Outcome, spoken: str) -> str:
     if outcome.file == STANDARD_INPUT or isinstance(outcome.result, InputError):
         return ""  # read once and gone, or not to be read at all
-    image = load_image(outcome.file)
+    try:
+        image = load_image(outcome.file)
+    except InputError:  # gone since it was captioned
+        return ""
     image.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge.vocab import tokenize
+from mrnn_edge.vocab import Vocabulary, tokenize
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
-from mrnn_edge_cli.output import one_line, say, write, write_json
+from mrnn_edge_cli.output import Progress, one_line, say, write, write_json_array
+
+SHOWN = 10
+"""Unknown words that are named."""
 
 
 def rank(
@@ -38,24 +41,50 @@ def rank(
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge.pipeline import open_source
 
-    lines = SentenceFile(sentences)
-    ranked = captioner.rank(open_source(image), lines, best=best, prior=prior)
-    if lines.blank and not quiet:
-        say(f"{sentences}: {lines.blank} lines without a word left out")
+    lines = SentenceFile(sentences, captioner.bundle.vocabulary)
+    vector = captioner.encode(open_source(image))
+    shown = Progress(quiet=quiet)(lines, "rank", lines.count())
+    ranked = captioner.sentences.rank(vector, shown, best=best, prior=prior)
+    records = ({"rank": place, **each.to_record()} for place, each in enumerate(ranked, 1))
     if json:
-        write_json([{"rank": place, **each.to_record()} for place, each in enumerate(ranked, 1)])
-        return
-    for place, each in enumerate(ranked, 1):
-        text = one_line(each.sentence)
-        write(f"{place}\t{bits(each.confidence)}\t{each.log2_prob:.2f}\t{text}")
+        write_json_array(records)
+    else:
+        for each in records:
+            text = one_line(each["sentence"])
+            write(f"{each['rank']}\t{bits(each['confidence'])}\t{each['log2_prob']:.2f}\t{text}")
+    if not quiet:
+        lines.tell()
 
 
 class SentenceFile:
-    """The sentences of a file, line by line; lines without a word are counted and left out."""
+    """The sentences of a file, line by line.
 
-    def __init__(self, path: Path) -> None:
+    Lines without a word are left out and counted, unknown words are noted, and `tell` says both.
+    """
+
+    def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         self._path = path
-        self.blank = 0
+        self._vocabulary = vocabulary
+        self._blank = 0
+        self._unknown: dict[str, None] = {}
+
+    def count(self) -> int:
+        """Lines of the file."""
+        try:
+            with self._path.open("rb") as file:
+                return sum(1 for _ in file)
+        except OSError as error:
+            raise OptionError(f"{self._path} cannot be read ({error.strerror})") from None
+
+    def tell(self) -> None:
+        """What was left out or not known, on stderr."""
+        if self._blank:
+            lines = "1 line" if self._blank == 1 else f"{self._blank} lines"
+            say(f"{self._path}: {lines} without a word left out")
+        if self._unknown:
+            first = ", ".join(list(self._unknown)[:SHOWN])
+            more = f" and {len(self._unknown) - SHOWN} more" if len(self._unknown) > SHOWN else ""
+            say(f"not in the vocabulary, scored as an unknown word: {first}{more}")
 
     def __iter__(self) -> Iterator[str]:
         number = 0
@@ -63,14 +92,16 @@ class SentenceFile:
             with self._path.open("rb") as file:
                 for number, line in enumerate(file, 1):
                     sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                    if tokenize(sentence):
+                    words = tokenize(sentence)
+                    if words:
+                        self._unknown.update(dict.fromkeys(self._vocabulary.lacks(words)))
                         yield sentence
                     else:
-                        self.blank += 1
+                        self._blank += 1
         except UnicodeDecodeError:
             raise OptionError(
                 f"{self._path}, line {number}, is not UTF-8; convert the file, "
-                "for example with iconv -f latin1 -t utf-8"
+                "for example with iconv -f latin1 -t utf-8 if it is Latin-1"
             ) from None
         except OSError as error:
             raise OptionError(f"{self._path} cannot be read ({error.strerror})") from None

@@ -10,6 +10,9 @@ from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
+SHOWN = 5
+"""Pictures that have gone and are named one by one."""
+
 
 def search(
     sentence: Annotated[
@@ -35,10 +38,13 @@ def search(
     from mrnn_edge.index import Index, describe_unknown
 
     found = Index.open(file).search(captioner, sentence, k=k)
-    if found.unknown_words:
-        say(f"words that the model does not know: {describe_unknown(found.unknown_words)}")
-    for each in found.missing:
-        say(f"{each}: is no more there, left out; bring the index up to date")
+    if not quiet:
+        if found.unknown_words:
+            say(f"words that the model does not know: {describe_unknown(found.unknown_words)}")
+        for each in found.missing[:SHOWN]:
+            say(f"{each}: is no more there, left out; bring the index up to date")
+        if len(found.missing) > SHOWN:
+            say(f"and {len(found.missing) - SHOWN} more that are not there")
     if json:
         write_json([hit.to_record() for hit in found.hits])
         return

@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import re
+import stat
 from html.parser import HTMLParser
 
 import pytest
@@ -123,6 +125,21 @@ def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
 
 def test_a_page_that_cannot_be_written_is_said_before_any_work(command, model, picture):
     done = command("caption", picture, "--model", model, "--html", "nowhere/page.html")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "nowhere" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no folder nowhere" in done.stderr
+
+
+def test_a_page_takes_no_devices_place_and_goes_through_a_link(command, model, picture, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    done = command("caption", picture, "--model", model, "--html", "fifo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no regular file" in done.stderr
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    (tmp_path / "real.html").write_text("old")
+    (tmp_path / "real.html").chmod(0o600)
+    (tmp_path / "link.html").symlink_to("real.html")
+    assert command("caption", picture, "--model", model, "--html", "link.html").returncode == 0
+    assert (tmp_path / "link.html").is_symlink()
+    assert "<!doctype html>" in (tmp_path / "real.html").read_text()
+    # The mode of the file before: a page that was private stays so.
+    assert stat.S_IMODE((tmp_path / "real.html").stat().st_mode) == 0o600

@@ -61,7 +61,7 @@ def test_a_picture_that_cannot_be_read_is_one_line_one_record_and_exit_3(command
 def test_unknown_words_and_deleted_pictures_are_said_on_stderr(command, model, photos):
     command("index", "photos", "-o", "my.index", "--model", model)
     (photos / "1.png").unlink()
-    done = command("search", "a doggy", "--index", "my.index", "--model", model, "--quiet")
+    done = command("search", "a doggy", "--index", "my.index", "--model", model, "--device", "cpu")
     assert (done.returncode, done.stdout.count("\n")) == (0, 2)
     unknown, missing = done.stderr.splitlines()
     assert unknown.endswith("does not know: doggy (nearest: dog)")

@@ -4,6 +4,7 @@ import json
 
 import dataset
 import tiny
+from conftest import noise_picture
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
@@ -83,3 +84,62 @@ def test_a_data_set_that_is_not_there_is_a_usage_error(command, tmp_path):
     done = command("eval", "--data", "nowhere", "--model", tiny.write(tmp_path / "model"))
     assert done.returncode == 2
     assert "laid out like Flickr8K" in done.stderr
+
+
+def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
+    model = tiny.write(tmp_path / "model")
+    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--save")
+    done = command(*wishes, "--retrieval")
+    assert done.returncode == 0, done.stderr
+    retrieval = json.loads(done.stdout)["retrieval"]
+    assert retrieval["sentences"] == 15
+    assert set(retrieval["sentence_to_image"]) == {"r1", "r5", "r10", "median_rank"}
+    assert 0.0 <= retrieval["right_picture"] <= 1.0
+    row = (
+        f"| dev | float32 | sentence to image | any | {retrieval['sentence_to_image']['r1']:.1%} |"
+    )
+    assert row in (model / "README.md").read_text()
+    # Captions measured anew, without retrieval: its figures stay, with the command that made them.
+    assert command(*wishes, "--beam", 1).returncode == 0
+    saved = json.loads((model / "metrics.json").read_text())
+    assert "--retrieval" not in saved["eval"]["dev float32"]["command"]
+    assert saved["eval"]["dev float32"]["beam"] == 1
+    kept = saved["retrieval"]["dev float32"]
+    assert "--retrieval" in kept["command"]
+    assert kept["sentence_to_image"] == retrieval["sentence_to_image"]
+    card = (model / "README.md").read_text()
+    assert row in card
+    assert kept["command"] in card
+
+
+def test_eval_pairs_prints_the_taus_and_leaves_out_what_cannot_be_read(command, tmp_path):
+    model = tiny.write(tmp_path / "model")
+    for seed, name in enumerate(("a.png", "b.png")):
+        noise_picture(tmp_path / name, seed=seed)
+    table = tmp_path / "pairs.tsv"
+    table.write_text("a.png\ta red dog\t3\nb.png\ta wall\t1\nb.png\tsky\t2\n")
+    done = command("eval", "--pairs", table, "--model", model, "--json", "--prior", "mean")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["pairs"], record["pictures"], record["left_out"]) == (3, 2, 0)
+    for key in ("log2_prob", "log2_prob_per_word", "confidence"):
+        assert -1.0 <= record[key]["tau_c"] <= 1.0
+    (tmp_path / "a.png").unlink()
+    done = command("eval", "--pairs", table, "--model", model, "--json")
+    assert done.returncode == 3
+    assert "a.png: no such file" in done.stderr
+    assert json.loads(done.stdout)["left_out"] == 1
+
+
+def test_eval_refuses_wishes_that_do_not_go_together(command, tmp_path):
+    model = tiny.write(tmp_path / "model")
+    for arguments, message in (
+        ([], "give --data"),
+        (["--pairs", "x", "--data", "y"], "--pairs goes with --prior alone"),
+        (["--pairs", "x", "--beam", 3], "--pairs goes with --prior alone"),
+        (["--data", "x", "--prior", "mean"], "--prior goes with --pairs"),
+    ):
+        done = command("eval", "--model", model, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr

@@ -82,6 +82,7 @@ def test_rank_prints_the_sentences_of_a_file_best_first(
         for place, each in enumerate(ranked, 1)
     ]
     assert "3 lines without a word left out" in done.stderr
+    assert "unknown" not in done.stderr
     done = command("rank", picture, "--sentences", "lines.txt", "--model", model, "-k", 2, "--json")
     records = json.loads(done.stdout)
     assert [each["rank"] for each in records] == [1, 2]
@@ -95,6 +96,8 @@ def test_a_model_without_a_prior_shows_a_question_mark_and_null(command, tmp_pat
     assert done.stdout.split("\t")[1] == "?"
     done = command("score", picture, "a dog", "--model", bare, "--quiet", "--json")
     assert json.loads(done.stdout)[0]["confidence"] is None
+    (tmp_path / "x").write_text("a dog")
     done = command("rank", picture, "--sentences", "x", "--model", bare, "--prior", "mean")
-    assert done.returncode == 2
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "carries no prior" in done.stderr
     assert Captioner.load(bare).caption(picture).confidence is None

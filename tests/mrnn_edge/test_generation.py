@@ -14,13 +14,13 @@ PICTURE = np.full((tiny.SIDE, tiny.SIDE, 3), (200, 40, 90), np.uint8)
 
 
 def test_a_prefix_begins_the_caption_and_counts_in_all_its_figures(captioner):
-    caption = captioner.caption(PICTURE, prefix="A dark  DOG!", max_words=6)
+    caption = captioner.caption(PICTURE, prefix="A dark  DOG!", max_words=20, length_penalty=0.0)
+    assert not caption.truncated
     assert caption.text.split()[:3] == ["a", "dark", "dog"]
     assert caption.unknown_words == ()
     (score,) = captioner.score(PICTURE, [caption.text], prior="mean")
-    if not caption.truncated:
-        assert caption.log2_prob == pytest.approx(score.log2_prob, abs=1e-4)
-        assert caption.confidence == pytest.approx(score.confidence, abs=1e-4)
+    assert caption.log2_prob == pytest.approx(score.log2_prob, abs=1e-4)
+    assert caption.confidence == pytest.approx(score.confidence, abs=1e-4)
     assert [w.prob for w in caption.words] == pytest.approx([w.prob for w in score.words], abs=1e-5)
 
 
@@ -112,12 +112,16 @@ def test_whatever_is_wished_a_batch_captions_each_picture_as_if_alone(captioner,
 
 
 def test_a_draw_with_a_seed_is_the_same_again_and_scored_by_the_model(captioner):
-    drawn = captioner.caption(PICTURE, sampling=Sampling(seed=7, temperature=2.0), max_words=6)
-    again = captioner.caption(PICTURE, sampling=Sampling(seed=7, temperature=2.0), max_words=6)
-    assert drawn.text == again.text
-    (score,) = captioner.score(PICTURE, [drawn.text]) if drawn.text else (None,)
-    if score and not drawn.truncated:
-        assert drawn.log2_prob == pytest.approx(score.log2_prob, abs=1e-4)
+    ended = 0
+    for seed in range(8):
+        sampling = Sampling(seed=seed, temperature=2.0)
+        drawn = captioner.caption(PICTURE, sampling=sampling, max_words=30)
+        assert drawn.text == captioner.caption(PICTURE, sampling=sampling, max_words=30).text
+        if drawn.text and not drawn.truncated:
+            ended += 1
+            (score,) = captioner.score(PICTURE, [drawn.text])
+            assert drawn.log2_prob == pytest.approx(score.log2_prob, abs=1e-4)
+    assert ended > 2
     others = {
         captioner.caption(PICTURE, sampling=Sampling(seed=seed), max_words=6).text
         for seed in range(12)
@@ -131,6 +135,9 @@ def test_a_draw_with_a_seed_is_the_same_again_and_scored_by_the_model(captioner)
         ({"sampling": Sampling(), "beam": 1}, "sampling draws one sentence"),
         ({"sampling": Sampling(), "nbest": 2}, "sampling draws one sentence"),
         ({"sampling": Sampling(), "require": ("dog",)}, "sampling draws one sentence"),
+        ({"sampling": Sampling(), "length_penalty": 1.0}, "sampling draws one sentence"),
+        ({"prefix": "?!"}, "has no word of letters"),
+        ({"require": tuple("abcdefghi")}, "require has 9 words, at most 8"),
         ({"prefix": "a b c", "max_words": 2}, "prefix has 3 words, max_words is 2"),
         ({"forbid": ("two words",)}, "not one word"),
         ({"require": ("!",)}, "not one word"),

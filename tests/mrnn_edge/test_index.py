@@ -232,10 +232,53 @@ def test_an_empty_folder_does_not_empty_the_index(captioner, folder, path):
     Index.build(captioner, folder, path)
     before = path.read_bytes()
     (folder.parent / "empty").mkdir()
-    for nothing in (folder.parent / "empty", folder.parent / "none", folder / "a.png"):
-        with pytest.raises(OptionError, match="no picture in"):
+    for nothing, message in (
+        (folder.parent / "empty", "no picture in"),
+        (folder.parent / "none", "none is not there"),
+        (folder / "a.png", "is a file, give its folder"),
+    ):
+        with pytest.raises(OptionError, match=message):
             Index.build(captioner, nothing, path)
     assert path.read_bytes() == before
+
+
+def test_an_index_of_a_folder_that_is_still_there_is_not_replaced_by_one_of_another(
+    captioner, folder, path
+):
+    Index.build(captioner, folder, path)
+    before = path.read_bytes()
+    other = folder.parent / "other"
+    other.mkdir()
+    noise_picture(other / "x.png")
+    with pytest.raises(IndexFileError, match="which is still there"):
+        Index.build(captioner, other, path)
+    assert path.read_bytes() == before
+    # A folder that has moved is another matter: its vectors are kept.
+    moved = folder.rename(folder.parent / "moved")
+    assert Index.build(captioner, moved, path).changes.encoded == 0
+
+
+def test_a_search_goes_on_where_its_whole_short_list_has_gone(captioner, folder, path, monkeypatch):
+    for number in range(12):
+        noise_picture(folder / f"more{number}.png", seed=100 + number)
+    index = Index.build(captioner, folder, path)
+    monkeypatch.setattr("mrnn_edge.search.EXACT_UP_TO", 0)
+    monkeypatch.setattr("mrnn_edge.index.EXACT_UP_TO", 0)
+    monkeypatch.setattr("mrnn_edge.search.SHORT_LIST", 4)
+    monkeypatch.setattr("mrnn_edge.search.ROWS_A_HIT", 1)
+    whole = index.search(captioner, "a dog", k=len(index)).hits
+    gone = [hit.file for hit in whole[:8]]
+    for file in gone:
+        os.unlink(file)
+    found = index.search(captioner, "a dog", k=2)
+    assert [hit.file for hit in found.hits] == [hit.file for hit in whole[8:10]]
+    assert set(gone) <= set(found.missing)
+
+
+def test_a_hit_is_as_sure_as_the_score_of_the_same_picture(captioner, folder, path):
+    for hit in Index.build(captioner, folder, path).search(captioner, "a dark dog").hits:
+        (score,) = captioner.score(hit.file, ["a dark dog"])
+        assert hit.confidence == pytest.approx(score.confidence, abs=1e-4)
 
 
 def test_a_file_that_is_no_index_is_not_overwritten(captioner, folder):

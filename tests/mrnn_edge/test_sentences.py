@@ -132,7 +132,7 @@ def test_a_stream_is_held_block_by_block_not_whole(captioner, monkeypatch):
             text.counted = Counting(text[:0])
             yield text
 
-    scorer.rank(image_by_hand().astype(np.float32), stream(), best=2)
+    list(scorer.rank(image_by_hand().astype(np.float32), stream(), best=2))
     assert most <= 3 + 2 + 3
 
 
@@ -153,6 +153,11 @@ def test_a_sentence_of_a_thousand_words_is_a_number(captioner):
     (score,) = captioner.score(PICTURE, ["dog " * 1000])
     assert len(score.words) == 1000
     assert np.isfinite([score.log2_prob, score.perplexity, score.confidence]).all()
+
+
+def test_a_sentence_of_more_words_is_refused_and_does_not_fill_the_memory(captioner):
+    with pytest.raises(OptionError, match="has 1001 words, at most 1000"):
+        captioner.rank(PICTURE, ["a dog", "dog " * 1001])
 
 
 def test_no_sentences_give_no_scores(captioner):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import noise_picture
 
-from mrnn_edge.errors import DatasetError, FileError, OptionError
+from mrnn_edge.errors import DatasetError, FileError
 from mrnn_edge_train.agreement import agree, read_pairs
 
 ROWS = [
@@ -69,18 +69,32 @@ def test_a_missing_picture_is_named_and_its_pairs_are_left_out(captioner, table)
 def test_no_picture_at_all_is_an_error_not_a_figure(captioner, table):
     for name in ("a.png", "b.png", "c.png"):
         (table.parent / name).unlink()
-    with pytest.raises(DatasetError, match="none of the pictures could be read"):
+    with pytest.raises(DatasetError, match=r"0 pairs with 0 different grades.*a\.png"):
         agree(captioner, read_pairs(table))
 
 
-def test_a_sentence_without_a_word_is_refused(captioner, table):
-    table.write_text(table.read_text() + "a.png\t...\t1\n")
-    with pytest.raises(OptionError, match="has no word"):
+def test_grades_that_are_all_one_order_nothing_and_are_refused(captioner, table):
+    table.write_text("a.png\ta dog\t2\nb.png\ta wall\t2\n")
+    with pytest.raises(DatasetError, match="2 pairs with 1 different grades"):
         agree(captioner, read_pairs(table))
+
+
+def test_scores_that_are_all_one_have_no_tau(captioner, table):
+    table.write_text("a.png\ta dog\t2\na.png\tA dog.\t1\n")
+    assert agree(captioner, read_pairs(table)).log2_prob.tau_b is None
 
 
 @pytest.mark.parametrize(
-    "line", ["a.png\ta dog", "a.png\ta dog\tgood", "a.png a dog 3", "a.png\ta\tdog\t3"]
+    "line",
+    [
+        "a.png\ta dog",
+        "a.png\ta dog\tgood",
+        "a.png a dog 3",
+        "a.png\ta\tdog\t3",
+        "a.png\ta dog\tnan",
+        "a.png\ta dog\tinf",
+        "a.png\t...\t1",
+    ],
 )
 def test_a_malformed_line_is_named_by_its_number(table, line):
     table.write_text(table.read_text() + line + "\n")
@@ -93,7 +107,7 @@ def test_a_file_that_is_missing_not_utf8_or_empty_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         read_pairs(path)
     path.write_bytes("a.png\tein süßer Hund\t3\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="expected a UTF-8 table"):
+    with pytest.raises(DatasetError, match="is not UTF-8"):
         read_pairs(path)
     path.write_text("\n")
     with pytest.raises(DatasetError, match="has 0 pairs"):

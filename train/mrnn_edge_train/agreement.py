@@ -4,6 +4,7 @@ Takes a file of pictures, sentences and grades, gives Kendall's tau. No torch (e
 `eval`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +14,7 @@ from typing import Any
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import Prior
 from mrnn_edge.errors import DatasetError, InputError, MissingExtraError
+from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.progress import Track, untracked
 
 
@@ -27,10 +29,13 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Kendall:
-    """Rank correlation, -1..1. tau-b corrects for ties, tau-c for grades that are few."""
+    """Rank correlation, -1..1. tau-b corrects for ties, tau-c for grades that are few.
 
-    tau_b: float
-    tau_c: float
+    None where all scores are equal, which order nothing.
+    """
+
+    tau_b: float | None
+    tau_c: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +60,12 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); expected a UTF-8 table") from None
+    except UnicodeDecodeError:
+        raise DatasetError(
+            f"{path} is not UTF-8; convert it, for example with iconv -f latin1 -t utf-8"
+        ) from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     pairs = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -65,11 +74,14 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         try:
             picture, sentence, grade = fields
             value = float(grade)
+            fine = math.isfinite(value) and bool(tokenize(sentence))
         except ValueError:
+            fine = False
+        if not fine:
             raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not PICTURE<TAB>SENTENCE<TAB>GRADE "
-                "with a number for a grade; mend the line"
-            ) from None
+                f"{path}, line {number}: {line[:60]!r} is not PICTURE<TAB>SENTENCE<TAB>GRADE with "
+                "a word in the sentence and a finite number for a grade; mend the line"
+            )
         pairs.append(Pair(picture=path.parent / picture, sentence=sentence, grade=value))
     if len(pairs) < 2:
         raise DatasetError(f"{path} has {len(pairs)} pairs, expected 2 or more")
@@ -85,7 +97,7 @@ def agree(
 ) -> Agreement:
     """Score every pair and correlate. `prior` is the confidence's, as in `Captioner.score`.
 
-    Raises OptionError for a sentence without a word, DatasetError where no picture can be read.
+    Raises DatasetError where what could be read leaves fewer than two different grades.
     """
     grades, scores, failures = [], [], []
     by_picture = sorted(pairs, key=lambda pair: pair.picture)
@@ -97,8 +109,12 @@ def agree(
             failures.append(error)
             continue
         grades += [pair.grade for pair in group]
-    if len(grades) < 2:
-        raise DatasetError(f"none of the pictures could be read ({failures[0]})")
+    if len(set(grades)) < 2:
+        named = f"; not read: {'; '.join(map(str, failures))}" if failures else ""
+        raise DatasetError(
+            f"{len(grades)} pairs with {len(set(grades))} different grades, expected two or more "
+            f"different ones{named}"
+        )
     confidences = [score.confidence for score in scores]
     return Agreement(
         pairs=len(grades),
@@ -117,5 +133,7 @@ def _kendall(scores: Sequence[Any], grades: Sequence[float]) -> Kendall:
         from scipy.stats import kendalltau
     except ModuleNotFoundError:
         raise MissingExtraError("scipy", "eval") from None
+    if len(set(scores)) < 2:
+        return Kendall(tau_b=None, tau_c=None)
     taus = [float(kendalltau(scores, grades, variant=variant).statistic) for variant in "bc"]
     return Kendall(tau_b=taus[0], tau_c=taus[1])
