@@ -20,7 +20,7 @@ _STAGES = {"features": "epoch", "finetune": "finetune"}
 def train(
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FOLDER", help="The data set, laid out like Flickr8K."),
+        typer.Option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="New folder of the run.")
@@ -92,10 +92,8 @@ def train(
     else:
         raise OptionError("give --data and --out, or --resume RUN")
     if not quiet:
-        say(
-            f"{len(prepared.train):,} pictures to train, {len(prepared.dev):,} for dev, "
-            f"{len(prepared.vocabulary):,} words"
-        )
+        for line in (*prepared.inspection.lines(), f"{len(prepared.vocabulary):,} words"):
+            say(line)
     with interrupted:
         for figures in run:
             write(

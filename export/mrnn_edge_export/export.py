@@ -46,9 +46,10 @@ from mrnn_edge_export.parity import (
     reference,
 )
 from mrnn_edge_export.prior import training_prior
+from mrnn_edge_train.datasets import read_split
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.finetune import split_weights
-from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.flickr8k import Split
 from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict

@@ -1,6 +1,8 @@
 """`train`, `export`, `eval` and `verify` one after the other, as processes, on a generated set."""
 
 import json
+import signal
+import subprocess
 import sys
 
 import dataset
@@ -13,6 +15,8 @@ minimum_count = 1
 embedding = 8
 state = 16
 multimodal = 24
+cell = "gru"
+tied = true
 drop_image = 0.0
 drop_word = 0.0
 drop_multimodal = 0.0
@@ -23,9 +27,72 @@ warmup = 0.1
 batch = 10
 clip = 5
 epochs = 3
+average = 0.5
 beam = 5
 length_penalty = 1
 """
+
+
+FINETUNE = """
+[finetune]
+epochs = 400
+images = 6
+crop_size = 64
+smallest_crop = 0.75
+frozen = 0.25
+cnn_rate = 1e-5
+learning_rate = 1e-3
+weight_decay = 0.01
+warmup = 0.1
+label_smoothing = 0.1
+clip = 5
+average = 0.5
+bfloat16 = true
+"""
+COMMAND = """
+import signal
+# A background job inherits an ignored SIGINT; the test is of one in the foreground.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mrnn_edge_cli import main
+main()
+"""
+
+
+def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("epochs = 3", "epochs = 1") + FINETUNE)
+    run, log = tmp_path / "run", tmp_path / "run" / "log.ndjson"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-c", COMMAND, "train", "--data", data, "--out", run,
+            "--recipe", tmp_path / "recipe.toml", "--cache", tmp_path / "cache", "--threads", "1",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("epoch   1 ")
+        assert process.stdout.readline().startswith("finetune   1 ")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert f"mrnn-edge train --resume {run}" in said
+    assert "Traceback" not in said
+    done = len(log.read_text().splitlines())
+
+    # Let it end: the rest of the recipe is shortened by hand.
+    facts = json.loads((run / "run.json").read_text())
+    facts["recipe"]["finetune"]["epochs"] = done
+    (run / "run.json").write_text(json.dumps(facts))
+    again = command("train", "--resume", run, "--cache", tmp_path / "cache", "--threads", 1)
+    assert again.returncode == 0, again.stderr
+    assert [line.split()[:2] for line in again.stdout.splitlines()] == [["finetune", str(done)]]
+    assert command("train", "--resume", run, "--seed", 2).returncode == 2
+    assert command("train", "--data", data).returncode == 2
 
 
 def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
@@ -38,7 +105,8 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"]]
-    assert "24 pictures to train, 6 for dev" in done.stderr
+    assert "train: 24 pictures, 120 sentences" in done.stderr
+    assert "test: 2 pictures, 10 sentences" in done.stderr
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (facts["recipe"]["epochs"], facts["seed"]) == (2, 3)
     log = (tmp_path / "run" / "log.ndjson").read_text()

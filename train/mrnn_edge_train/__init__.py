@@ -1,5 +1,6 @@
 """Training of mrnn-edge models, and their evaluation.
 
-`model`, `cost`, `encoders`, `features` and `loop` need torch (extra `train`); `flickr8k`, `metrics`
-and `evaluate` do not (extra `eval`). Import the modules; this package itself imports nothing.
+`datasets` and the readers it chooses from, `journal`, `metrics` and `evaluate` come without torch
+(extra `eval`); the rest needs it (extra `train`). Import the modules; this package itself imports
+nothing.
 """

@@ -30,6 +30,7 @@ from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_checkpoint
+from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     FeatureTable,
@@ -39,7 +40,7 @@ from mrnn_edge_train.features import (
     write_table,
 )
 from mrnn_edge_train.finetune import FinetuneStage, WholeNetwork
-from mrnn_edge_train.flickr8k import CaptionedImage, Split, read_split
+from mrnn_edge_train.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.journal import (
     BEST,
     VOCABULARY,
@@ -58,15 +59,20 @@ _SAVE_EVERY = 300.0
 
 
 def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked) -> TrainingData:
-    """Read the splits and have their CNN vectors, from the cache or computed into it."""
+    """Check and read the data set and have its CNN vectors, from the cache or computed into it.
+
+    Raises DatasetError as `datasets.inspect` does, before anything is computed.
+    """
     if recipe.finetune and recipe.encoder not in list(EncoderName):
         raise OptionError(
             f"the recipe tunes the CNN, but {recipe.encoder} is none; "
             f"name one of {', '.join(EncoderName)}, or leave [finetune] out"
         )
+    inspection = inspect(data)
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
     return TrainingData(
+        inspection=inspection,
         train=train,
         dev=dev,
         train_table=_table(recipe, train, mirror=True, cache=cache, track=track),

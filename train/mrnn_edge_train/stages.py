@@ -18,6 +18,7 @@ from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.averaging import Network
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.cost import bits_per_word, squared_norm
+from mrnn_edge_train.datasets import Inspection
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
@@ -30,6 +31,7 @@ from mrnn_edge_train.validation import DevFigures, dev_figures
 class TrainingData:
     """Pictures, their CNN vectors and the vocabulary."""
 
+    inspection: Inspection
     train: tuple[CaptionedImage, ...]
     dev: tuple[CaptionedImage, ...]
     train_table: FeatureTable
