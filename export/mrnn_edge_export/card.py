@@ -18,7 +18,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         "",
         "Describes a picture in one English sentence, and gives the probability of any sentence",
         "for a picture. A multimodal recurrent network (m-RNN, Mao et al. 2014, arXiv 1410.1090)",
-        "for mrnn-edge, as two ONNX graphs.",
+        "for mrnn-edge, as ONNX graphs: an encoder, a step, and a gradient for searches.",
         "",
         "| | |",
         "| --- | --- |",
