@@ -1,0 +1,42 @@
+"""The models inside the package, as they are: sure of pictures, not of nothing."""
+
+import numpy as np
+import pytest
+
+from mrnn_edge import Captioner
+from mrnn_edge.bundle import shipped_models
+
+SIDE = 224
+
+
+@pytest.fixture(scope="module", params=shipped_models())
+def shipped(request):
+    return Captioner.load(request.param, device="cpu", threads=1)
+
+
+def nothing() -> dict[str, np.ndarray]:
+    slope = np.broadcast_to(
+        np.linspace(0, 255, SIDE).astype(np.uint8)[None, :, None], (SIDE,) * 2 + (3,)
+    )
+    return {
+        "noise": np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8),
+        "black": np.zeros((SIDE, SIDE, 3), np.uint8),
+        "grey": np.full((SIDE, SIDE, 3), 127, np.uint8),
+        "slope": np.ascontiguousarray(slope),
+    }
+
+
+@pytest.mark.parametrize("kind", list(nothing()))
+def test_a_picture_of_nothing_gives_hardly_any_evidence(shipped, kind):
+    caption = shipped.caption(nothing()[kind])
+    assert caption.confidence < 2.5
+    assert shipped.caption(nothing()[kind], min_confidence=4.0).text is None
+
+
+def test_a_picture_gives_more_evidence_for_what_is_in_it(shipped, root):
+    right, wrong = shipped.score(
+        root / "docs" / "pictures" / "temple.jpg",
+        ["a large building with people in front of it", "a dog is running through the snow"],
+    )
+    assert right.confidence > 3.0
+    assert wrong.confidence < 0.0
