@@ -14,7 +14,7 @@ from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 
 _DEFAULT = "flickr8k-lite2"
-_STAGES = {"features": "epoch", "finetune": "finetune"}
+_STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
 
 
 def train(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mrnn_edge_train.cells import Cell
-from mrnn_edge_train.recipe import Finetune, Recipe, read_recipe
+from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical, read_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +50,20 @@ def two_stages() -> Recipe:
             bfloat16=False,
         ),
     )
+
+
+@pytest.fixture
+def three_stages(two_stages: Recipe) -> Recipe:
+    """The same, and an epoch of reward."""
+    reward = SelfCritical(
+        epochs=1,
+        images=5,
+        samples=3,
+        cost_weight=0.2,
+        learning_rate=1e-3,
+        warmup=0.1,
+        label_smoothing=0.0,
+        clip=5.0,
+        average=0.5,
+    )
+    return dataclasses.replace(two_stages, self_critical=reward)

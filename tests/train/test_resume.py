@@ -66,6 +66,22 @@ def test_stopped_after_every_second_step_it_ends_as_if_it_had_not_been(
     assert list(resume(prepared, parts)) == []
 
 
+def test_a_run_of_three_stages_resumes_in_the_last_as_if_it_had_not_been_stopped(
+    three_stages, data, tmp_path
+):
+    prepared = prepare(three_stages, data, cache=tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = list(train(three_stages, prepared, whole, seed=1, source=str(data)))
+    assert [each.stage for each in expected] == 2 * ["features"] + 2 * ["finetune"] + [
+        "self-critical"
+    ]
+    # 12 steps, 4 steps, and the first of the last three.
+    list(train(three_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(17)))
+    assert len(rows(parts)) == 4
+    assert len(list(resume(prepared, parts))) == 1
+    assert_same_run(whole, parts)
+
+
 def test_a_crash_between_two_checkpoints_costs_what_came_after_the_first(
     two_stages, prepared, data, tmp_path
 ):

@@ -20,6 +20,8 @@ class StageName(StrEnum):
     """The language model alone, on the vectors of a frozen CNN."""
     FINETUNE = "finetune"
     """CNN and language model together."""
+    SELF_CRITICAL = "self-critical"
+    """The language model, rewarded for the CIDEr of its samples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ from mrnn_edge_train.features import (
     table_key,
     write_table,
 )
-from mrnn_edge_train.finetune import FinetuneStage, WholeNetwork
+from mrnn_edge_train.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.journal import (
     BEST,
@@ -52,6 +52,7 @@ from mrnn_edge_train.journal import (
 )
 from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
 
 _SAVE_EVERY = 300.0
@@ -175,23 +176,49 @@ def _stages(
     track: Track,
     stop: Callable[[], bool],
 ) -> Iterator[EpochFigures]:
-    """Both stages, or what a checkpoint leaves of them."""
+    """All stages, or what a checkpoint leaves of them."""
     seed = facts["seed"]
     first = FeatureStage(recipe, data, seed=seed)
-    facts = {**facts, "sizes": asdict(first.network.sizes)}
+    model, cnn = first.network, None
+    facts = {**facts, "sizes": asdict(model.sizes)}
     progress = checkpoint.progress if checkpoint else Progress()
     if progress.stage is StageName.FEATURES:
         yield from _run(first, out, facts, progress, checkpoint, track, stop)
-        if recipe.finetune is None or progress.epoch <= recipe.epochs:
+        if progress.epoch <= first.epochs:
             return
-        # From here on the checkpoint is one of the second stage, and best.safetensors may change.
-        first.network.load_state_dict(_read_best(out))
-        progress.stage, progress.epoch, checkpoint = StageName.FINETUNE, 1, None
+        checkpoint = None
     if recipe.finetune is not None:
         cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-        network = WholeNetwork(cnn, first.network)
-        second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
-        yield from _run(second, out, facts, progress, checkpoint, track, stop)
+    if recipe.finetune is not None and cnn is not None:
+        if progress.stage is StageName.FEATURES:
+            # From here on the checkpoint is the second stage's, and best.safetensors may change.
+            model.load_state_dict(_read_best(out))
+            progress.stage, progress.epoch = StageName.FINETUNE, 1
+        if progress.stage is StageName.FINETUNE:
+            network = WholeNetwork(cnn, model)
+            second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
+            yield from _run(second, out, facts, progress, checkpoint, track, stop)
+            if progress.epoch <= second.epochs:
+                return
+            checkpoint = None
+    if recipe.self_critical is not None:
+        kept, best = split_weights(_read_best(out))
+        model.load_state_dict(best)
+        if kept and cnn is not None:
+            cnn.load_state_dict(kept)
+        if progress.stage is not StageName.SELF_CRITICAL:
+            progress.stage, progress.epoch = StageName.SELF_CRITICAL, 1
+        last = SelfCriticalStage(
+            recipe,
+            recipe.self_critical,
+            data,
+            model,
+            cnn if kept else None,
+            {CNN_PREFIX + name: each for name, each in kept.items()},
+            seed=seed,
+            track=track,
+        )
+        yield from _run(last, out, facts, progress, checkpoint, track, stop)
 
 
 def _run(

@@ -63,6 +63,39 @@ class Finetune:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelfCritical:
+    """The last stage, `[self_critical]` in TOML: the CIDEr-D of samples as a reward.
+
+    It starts from the best weights so far, with the first stage's dropouts; the CNN is frozen.
+    Raises OptionError for a value out of range.
+    """
+
+    epochs: int
+    images: int
+    """Pictures a step."""
+    samples: int
+    """Captions drawn for each."""
+    cost_weight: float
+    """Of the bits a word of the references, beside the reward: it keeps the perplexity."""
+    learning_rate: float
+    warmup: float
+    label_smoothing: float
+    clip: float
+    average: float
+    """As in the first stage."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "images"):
+            _need(self, name, getattr(self, name) >= 1, "1 or more")
+        _need(self, "samples", self.samples >= 2, "2 or more")
+        for name in ("label_smoothing", "warmup", "average"):
+            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
+        for name in ("learning_rate", "clip"):
+            _need(self, name, getattr(self, name) > 0.0, "above 0")
+        _need(self, "cost_weight", self.cost_weight >= 0.0, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Settings of a training run. Raises OptionError for a value out of range."""
 
@@ -100,6 +133,7 @@ class Recipe:
     """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
     length_penalty: float
     finetune: Finetune | None = None
+    self_critical: SelfCritical | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "minimum_count", "embedding", "state", "multimodal"):
@@ -123,8 +157,9 @@ class Recipe:
 
     @property
     def all_epochs(self) -> int:
-        """Of both stages."""
-        return self.epochs + (self.finetune.epochs if self.finetune else 0)
+        """Of all stages."""
+        later = (stage.epochs for stage in (self.finetune, self.self_critical) if stage)
+        return self.epochs + sum(later)
 
     @property
     def decoding(self) -> DecodeOptions:
@@ -132,13 +167,13 @@ class Recipe:
         return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form; without a second stage there is no key of it."""
+        """The JSON form; a stage that is not there has no key."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-def _need(settings: Finetune | Recipe, name: str, fine: bool, expected: str) -> None:
+def _need(settings: Finetune | SelfCritical | Recipe, name: str, fine: bool, expected: str) -> None:
     if not fine:
-        table = "finetune." if isinstance(settings, Finetune) else ""
+        table = {Finetune: "finetune.", SelfCritical: "self_critical."}.get(type(settings), "")
         raise OptionError(
             f"recipe: {table}{name} is {getattr(settings, name)}, expected {expected}"
         )
@@ -165,13 +200,15 @@ def read_recipe(recipe: str) -> Recipe:
 
 def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe of plain values; whole numbers serve as floats. Raises OptionError by key."""
-    second = values.get("finetune")
-    if second is not None and not isinstance(second, Mapping):
-        raise OptionError(f"{where}: finetune is {second!r}, expected a table")
-    return Recipe(
-        **_settings(Recipe, {**values, "finetune": None}, where),
-        finetune=None if second is None else Finetune(**_settings(Finetune, second, where)),
-    )
+    stages: dict[str, Any] = {"finetune": None, "self_critical": None}
+    for name, kind in (("finetune", Finetune), ("self_critical", SelfCritical)):
+        table = values.get(name)
+        if table is not None and not isinstance(table, Mapping):
+            raise OptionError(f"{where}: {name} is {table!r}, expected a table")
+        if table is not None:
+            stages[name] = kind(**_settings(kind, table, f"{where}, {name}"))
+    plain = _settings(Recipe, {**values, "finetune": None, "self_critical": None}, where)
+    return Recipe(**plain, **stages)
 
 
 def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""The third stage: the language model learns from the CIDEr-D of captions that it samples.
+
+    gradient of  -(1/N) sum over words (r(s) - mean of the other samples' r) log P(w_n)
+                 + weight * (bits a word of the references)
+
+Self-critical training (Rennie et al. 2017) with the mean of a picture's other samples as baseline
+(Luo 2020). The second term keeps it a model of probabilities. The CNN, tuned or not, is frozen.
+"""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mrnn_edge_train.batches import collate
+from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.encoders import EfficientNetLite
+from mrnn_edge_train.features import FeatureTable, compute_table
+from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.progress import Track, untracked
+from mrnn_edge_train.recipe import Recipe, SelfCritical
+from mrnn_edge_train.reward import CiderReward
+from mrnn_edge_train.stages import Stage, TrainingData
+from mrnn_edge_train.tuning import features
+from mrnn_edge_train.validation import DevFigures, dev_figures
+
+_LONGEST = 20
+"""Words of a sample."""
+
+
+class SelfCriticalStage(Stage[MRNN]):
+    """The language model on vectors of a frozen CNN; `kept` is the CNN's part of the weights."""
+
+    name = StageName.SELF_CRITICAL
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: SelfCritical,
+        data: TrainingData,
+        network: MRNN,
+        cnn: EfficientNetLite | None,
+        kept: dict[str, Tensor],
+        *,
+        seed: int,
+        track: Track = untracked,
+    ) -> None:
+        self.network = network
+        self.epochs, self.warmup = settings.epochs, settings.warmup
+        self.clip, self.average = settings.clip, settings.average
+        self.steps = math.ceil(len(data.train) / settings.images)
+        self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
+        self._kept = kept
+        train_table, self._dev_table = _tables(recipe, data, cnn, track)
+        self._vectors = torch.from_numpy(train_table.features)
+        encode = data.vocabulary.encode
+        self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
+        # The end sign is a word of the reward: without it captions stop in the middle.
+        end = (data.vocabulary.end,)
+        self._reward = CiderReward([[(*ids, *end) for ids in group] for group in self._sentences])
+
+    def groups(self) -> list[dict[str, Any]]:
+        """All parameters alike."""
+        parameters = list(self.network.parameters())
+        return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
+
+    def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
+        """Over pictures in random order, each once with its samples and all its sentences."""
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._sentences))
+        size = self._settings.images
+        for step in range(first, self.steps):
+            yield self._cost(order[step * size : (step + 1) * size].tolist())
+
+    def _cost(self, chosen: list[int]) -> Tensor:
+        settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
+        vectors = self._vectors[chosen]
+        samples = self.sample(vectors)
+        rewards = torch.tensor(
+            [
+                self._reward.score(picture, (*ids, vocabulary.end))
+                for picture, group in zip(chosen, samples, strict=True)
+                for ids in group
+            ]
+        )
+        said = collate([ids for group in samples for ids in group], vocabulary)
+        logits = model(said.inputs, vectors.repeat_interleave(settings.samples, dim=0), said.mask)
+        bits = functional.cross_entropy(logits, said.targets, reduction="none")
+        advantage = advantages(rewards.view(-1, settings.samples)).flatten()
+        gain = (advantage.repeat_interleave(said.mask.sum(dim=1)) * bits).mean()
+        groups = [self._sentences[picture] for picture in chosen]
+        told = collate([ids for group in groups for ids in group], vocabulary)
+        rows = torch.tensor([row for row, group in enumerate(groups) for _ in group])
+        logits = model(told.inputs, vectors[rows], told.mask)
+        cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
+        return gain + settings.cost_weight * cost
+
+    @torch.no_grad()
+    def sample(self, vectors: Tensor) -> list[list[tuple[int, ...]]]:
+        """Sentences for each vector of [N, D], without the end sign, from P itself."""
+        model, vocabulary, count = self.network, self._data.vocabulary, self._settings.samples
+        model.eval()
+        image = model.image_vector(vectors).repeat_interleave(count, dim=0)
+        state = image.new_zeros(len(image), model.recurrent.state_size)
+        token = torch.full((len(image),), vocabulary.start)
+        drawn = []
+        for _ in range(_LONGEST):
+            log_probs, state = model.step(token, state, image)
+            log_probs[:, [vocabulary.start, vocabulary.unknown]] = -torch.inf
+            token = torch.multinomial(log_probs.exp(), 1)[:, 0]
+            drawn.append(token)
+        model.train()
+        rows = torch.stack(drawn, dim=1).tolist()
+        ended = [tuple(row[: (*row, vocabulary.end).index(vocabulary.end)]) for row in rows]
+        return [ended[at : at + count] for at in range(0, len(ended), count)]
+
+    def measure(self, network: MRNN) -> DevFigures:
+        """On the dev pictures' vectors."""
+        data = self._data
+        return dev_figures(
+            network, data.dev, self._dev_table, data.vocabulary, self._recipe.decoding
+        )
+
+    def weights(self, network: MRNN) -> dict[str, Tensor]:
+        """The language model's, and the CNN's that it reads."""
+        return {**network.state_dict(), **self._kept}
+
+
+def advantages(rewards: Tensor) -> Tensor:
+    """Rewards [N, K] -> each less the mean of the other K - 1."""
+    count = rewards.shape[1]
+    return rewards - (rewards.sum(dim=1, keepdim=True) - rewards) / (count - 1)
+
+
+def _tables(
+    recipe: Recipe, data: TrainingData, cnn: EfficientNetLite | None, track: Track
+) -> tuple[FeatureTable, FeatureTable]:
+    if cnn is None:
+        return data.train_table, data.dev_table
+    encoder = partial(features, cnn, bfloat16=False)
+    size = recipe.image_size
+    return (
+        compute_table(encoder, data.train, size=size, mirror=False, track=track),
+        compute_table(encoder, data.dev, size=size, mirror=False, track=track),
+    )
