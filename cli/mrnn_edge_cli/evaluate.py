@@ -14,7 +14,8 @@ from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write, write_json
-from mrnn_edge_train.flickr8k import Split, read_sentences, read_split
+from mrnn_edge_train.datasets import read_sentences, read_split
+from mrnn_edge_train.flickr8k import Split
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def evaluate(
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
+        typer.Option("--data", metavar="PATH", help="Data set, as `train` takes it."),
     ] = None,
     split: Annotated[
         Split, typer.Option("--split", help="Tune on dev; test is for reports.")

@@ -46,6 +46,13 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     return images
 
 
+def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
+    """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
+    if data.is_dir():
+        return flickr8k.read_sentences(data, split)
+    return frozenset(words for image in read_split(data, split) for words in image.sentences)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What a data set holds."""
