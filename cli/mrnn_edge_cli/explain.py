@@ -12,9 +12,9 @@ import typer
 
 from mrnn_edge.records import Word
 
-FULL_BITS: Final = 4.0
+FULL_BITS: Final = 3.0
 """Grounding from which on a word is shown at full strength; on Flickr8K's dev split one word in ten
-has about as much (benchmarks/confidence.py)."""
+has more (benchmarks/confidence.py)."""
 
 
 def strength(word: Word) -> float:
