@@ -21,7 +21,8 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import Prior
 from mrnn_edge.errors import IndexFileError, OptionError
 from mrnn_edge.index_file import IndexFile
-from mrnn_edge.indexing import Changes, Track, check_model, update_index
+from mrnn_edge.indexing import Changes, check_model, update_index
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.score import BITS_PER_NAT
 from mrnn_edge.search import EXACT_UP_TO, best_rows
 from mrnn_edge.vocab import tokenize
@@ -71,7 +72,7 @@ class Index:
         folder: str | os.PathLike[str],
         path: str | os.PathLike[str],
         *,
-        track: Track | None = None,
+        track: Track = untracked,
     ) -> "Index":
         """Index the pictures below a folder in a file, or bring that file up to date.
 

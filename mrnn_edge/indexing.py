@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from mrnn_edge.graphs import EncoderGraph
 from mrnn_edge.image import SUFFIXES, Pixels, open_file, read_pixels
 from mrnn_edge.index_file import Entry, IndexFile, Origin, Stamp, write_index
 from mrnn_edge.pipeline import Outcome, list_files
+from mrnn_edge.progress import Track, untracked
 
 BATCH: Final = 32
 """Pictures a call of the encoder."""
@@ -35,14 +36,6 @@ _READERS: Final = max(2, min(8, os.cpu_count() or 1))
 """Threads that read, hash and decode; Pillow lets go of the interpreter while it decodes."""
 _LONGEST_RUN: Final = 4096
 """Files, most of them kept, that are written together."""
-
-T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Passes the items on, one by one, and shows somebody how many of `total` have gone."""
-
-    def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +66,7 @@ _UNKNOWN: Final = np.zeros(0, np.float32)
 
 
 def update_index(
-    captioner: Captioner, folder: str, path: Path, *, track: Track | None = None
+    captioner: Captioner, folder: str, path: Path, *, track: Track = untracked
 ) -> Changes:
     """Bring the index at `path` up to date with the pictures below a folder, or make it.
 
@@ -98,7 +91,7 @@ def update_index(
     encoded = 0
     failures: list[Outcome] = []
     names: set[str] = set()
-    shown = files if track is None else track(files, "index", len(files))
+    shown = track(files, "index", len(files))
     with write_index(path, origin) as writer:
         looked = _looked_at(shown, folder, last, captioner.config.image)
         for each in _encoded(looked, captioner.graphs.encoder, folder):

@@ -33,6 +33,7 @@ from mrnn_edge.config import (
     Sizes,
 )
 from mrnn_edge.errors import BundleError, DatasetError, OptionError
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
@@ -51,7 +52,6 @@ from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.flickr8k import Split
 from mrnn_edge_train.model import MRNN, ModelSizes
-from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 
 

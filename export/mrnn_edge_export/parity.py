@@ -16,12 +16,12 @@ from mrnn_edge.decode import Floats, StepFunction
 from mrnn_edge.errors import ModelError
 from mrnn_edge.generation import search_space
 from mrnn_edge.image import Pixels, read_pixels
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.runtime import Graphs
 from mrnn_edge.verify import BATCHES, LIMIT, Reference, reference_pixels, run_steps
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.model import MRNN
-from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.validation import best_sentences, image_vectors, step_function
 
 _CHUNK = 32

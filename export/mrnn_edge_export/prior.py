@@ -17,7 +17,7 @@ from mrnn_edge.decode import Floats
 from mrnn_edge.graphs import EncoderGraph
 from mrnn_edge.image import read_pixels
 from mrnn_edge.prior import PriorVectors
-from mrnn_edge_train.progress import Track, untracked
+from mrnn_edge.progress import Track, untracked
 
 GROUPS: Final = 100
 """Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""

@@ -14,8 +14,8 @@ from typing import Any
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import Prior
 from mrnn_edge.errors import DatasetError, InputError, MissingExtraError
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.progress import Track, untracked
 
 
 @dataclass(frozen=True, kw_only=True)

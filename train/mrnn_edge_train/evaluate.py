@@ -12,12 +12,12 @@ import numpy as np
 
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.records import Caption
 from mrnn_edge.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.metrics import CaptionScores, score_captions
-from mrnn_edge_train.progress import Track, untracked
 
 _CHUNK = 20
 """Pictures encoded, captioned and scored together."""

@@ -21,8 +21,8 @@ from mrnn_edge.bundle import write_atomically
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.image import read_pixels
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.flickr8k import CaptionedImage
-from mrnn_edge_train.progress import Track, untracked
 
 Vectors = NDArray[np.float32]
 Encoder = Callable[[torch.Tensor], torch.Tensor]

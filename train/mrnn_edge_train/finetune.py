@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.augment import crop, mirror
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word
@@ -25,7 +26,6 @@ from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN
-from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Finetune, Recipe
 from mrnn_edge_train.stages import Stage, TrainingData
 from mrnn_edge_train.tuning import features, make_trainable

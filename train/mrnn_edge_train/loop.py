@@ -27,6 +27,7 @@ from safetensors.torch import load, save
 
 from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_checkpoint
@@ -50,7 +51,6 @@ from mrnn_edge_train.journal import (
     read_facts,
     write_journal,
 )
-from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import Prior
 from mrnn_edge.decode import Floats
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge.score import log_mean_exp
 from mrnn_edge_train.flickr8k import CaptionedImage
-from mrnn_edge_train.progress import Track, untracked
 
 Bits = NDArray[np.float64]
 _CHUNK: Final = 250

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.batches import collate
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import FeatureTable, compute_table
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN
-from mrnn_edge_train.progress import Track, untracked
 from mrnn_edge_train.recipe import Recipe, SelfCritical
 from mrnn_edge_train.reward import CiderReward
 from mrnn_edge_train.stages import Stage, TrainingData
