@@ -46,7 +46,7 @@ def test_more_pictures_give_path_and_caption_and_a_bad_one_stops_none(command, m
             ("missing.jpg", "no such file; check the path"),
             ("text.jpg", "looks like text; expected a picture"),
             ("half.jpg", "truncated or damaged picture"),
-            ("folder", "is a folder, expected a picture; add -r"),
+            ("folder", "is a folder, expected a picture; `caption -r` takes folders"),
         ],
         strict=True,
     ):
