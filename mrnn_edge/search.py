@@ -30,8 +30,8 @@ best held all of the ten best."""
 NEAR: Final = 30
 """Rows whose mean says where the best images are; 100 and 300 did as well."""
 SHARE: Final = 0.25
-"""How far from the mean towards them the second slope is taken. With an earlier model 200 rows held 0.986 of the ten best
-by the slope at the mean (0), 0.994 at 0.25, 0.982 at 0.5, 0.527 at 1."""
+"""How far from the mean towards them the second slope is taken. With an earlier model 200 rows held
+0.986 of the ten best by the slope at the mean (0), 0.994 at 0.25, 0.982 at 0.5, 0.527 at 1."""
 
 
 class GradientFunction(Protocol):
