@@ -25,10 +25,10 @@ SHORT_LIST: Final = 200
 ROWS_A_HIT: Final = 20
 """The same share for those who want more than ten."""
 POOL: Final = 4096
-"""Rows that the second query vector orders. Of 8,091 pictures the 1,000 that the first one likes
+"""Rows that the second query vector orders. With an earlier model, of 8,091 pictures the 1,000 that the first one likes
 best held all of the ten best."""
 NEAR: Final = 30
-"""Rows whose mean says where the best images are; 100 and 300 did as well."""
+"""Rows whose mean says where the best images are; 100 and 300 did as well, with that model."""
 SHARE: Final = 0.25
 """How far from the mean towards them the second slope is taken. With an earlier model 200 rows held
 0.986 of the ten best by the slope at the mean (0), 0.994 at 0.25, 0.982 at 0.5, 0.527 at 1."""

@@ -5,7 +5,6 @@ The tokeniser is the one rule for text in the whole project: lower-case, then th
 everywhere.
 """
 
-import difflib
 import hashlib
 import json
 import re
@@ -93,6 +92,8 @@ class Vocabulary:
 
     def nearest(self, token: str, *, count: int = 3) -> tuple[str, ...]:
         """The words most alike in spelling (difflib's ratio, 0.6 at least), best first."""
+        import difflib  # for searches alone; every command imports this module
+
         words = self.words[3:]  # without the special tokens
         return tuple(difflib.get_close_matches(token, words, n=count, cutoff=0.6))
 
