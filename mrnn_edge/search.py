@@ -25,8 +25,8 @@ SHORT_LIST: Final = 200
 ROWS_A_HIT: Final = 20
 """The same share for those who want more than ten."""
 POOL: Final = 4096
-"""Rows that the second query vector orders. With an earlier model, of 8,091 pictures the 1,000 that the first one likes
-best held all of the ten best."""
+"""Rows that the second query vector orders. With an earlier model, of 8,091 pictures the 1,000 that
+the first one likes best held all of the ten best."""
 NEAR: Final = 30
 """Rows whose mean says where the best images are; 100 and 300 did as well, with that model."""
 SHARE: Final = 0.25
