@@ -64,12 +64,15 @@ class Captioner:
         device: str = "auto",
         precision: Precision | str | None = None,
         threads: int | None = None,
+        concurrency: int = 1,
     ) -> "Captioner":
         """Open a model: the default one, a shipped one by name, or a folder.
 
         `device` is `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`;
         `precision` defaults to the model's own choice, `threads` to the cores this process may
-        use. Raises ModelError, DeviceError or OptionError.
+        use. `concurrency` is how many calls will come at a time; the threads are shared out among
+        them, which suits many pictures (pipeline.py). Raises ModelError, DeviceError or
+        OptionError.
         """
         bundle = load_bundle(model)
         chosen = _parse_precision(precision) or bundle.config.default_precision
@@ -79,6 +82,7 @@ class Captioner:
             metadata=bundle.metadata,
             device=device,
             threads=threads,
+            concurrency=concurrency,
         )
         captioner = cls(bundle, graphs, chosen)
         captioner._warm_up()

@@ -71,6 +71,8 @@ class Graphs:
     device: Device
     threads: int
     """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
+    concurrency: int
+    """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
     notice: str | None
     """Why `auto` did not take CUDA though this runtime was built for it; for people."""
 
@@ -82,24 +84,30 @@ def open_graphs(
     metadata: Callable[[GraphRole], Mapping[str, str]],
     device: str = "auto",
     threads: int | None = None,
+    concurrency: int = 1,
 ) -> Graphs:
     """Open both graphs on one device and hold them to their contract.
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `threads` defaults to the cores that this
-    process may use. Raises DeviceError, BundleError, SignatureError or VocabularyMismatchError.
+    process may use; `concurrency` is the calls that will come at a time: the threads are shared
+    out among them, for a call on a core of its own waits for no other core. Raises OptionError,
+    DeviceError, BundleError, SignatureError or VocabularyMismatchError.
     """
     if not _REQUEST.fullmatch(device):
         raise OptionError(f"device is {device!r}, expected auto, cpu, cuda or cuda:N")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
+    if concurrency < 1:
+        raise OptionError(f"concurrency is {concurrency}, expected 1 or more")
     runtime = _import_runtime()
     cores = threads or _usable_cores()
+    at_once = min(concurrency, cores)
 
     def open_on(target: Device) -> Graphs:
         opened = {}
         open_session = _session_opener(runtime, target)
         for role, signature, count in (
-            (GraphRole.ENCODER, encoder_signature(config), cores),
+            (GraphRole.ENCODER, encoder_signature(config), cores // at_once),
             (GraphRole.STEP, step_signature(config), _STEP_THREADS),
         ):
             session = open_session(read(role), role, count)
@@ -111,6 +119,7 @@ def open_graphs(
             step=StepGraph(opened[GraphRole.STEP], vocabulary=config.sizes.vocabulary),
             device=target,
             threads=cores if target.kind is DeviceKind.CPU else 1,
+            concurrency=at_once if target.kind is DeviceKind.CPU else 1,
             notice=None,
         )
 
