@@ -15,12 +15,13 @@ from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
+from mrnn_edge.device import Device
 from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
 from mrnn_edge.image import ImageSource, Pixels, read_pixels
 from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Device, Graphs, open_gradient, open_graphs
+from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
 

@@ -7,17 +7,15 @@ without an exception, and its list of providers names what was compiled in, not 
 
 import contextlib
 import io
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from types import ModuleType
 from typing import Any, Final, cast
 
 import numpy as np
 
 from mrnn_edge.config import BundleConfig, GraphRole
+from mrnn_edge.device import Device, DeviceKind, parse_device, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
@@ -33,7 +31,6 @@ from mrnn_edge.session import Session, first_line
 
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
-_REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
 MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
 _STEP_THREADS = 1
@@ -49,24 +46,6 @@ _ERRORS, _FATAL = 3, 4
 """Severities of ONNX Runtime's log."""
 _WARNINGS = 2
 """The severity that ONNX Runtime starts with."""
-
-
-class DeviceKind(StrEnum):
-    """Where graphs run."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """The execution device of a captioner's graphs."""
-
-    kind: DeviceKind
-    index: int = 0
-
-    def __str__(self) -> str:
-        return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
 
 
 _CPU: Final = Device(kind=DeviceKind.CPU)
@@ -111,16 +90,6 @@ class _Model:
             return session
 
         return Session(opened, device=str(device))
-
-
-def parse_device(request: str) -> Device | None:
-    """The device that `cpu`, `cuda` or `cuda:N` names; None for `auto`. Raises OptionError."""
-    if not _REQUEST.fullmatch(request):
-        raise OptionError(f"device is {request!r}, expected auto, cpu, cuda or cuda:N")
-    if request == "auto":
-        return None
-    kind, _, index = request.partition(":")
-    return Device(kind=DeviceKind(kind), index=int(index or 0))
 
 
 def open_graphs(
@@ -314,11 +283,3 @@ def _import_runtime() -> ModuleType:
             "(or [gpu] for NVIDIA CUDA, not both)"
         ) from None
     return cast(ModuleType, onnxruntime)
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    # The affinity mask is right inside containers and under taskset, the core count is not.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
