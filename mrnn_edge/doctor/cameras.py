@@ -28,7 +28,7 @@ def checks(root: Path = Path("/")) -> Iterator[Check]:
             area=Area.CAMERA,
             name="cv2 wheels",
             status=Status.FAULT,
-            found=f"{found}: all of them own the module `cv2`, and spoil each other",
+            found=f"{found}: each owns the module `cv2`, together they spoil it",
             advice=mend(
                 wheels, f"{install_command('camera')}  (or [camera-headless], without a window)"
             ),

@@ -43,6 +43,8 @@ def ask(probe: str, *arguments: str, seconds: float) -> Answer:
             # A process that a driver holds cannot even be killed: it is left behind.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(1)
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()
     # Native libraries write to standard output as they please; the answer is the last line.
     last = output.decode(errors="replace").strip().rpartition("\n")[2]
     try:

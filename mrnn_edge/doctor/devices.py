@@ -22,10 +22,15 @@ _FIRST_CUDA: Final = Device(kind=DeviceKind.CUDA)
 def checks(wanted: Device | None) -> Iterator[Check]:
     """The runtime and where it runs; `wanted` is a device that must work, None asks for no CUDA."""
     wheels = owners("onnxruntime", named="onnxruntime")
-    yield _wheels(wheels)
+    cuda = wanted if wanted is not None and wanted.kind is DeviceKind.CUDA else _FIRST_CUDA
+    must = cuda == wanted
+    install = _install(wheels, cuda=must)
+    yield _wheels(wheels, install)
     runtime = ask("runtime", seconds=SECONDS)
     if runtime.failure is not None:
-        yield _broken(wheels, runtime.failure)
+        # What is installed has to go first: pip would find it there, and do nothing.
+        check = fault(Area.DEVICE, "onnxruntime", runtime.failure)
+        yield replace(check, advice=mend(wheels, install))
         return
     providers: list[str] = runtime.facts["providers"]
     built = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
@@ -33,8 +38,6 @@ def checks(wanted: Device | None) -> Iterator[Check]:
     yield _device(_CPU, must=True)
     driver = _driver()
     yield driver
-    cuda = wanted if wanted is not None and wanted.kind is DeviceKind.CUDA else _FIRST_CUDA
-    must = cuda == wanted
     if _CUDA_PROVIDER in providers:
         yield _device(cuda, must=must)
         return
@@ -46,34 +49,23 @@ def checks(wanted: Device | None) -> Iterator[Check]:
         yield _info(str(cuda), found, change if driver.status is Status.OK else None)
 
 
-def _wheels(wheels: list[Wheel]) -> Check:
+def _wheels(wheels: list[Wheel], install: str) -> Check:
     name = "onnxruntime wheels"
     found = ", ".join(map(str, wheels))
     if len(wheels) == 1:
         return _ok(name, found)
     if not wheels:
         return _info(name, "none is installed by pip")
-    return _fault(
-        name,
-        f"{found}: each owns the module `onnxruntime`, together they spoil it",
-        mend(wheels, _install(wheels)),
-    )
+    found += ": each owns the module `onnxruntime`, together they spoil it"
+    return _fault(name, found, mend(wheels, install))
 
 
-def _install(wheels: list[Wheel]) -> str:
-    """The line that installs the one wheel that this machine can use best."""
+def _install(wheels: list[Wheel], *, cuda: bool) -> str:
+    """The line that installs the one wheel that is wanted, or that this machine can use best."""
     has_gpu = any(wheel.name == "onnxruntime-gpu" for wheel in wheels)
-    if has_gpu and shutil.which("nvidia-smi"):
+    if cuda or (has_gpu and shutil.which("nvidia-smi")):
         return f"{install_command('gpu')}  (or [cpu], not both)"
     return f"{install_command('cpu')}  (or [gpu] for NVIDIA CUDA, not both)"
-
-
-def _broken(wheels: list[Wheel], failure: str) -> Check:
-    check = fault(Area.DEVICE, "onnxruntime", failure)
-    if not wheels:
-        return check
-    # pip would find it installed already, and do nothing: it has to go first.
-    return replace(check, advice=mend(wheels, _install(wheels)))
 
 
 def _device(device: Device, *, must: bool) -> Check:
