@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mrnn_edge.captioner import Captioner
     from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
+    from mrnn_edge.image import Picture
     from mrnn_edge.index import Hit, Index, SearchResult
     from mrnn_edge.records import Alternative, Caption, SentenceScore, Word
 
@@ -29,6 +30,7 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "MrnnEdgeError": "errors",
+    "Picture": "image",
     "Precision": "config",
     "Prior": "config",
     "Sampling": "config",
@@ -47,6 +49,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "MrnnEdgeError",
+    "Picture",
     "Precision",
     "Prior",
     "Sampling",

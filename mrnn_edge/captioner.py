@@ -16,10 +16,16 @@ from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Samp
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
 from mrnn_edge.device import Device
-from mrnn_edge.errors import BundleError, InputError, NumericalError, OptionError
+from mrnn_edge.errors import (
+    BundleError,
+    ImageInputError,
+    InputError,
+    NumericalError,
+    OptionError,
+)
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
-from mrnn_edge.image import ImageSource, Pixels, read_pixels
+from mrnn_edge.image import ImageSource, Picture, Pixels, read_picture
 from mrnn_edge.records import Caption, SentenceScore
 from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
@@ -163,9 +169,17 @@ class Captioner:
         """The arithmetic of the graphs."""
         return self._loading.precision
 
+    def read(self, image: ImageSource, *, allow_truncated: bool = False) -> Picture:
+        """Read a picture ahead, in another thread perhaps; the other calls take it as it is.
+
+        With `allow_truncated` a file that is cut off or damaged further down is read as far as it
+        goes, with a note. Raises an InputError.
+        """
+        return read_picture(image, self.config.image, allow_truncated=allow_truncated)
+
     def caption(
         self,
-        image: ImageSource,
+        image: ImageSource | Picture,
         *,
         beam: int | None = DecodeOptions.beam,
         nbest: int = DecodeOptions.nbest,
@@ -180,6 +194,7 @@ class Captioner:
     ) -> Caption:
         """Describe a picture: a path, bytes, file object, Pillow image or uint8 RGB [H, W, 3].
 
+        Or a `Picture`, one that `read` gave.
         `DecodeOptions` says what each wish means. Raises an InputError if the picture cannot be
         read or holds no place for a required word, OptionError for a wish out of range.
         """
@@ -201,7 +216,7 @@ class Captioner:
         return outcome
 
     def caption_batch(
-        self, images: Sequence[ImageSource], options: DecodeOptions | None = None
+        self, images: Sequence[ImageSource | Picture], options: DecodeOptions | None = None
     ) -> list[Caption | InputError]:
         """One outcome a picture, in order: its caption, or the error that it met.
 
@@ -215,39 +230,44 @@ class Captioner:
         constraints = self._captions.constraints(options)
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
-        pixels: list[Pixels] = []
-        readable: list[int] = []
-        with timer("decode"):
-            for index, image in enumerate(images):
-                try:
-                    pixels.append(read_pixels(image, self.config.image))
-                    readable.append(index)
-                except InputError as error:
-                    outcomes[index] = error
-        if readable:
+        pictures: dict[int, Picture] = {}
+        for index, image in enumerate(images):
             try:
-                found = self._decode(np.stack(pixels), options, constraints, timer)
+                pictures[index] = self._picture(image)
+            except InputError as error:
+                outcomes[index] = error
+        if pictures:
+            timer.add("decode", sum(picture.decode_ms for picture in pictures.values()) / 1000.0)
+            pixels = np.stack([picture.pixels for picture in pictures.values()])
+            try:
+                found = self._decode(pixels, options, constraints, timer)
             except NumericalError as error:
-                if len(readable) == 1:
+                if len(pictures) == 1:
                     return [outcomes.get(index, error) for index in range(len(images))]
                 # One picture spoils the call, not its neighbours: each is tried alone.
-                for index in readable:
-                    outcomes[index] = self.caption_batch([images[index]], options)[0]
+                for index, picture in pictures.items():
+                    outcomes[index] = self.caption_batch([picture], options)[0]
             else:
-                timing = timer.milliseconds(pictures=len(readable))
-                for index, decoded in zip(readable, found, strict=True):
-                    outcomes[index] = self._captions.caption(decoded, options, timing)
+                timing = timer.milliseconds(pictures=len(pictures))
+                for (index, picture), decoded in zip(pictures.items(), found, strict=True):
+                    outcomes[index] = self._captions.caption(
+                        decoded,
+                        options,
+                        frames=picture.frames,
+                        notes=picture.notes,
+                        timing_ms=timing,
+                    )
         return [outcomes[index] for index in range(len(images))]
 
-    def encode(self, image: ImageSource) -> Floats:
+    def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
-        vectors = self._graphs.encoder(read_pixels(image, self.config.image)[None])
+        vectors = self._graphs.encoder(self._picture(image).pixels[None])
         vector: Floats = vectors[0]
         return vector
 
     def score(
         self,
-        image: ImageSource,
+        image: ImageSource | Picture,
         sentences: Sequence[str],
         *,
         prior: Prior | str | None = None,
@@ -264,7 +284,7 @@ class Captioner:
 
     def rank(
         self,
-        image: ImageSource,
+        image: ImageSource | Picture,
         sentences: Iterable[str],
         *,
         best: int | None = None,
@@ -280,6 +300,17 @@ class Captioner:
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
         return list(self._sentences.rank(self.encode(image), sentences, best=best, prior=prior))
+
+    def _picture(self, image: ImageSource | Picture) -> Picture:
+        if not isinstance(image, Picture):
+            return self.read(image)
+        spec = self.config.image
+        if image.pixels.shape != (spec.height, spec.width, 3) or image.pixels.dtype != np.uint8:
+            raise ImageInputError(
+                f"a picture read as {list(image.pixels.shape)}, {image.pixels.dtype}; expected "
+                f"[{spec.height}, {spec.width}, 3], uint8; read it for this model"
+            )
+        return image
 
     def _warm_up(self) -> None:
         """One grey picture and one step: weights that are not finite are refused at load."""

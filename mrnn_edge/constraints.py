@@ -25,7 +25,7 @@ class Constraints:
     no_repeat_ngram: int = 0
     """Words in a row that may stand only once in a sentence; 0: no limit."""
 
-    def rule_out(self, scores: NDArray[np.float64], tokens: Ids) -> None:
+    def rule_out(self, scores: NDArray[np.floating], tokens: Ids) -> None:
         """Set to minus infinity, in [rows, V], the words that may not follow `tokens` [rows, n]."""
         scores[:, self.forbidden] = -np.inf
         if self.no_repeat_ngram:

@@ -87,9 +87,18 @@ class CaptionGenerator:
         return [Decoded(hypotheses, next(habits) if hypotheses else None) for hypotheses in found]
 
     def caption(
-        self, decoded: Decoded, options: DecodeOptions, timing_ms: dict[str, float]
+        self,
+        decoded: Decoded,
+        options: DecodeOptions,
+        *,
+        frames: int,
+        notes: tuple[str, ...],
+        timing_ms: dict[str, float],
     ) -> Caption | InputError:
-        """The record of what was found, or the error that a required word found no place."""
+        """The record of what was found, or the error that a required word found no place.
+
+        `frames`, `notes` and `timing_ms` are what the record says of the picture.
+        """
         if not decoded.hypotheses:
             return ConstraintError(
                 f"no sentence of at most {options.max_words} words was found that holds "
@@ -113,6 +122,8 @@ class CaptionGenerator:
             model=self.model,
             device=self.device,
             precision=self.precision,
+            frames=frames,
+            notes=notes,
             timing_ms=timing_ms,
         )
 

@@ -1,20 +1,23 @@
 """Any picture in, uint8 pixels [H, W, 3] of the model's size out; for training and run time.
 
-Content decides what a file is, never its suffix. Every exception of the codecs becomes an
-InputError here. Knows Pillow and numpy; knows no model beyond the size it asks for.
+Every exception of the codecs becomes an InputError here. Knows Pillow and numpy; knows no model
+beyond the size it asks for. Which formats there are is in formats.py, how a cut-off file is read
+in salvage.py.
 """
 
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import (
@@ -23,44 +26,82 @@ from mrnn_edge.errors import (
     ImageInputError,
     ImageTooLargeError,
     InputError,
-    UnsupportedImageError,
 )
+from mrnn_edge.formats import open_image
+from mrnn_edge.salvage import decode_the_rest
 
 Pixels: TypeAlias = NDArray[np.uint8]
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels"
-
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-"""Pillow's names of what is read. EPS, PSD and the like start other programs or parse far more
-than a photo needs. The pictures of stereo phones (MPO) open as JPEG."""
-
-SUFFIXES: Final = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo")
-)
-"""Suffixes, lower-case, by which a folder's pictures are found."""
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels
 
 MAX_PIXELS: Final = 89_478_485
 """Pictures above this are refused before decoding. It is Pillow's own line (a quarter of a GiB of
 RGB), so that its warning and this refusal fall together."""
 
-_LOOKS_LIKE: Final = (
-    (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
-    (b"%PDF", "a PDF document"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML or SVG document"),
-    (b"<!doctype html", "a web page"),
-    (b"<html", "a web page"),
-    (b"%!PS", "a PostScript document"),
-    (b"8BPS", "a Photoshop document"),
-)
-_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What came of one source, ready for the encoder."""
+
+    pixels: Pixels
+    """uint8 [H, W, 3] of the model's size, RGB, upright."""
+    frames: int
+    """Frames or pages that the file holds, the first of which this is; 1 for a still."""
+    notes: tuple[str, ...]
+    """What a person should know about how it was read."""
+    decode_ms: float
+    """Wall time of reading and resizing."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An open picture, its first frame decoded."""
+
+    rgb: Image.Image
+    opened: Image.Image | None
+    """Where further frames could be counted; None where there can be none."""
+    notes: tuple[str, ...]
+
+    def frames(self) -> tuple[int, tuple[str, ...]]:
+        """Frames in the file, from its headers, and notes. None but the first is decoded."""
+        try:
+            return int(getattr(self.opened, "n_frames", 1)), self.notes
+        except Exception:
+            return 1, (*self.notes, "damaged after the first frame")
+
+
+def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool = False) -> Picture:
+    """The first frame, upright, transparency laid on white, in the model's size.
+
+    `source` is a path, the bytes of a file, a binary file object, a Pillow image, or a uint8 array
+    [H, W, 3] in RGB order. With `allow_truncated` a file that is cut off or damaged further down
+    is read as far as it goes, with a note. Raises an InputError if there is no such picture.
+    """
+    start = time.perf_counter()
+    with _decoded(source, allow_truncated) as decoded:
+        pixels = to_pixels(decoded.rgb, spec)
+        # Counting moves the file on to other frames, so the pixels are taken first.
+        frames, notes = decoded.frames()
+    spent = time.perf_counter() - start
+    return Picture(pixels=pixels, frames=frames, notes=notes, decode_ms=spent * 1000.0)
 
 
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
-    """The picture as uint8 [spec.height, spec.width, 3], RGB, upright.
-
-    Raises an InputError (see errors.py) if there is no such picture.
-    """
-    return to_pixels(load_image(source), spec)
+    """The pixels of `read_picture`, for those who need no more."""
+    with _decoded(source, allow_truncated=False) as decoded:
+        return to_pixels(decoded.rgb, spec)
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
@@ -74,43 +115,10 @@ def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def load_image(source: ImageSource) -> Image.Image:
-    """The picture as an RGB image: first frame, upright, transparency laid on white.
-
-    `source` is a path, the bytes of a file, a binary file object, a Pillow image, or a uint8 array
-    [H, W, 3] in RGB order. Raises an InputError if it is none of these or cannot be read.
-    """
-    if isinstance(source, np.ndarray):
-        return _from_array(source)
-    if isinstance(source, Image.Image):
-        return _guarded(lambda: _decode(source, "the image"), "the image")
-    if isinstance(source, bytes):
-        return _open(io.BytesIO(source), "the bytes")
-    if isinstance(source, str | os.PathLike):
-        return _read_file(Path(source))
-    if isinstance(source, io.TextIOBase):
-        raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
-    if hasattr(source, "read") and hasattr(source, "seek"):
-        name = getattr(source, "name", None)
-        return _open(source, name if isinstance(name, str) else "the file object")
-    raise ImageInputError(
-        f"a picture cannot be made of {type(source).__name__}; "
-        "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
-    )
-
-
-def _from_array(array: NDArray[np.generic]) -> Image.Image:
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
-        raise ImageInputError(
-            f"an array of shape {list(array.shape)} and type {array.dtype} is no picture; "
-            "expected uint8 [H, W, 3] in RGB order"
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _read_file(path: Path) -> Image.Image:
-    with open_file(path) as file:
-        return _open(file, os.fspath(path))
+def load_image(source: ImageSource, *, allow_truncated: bool = False) -> Image.Image:
+    """The picture of `read_picture` as an RGB image of its own size."""
+    with _decoded(source, allow_truncated) as decoded:
+        return decoded.rgb
 
 
 @contextmanager
@@ -134,25 +142,76 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         raise FileError(f"{name}: cannot be read ({error})") from None
 
 
-def _open(file: IO[bytes], name: str) -> Image.Image:
-    def decode() -> Image.Image:
-        try:
-            image = Image.open(file, formats=FORMATS)
-        except UnidentifiedImageError:
-            raise UnsupportedImageError(f"{name}: {_describe(file)}") from None
-        with image:
-            return _decode(image, name)
+@contextmanager
+def _decoded(source: ImageSource, allow_truncated: bool) -> Iterator[_Decoded]:
+    if isinstance(source, np.ndarray):
+        yield _Decoded(_from_array(source), None, ())
+    elif isinstance(source, Image.Image):
+        with _guarded("the image"):
+            rgb, notes = _decode(source, "the image")
+            yield _Decoded(rgb, None, notes)
+    elif isinstance(source, bytes):
+        with _from_file(io.BytesIO(source), "the bytes", allow_truncated) as decoded:
+            yield decoded
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        with (
+            open_file(path) as file,
+            _from_file(file, os.fspath(path), allow_truncated) as decoded,
+        ):
+            yield decoded
+    elif isinstance(source, io.TextIOBase):
+        raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
+    elif hasattr(source, "read") and hasattr(source, "seek"):
+        name = getattr(source, "name", None)
+        name = name if isinstance(name, str) else "the file object"
+        with _from_file(source, name, allow_truncated) as decoded:
+            yield decoded
+    else:
+        raise ImageInputError(
+            f"a picture cannot be made of {type(source).__name__}; "
+            "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
+        )
 
-    return _guarded(decode, name)
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise ImageInputError(
+            f"an array of shape {list(array.shape)} and type {array.dtype} is no picture; "
+            "expected uint8 [H, W, 3] in RGB order"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _guarded(decode: Callable[[], Image.Image], name: str) -> Image.Image:
+@contextmanager
+def _from_file(file: IO[bytes], name: str, allow_truncated: bool) -> Iterator[_Decoded]:
+    with _guarded(name):
+        with open_image(file, name) as image:
+            try:
+                rgb, notes = _decode(image, name)
+            except ImageDecodeError:
+                if not allow_truncated:
+                    raise
+            else:
+                yield _Decoded(rgb, image, notes)
+                return
+        with open_image(file, name) as image:
+            _check_size(image, name)
+            decode_the_rest(image)
+            rgb, notes = _decode(image, name)
+            if len(rgb.getcolors(1) or ()) == 1:
+                raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
+            yield _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
+
+
+@contextmanager
+def _guarded(name: str) -> Iterator[None]:
     """Turn whatever a codec raises into an InputError."""
     try:
-        return decode()
+        yield
     except (InputError, MemoryError):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except _BOMBS:
         raise ImageTooLargeError(
             f"{name}: more than {MAX_PIXELS:,} pixels, the limit; make it smaller first"
         ) from None
@@ -162,7 +221,22 @@ def _guarded(decode: Callable[[], Image.Image], name: str) -> Image.Image:
         raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
 
 
-def _decode(image: Image.Image, name: str) -> Image.Image:
+def _decode(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image in RGB, upright, and what there is to note."""
+    _check_size(image, name)
+    try:
+        image.load()
+    except (MemoryError, *_BOMBS):
+        raise
+    except Exception as error:
+        raise ImageDecodeError(
+            f"{name}: truncated or damaged picture ({error}); get a whole copy"
+        ) from error
+    upright, notes = _upright(image)
+    return _to_rgb(upright), notes
+
+
+def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageTooLargeError(
@@ -171,21 +245,19 @@ def _decode(image: Image.Image, name: str) -> Image.Image:
         )
     if 0 in image.size:
         raise ImageInputError(f"{name}: {width} x {height} has no pixels")
-    try:
-        image.load()
-    except OSError as error:
-        raise ImageDecodeError(
-            f"{name}: truncated or damaged picture ({error}); get a whole copy"
-        ) from error
-    return _to_rgb(_upright(image))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image turned by its orientation tag. One that is out of range is no reason to turn it.
+
+    Pillow's exif_transpose writes the whole EXIF anew, and fails over tags that are none of ours.
+    """
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        # Broken EXIF raises TypeError, struct.error and others; the picture itself is sound.
-        return image
+        # Broken EXIF raises ValueError, TypeError, struct.error and others; the picture is sound.
+        return image, ("damaged EXIF, taken as it lies",)
+    return (image if turn is None else image.transpose(turn)), ()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -218,20 +290,3 @@ def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     values = (values - low) * (255.0 / (high - low))
     grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
-
-
-def _describe(file: IO[bytes]) -> str:
-    """What bytes that are no picture look like, for the error message."""
-    file.seek(0)
-    head = file.read(64)
-    expected = "expected a picture in " + ", ".join(FORMATS)
-    if not head:
-        return f"is empty; {expected}"
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return f"is a HEIC picture; {expected}; convert it to JPEG"
-    for start, kind in _LOOKS_LIKE:
-        if head.lstrip().lower().startswith(start.lower()):
-            return f"looks like {kind}; {expected}"
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return f"looks like text; {expected}"
-    return f"is no picture that is known here; {expected}"

@@ -22,8 +22,9 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.decode import Floats
 from mrnn_edge.errors import IndexFileError, InputError, NumericalError, OptionError
+from mrnn_edge.formats import SUFFIXES
 from mrnn_edge.graphs import EncoderGraph
-from mrnn_edge.image import SUFFIXES, Pixels, open_file, read_pixels
+from mrnn_edge.image import Pixels, open_file, read_pixels
 from mrnn_edge.index_file import Entry, IndexFile, Origin, Stamp, write_index
 from mrnn_edge.pipeline import Outcome, list_files
 from mrnn_edge.progress import Track, untracked

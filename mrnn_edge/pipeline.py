@@ -9,7 +9,7 @@ from typing import Any, Final
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import InputError
-from mrnn_edge.image import SUFFIXES
+from mrnn_edge.formats import SUFFIXES
 from mrnn_edge.records import Caption
 
 STANDARD_INPUT: Final = "-"

@@ -52,6 +52,10 @@ class Caption:
     model: str
     device: str
     precision: str
+    frames: int
+    """Frames or pages that the file holds; the caption is of the first."""
+    notes: tuple[str, ...]
+    """What a person should know about how the picture was read."""
     timing_ms: dict[str, float]
     """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
 
@@ -70,6 +74,10 @@ class Caption:
             record["alternatives"] = [asdict(each) for each in self.alternatives]
         if self.unknown_words:
             record["unknown_words"] = list(self.unknown_words)
+        if self.frames > 1:
+            record["frames"] = self.frames
+        if self.notes:
+            record["notes"] = list(self.notes)
         return {
             **record,
             "model": self.model,

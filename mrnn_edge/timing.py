@@ -23,8 +23,11 @@ class StageTimer:
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + spent
+            self.add(stage, time.perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Time that was spent on a stage elsewhere, as by reading ahead."""
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
 
     def milliseconds(self, *, pictures: int = 1) -> dict[str, float]:
         """Each stage's time divided by the pictures of the batch, and `total`, their sum."""

@@ -80,7 +80,7 @@ def caption(
     )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge import Caption
-    from mrnn_edge.image import SUFFIXES
+    from mrnn_edge.formats import SUFFIXES
     from mrnn_edge.pipeline import caption_files, list_files
 
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))

@@ -2,8 +2,6 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from mrnn_edge.doctor.check import Area, Check, Status, fault
@@ -31,7 +29,7 @@ def _pillow() -> Iterator[Check]:
         import PIL
         from PIL import Image
 
-        from mrnn_edge.image import FORMATS
+        from mrnn_edge.formats import FORMATS
     except Exception as error:  # half of one version and half of another raises RuntimeError
         yield _broken(name, error)
         return
@@ -47,9 +45,6 @@ def _pillow() -> Iterator[Check]:
         )
     else:
         yield Check(area=Area.INSTALLATION, name=name, status=Status.OK, found=found)
-    with suppress(PackageNotFoundError):
-        heif = version("pi-heif")
-        yield Check(area=Area.INSTALLATION, name="pi-heif", status=Status.OK, found=heif)
 
 
 def _reads(image: ModuleType, name: str) -> bool:

@@ -8,8 +8,8 @@ from conftest import noise_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrnn_edge import Captioner, DecodeOptions
-from mrnn_edge.errors import FileError, OptionError
+from mrnn_edge import Captioner, DecodeOptions, Picture
+from mrnn_edge.errors import FileError, ImageInputError, OptionError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.records import Caption
 
@@ -196,3 +196,34 @@ def test_encode_gives_the_vector_that_numpy_gives(captioner, picture):
     pixels = read_pixels(picture, captioner.config.image)
     expected = tiny.TinyNetwork().encode(pixels[None])[0]
     np.testing.assert_allclose(captioner.encode(picture), expected, atol=1e-4)
+
+
+def test_a_picture_read_ahead_gives_the_caption_of_its_file(captioner, picture):
+    ahead = captioner.read(picture)
+    found = captioner.caption(ahead)
+    assert found.text == captioner.caption(picture).text
+    assert found.timing_ms["decode"] == pytest.approx(ahead.decode_ms)
+    np.testing.assert_array_equal(captioner.encode(ahead), captioner.encode(picture))
+
+
+def test_the_decode_time_of_a_batch_is_the_mean_of_its_pictures(captioner):
+    pixels = np.stack([plain(0), plain(9)])
+    pictures = [
+        Picture(pixels=each, frames=1, notes=(), decode_ms=spent)
+        for each, spent in zip(pixels, (3.0, 5.0), strict=True)
+    ]
+    for caption in captioner.caption_batch(pictures):
+        assert caption.timing_ms["decode"] == pytest.approx(4.0)
+
+
+def test_frames_and_notes_reach_the_record_where_there_is_something_to_say(captioner):
+    said = Picture(pixels=plain(4), frames=3, notes=("half of it",), decode_ms=0.0)
+    record = captioner.caption(said).to_record("a.gif")
+    assert (record["frames"], record["notes"]) == (3, ["half of it"])
+    assert not {"frames", "notes"} & set(captioner.caption(plain(4)).to_record("a.png"))
+
+
+def test_a_picture_read_for_another_model_is_refused(captioner):
+    other = Picture(pixels=plain(4, side=3), frames=1, notes=(), decode_ms=0.0)
+    with pytest.raises(ImageInputError, match="read it for this model"):
+        captioner.caption(other)

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -18,7 +19,7 @@ from mrnn_edge.errors import (
     InputError,
     UnsupportedImageError,
 )
-from mrnn_edge.image import load_image, read_pixels, to_pixels
+from mrnn_edge.image import load_image, read_picture, read_pixels, to_pixels
 
 SPEC = ImageSpec(height=12, width=20)
 
@@ -225,3 +226,113 @@ def test_a_missing_file_a_folder_a_fifo_and_a_device_are_refused(tmp_path):
     ):
         with pytest.raises(FileError, match=message):
             load_image(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF", "MPO"])
+def test_the_frames_of_a_file_are_counted_and_the_first_is_taken(kind):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    picture = read_picture(data, SPEC)
+    assert (picture.frames, picture.notes) == (3, ())
+    assert np.abs(picture.pixels.astype(int) - [255, 0, 0]).max() < 4
+
+
+def test_a_still_has_one_frame_no_notes_and_a_time():
+    picture = read_picture(encoded(gradient(), "PNG"), SPEC)
+    assert (picture.frames, picture.notes) == (1, ())
+    assert picture.decode_ms > 0.0
+    np.testing.assert_array_equal(picture.pixels, read_pixels(gradient(), SPEC))
+
+
+def photo() -> Image.Image:
+    """A picture with detail everywhere, so that every share of its file holds some of it."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    return Image.fromarray(noise).resize((128, 128), Image.Resampling.BICUBIC)
+
+
+CUT_KINDS = {
+    "JPEG": {},
+    "progressive JPEG": {"progressive": True},
+    "PNG": {},
+    "GIF": {},
+    "BMP": {},
+    "TIFF": {},
+}
+
+
+@pytest.mark.parametrize("kind", CUT_KINDS)
+def test_a_cut_off_file_is_read_as_far_as_it_goes_where_that_is_allowed(kind):
+    data = encoded(photo(), kind.split()[-1], **CUT_KINDS[kind])
+    whole = np.asarray(load_image(data), int)
+    cut = data[: len(data) * 6 // 10]
+    with pytest.raises(ImageDecodeError):
+        load_image(cut)
+    found = np.asarray(load_image(cut, allow_truncated=True), int)
+    if kind != "progressive JPEG":
+        assert (found == whole).all(axis=2).mean() > 0.4
+    else:  # all of it, less sharp
+        assert 0 < np.abs(found - whole).mean() < 30
+    (note,) = read_picture(cut, SPEC, allow_truncated=True).notes
+    assert note == "cut off or damaged, the missing part is blank"
+
+
+def test_a_whole_file_is_read_the_same_with_truncation_allowed():
+    data = encoded(photo(), "JPEG")
+    strict, allowed = (read_picture(data, SPEC, allow_truncated=x) for x in (False, True))
+    np.testing.assert_array_equal(strict.pixels, allowed.pixels)
+    assert allowed.notes == ()
+
+
+def test_a_file_without_any_picture_data_is_refused_even_then():
+    data = encoded(photo(), "PNG")
+    start = data.index(b"IDAT") + 6
+    with pytest.raises(ImageDecodeError, match="no part of it"):
+        load_image(data[:start], allow_truncated=True)
+
+
+def test_strict_readers_refuse_cut_files_while_others_allow_them():
+    data = encoded(photo(), "JPEG")
+    cut = data[: len(data) // 2]
+    refused: list[int] = []
+
+    def strict() -> None:
+        for turn in range(200):
+            try:
+                load_image(cut)
+            except ImageDecodeError:
+                refused.append(turn)
+
+    def lenient() -> None:
+        for _ in range(200):
+            load_image(cut, allow_truncated=True)
+
+    threads = [threading.Thread(target=work) for work in (strict, lenient, strict, lenient)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 400
+
+
+def orientation_beside(*, kind: int, value: int) -> bytes:
+    """EXIF whose orientation says 6, with a tag beside it of any kind and value."""
+    tags = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x8769, kind, 1, value)
+    return b"Exif\0\0II*\0\x08\0\0\0\x02\0" + tags + b"\0\0\0\0"
+
+
+def test_a_broken_tag_beside_the_orientation_keeps_no_picture_from_being_turned():
+    exif = orientation_beside(kind=6, value=0x83AFB7F8)
+    lying = gradient().transpose(Image.Transpose.ROTATE_90)
+    found = read_picture(encoded(lying, "PNG", exif=exif), SPEC)
+    np.testing.assert_array_equal(found.pixels, read_pixels(gradient(), SPEC))
+    assert found.notes == ()
+
+
+def test_damaged_exif_is_noted_and_the_picture_taken_as_it_lies(monkeypatch):
+    def broken(self: Image.Image) -> Image.Exif:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(Image.Image, "getexif", broken)
+    picture = read_picture(gradient(), SPEC)
+    assert picture.notes == ("damaged EXIF, taken as it lies",)
+    np.testing.assert_array_equal(picture.pixels, to_pixels(gradient(), SPEC))
