@@ -1,7 +1,7 @@
 """The facade: pictures in, captions and scores out.
 
-`Captioner.load` does all the reading and checking; after it, a call can fail only for its picture
-or its options. Log-probabilities leave here in bits (base 2), as in the paper.
+`Captioner.load` does all the reading and checking; after it, a call can fail only for its picture,
+its options or its device. Log-probabilities leave here in bits (base 2), as in the paper.
 """
 
 import os
@@ -222,7 +222,8 @@ class Captioner:
 
         Raises OptionError for a single path or the bytes of one file in place of a list, for a
         required word that the vocabulary lacks, and for a least confidence where the model carries
-        no prior to measure it by.
+        no prior to measure it by. As every call: DeviceError where the device fails twice,
+        ForkedSessionError in a child that was forked after the model was loaded.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
