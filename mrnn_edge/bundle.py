@@ -117,6 +117,12 @@ def default_model() -> str:
     return (_models_folder() / "default").read_text(encoding="utf-8").strip()
 
 
+def shipped_name(folder: Path) -> str | None:
+    """The name by which the shipped model in this folder is found, None for any other folder."""
+    name = folder.name
+    return name if name in shipped_models() and folder == _models_folder() / name else None
+
+
 def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     """The folder of a shipped model's name, or the folder itself; None is the default model.
 

@@ -1,19 +1,21 @@
 """The facade: pictures in, captions and scores out.
 
-`Captioner.load` does all the reading and checking; after it, a call can fail only for its picture
-or its options. Log-probabilities leave here in bits (base 2), as in the paper.
+`Captioner.load` does all the reading and checking; after it, a call can fail only for its picture,
+its options or its device. Log-probabilities leave here in bits (base 2), as in the paper.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mrnn_edge.bundle import Bundle, load_bundle
+from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
+from mrnn_edge.device import Device
 from mrnn_edge.errors import (
     BundleError,
     ImageInputError,
@@ -25,18 +27,37 @@ from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
 from mrnn_edge.image import ImageSource, Picture, Pixels, read_picture
 from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Device, Graphs, open_gradient, open_graphs
+from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
 
 
-class Captioner:
-    """A model, opened. Make one with `Captioner.load`; threads may share it."""
+@dataclass(frozen=True, kw_only=True)
+class _Loading:
+    """What a captioner was loaded with: all of it that is pickled."""
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, precision: Precision) -> None:
+    model: str
+    """The name of a shipped model, which another machine has elsewhere, or an absolute path."""
+    id: str
+    device: str
+    precision: Precision
+    threads: int | None
+    concurrency: int
+
+
+class Captioner:
+    """A model, opened. Make one with `Captioner.load`; threads may share it.
+
+    Pickled it is its options, and is loaded anew where it is unpickled: in a process that was
+    spawned, on another machine. A child that was forked must load its own. Nothing in it changes,
+    so a copy is the captioner itself.
+    """
+
+    def __init__(self, bundle: Bundle, graphs: Graphs, loading: _Loading) -> None:
+        precision = loading.precision
+        self._loading = loading
         self._bundle = bundle
         self._graphs = graphs
-        self._precision = precision
         self._space = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
         self._sentences = SentenceScorer(
             step=graphs.step,
@@ -84,9 +105,26 @@ class Captioner:
             threads=threads,
             concurrency=concurrency,
         )
-        captioner = cls(bundle, graphs, chosen)
+        loading = _Loading(
+            model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
+            id=bundle.config.id,
+            device=device,
+            precision=chosen,
+            threads=threads,
+            concurrency=concurrency,
+        )
+        captioner = cls(bundle, graphs, loading)
         captioner._warm_up()
         return captioner
+
+    def __reduce__(self) -> tuple[Callable[[_Loading], "Captioner"], tuple[_Loading]]:
+        return _load_again, (self._loading,)
+
+    def __copy__(self) -> "Captioner":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Captioner":
+        return self
 
     @property
     def config(self) -> BundleConfig:
@@ -113,7 +151,7 @@ class Captioner:
             return None
         return open_gradient(
             self.config,
-            read=lambda role: self._bundle.graph(self._precision, role),
+            read=lambda role: self._bundle.graph(self.precision, role),
             metadata=self._bundle.metadata,
         )
 
@@ -135,7 +173,7 @@ class Captioner:
     @property
     def precision(self) -> Precision:
         """The arithmetic of the graphs."""
-        return self._precision
+        return self._loading.precision
 
     def read(self, image: ImageSource, *, allow_truncated: bool = False) -> Picture:
         """Read a picture ahead, in another thread perhaps; the other calls take it as it is.
@@ -190,7 +228,8 @@ class Captioner:
 
         Raises OptionError for a single path or the bytes of one file in place of a list, for a
         required word that the vocabulary lacks, and for a least confidence where the model carries
-        no prior to measure it by.
+        no prior to measure it by. As every call: DeviceError where the device fails twice,
+        ForkedSessionError in a child that was forked after the model was loaded.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
@@ -303,6 +342,23 @@ class Captioner:
             vectors = self._graphs.encoder(pixels)
         with timer("generate"):
             return self._captions.decode(vectors, options, constraints)
+
+
+def _load_again(loading: _Loading) -> Captioner:
+    """What a pickle calls. Raises BundleError where the folder holds another model by now."""
+    captioner = Captioner.load(
+        loading.model,
+        device=loading.device,
+        precision=loading.precision,
+        threads=loading.threads,
+        concurrency=loading.concurrency,
+    )
+    if captioner.config.id != loading.id:
+        raise BundleError(
+            f"{loading.model} has id {captioner.config.id}, the captioner that was pickled had "
+            f"{loading.id}; the model was replaced since: load it, and pickle that"
+        )
+    return captioner
 
 
 def _parse_precision(precision: Precision | str | None) -> Precision | None:

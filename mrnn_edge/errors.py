@@ -20,7 +20,8 @@
     │   ├── BundleError                a model folder that is damaged or malformed
     │   ├── SignatureError             a graph with other inputs or outputs than the contract's
     │   └── VocabularyMismatchError    words and graphs that do not belong together
-    └── DeviceError                  the device that was asked for cannot be had
+    └── DeviceError                  the device that was asked for cannot be had, or failed
+        └── ForkedSessionError         a model that was loaded before the process was forked
 
 A message says what was found, what was expected and what to do. The command maps the branches to
 exit codes; nothing in here knows them.
@@ -32,6 +33,7 @@ __all__ = [
     "DatasetError",
     "DeviceError",
     "FileError",
+    "ForkedSessionError",
     "ImageDecodeError",
     "ImageInputError",
     "ImageTooLargeError",
@@ -71,6 +73,11 @@ class MissingExtraError(MrnnEdgeError):
         super().__init__(
             f"not installed: {packages}; {install_command(extras)}",
         )
+        self._arguments = (packages, extras)
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
+        # A pool of processes waits for ever for an exception that cannot be unpickled.
+        return MissingExtraError, self._arguments
 
 
 class DatasetError(MrnnEdgeError):
@@ -142,4 +149,12 @@ class VocabularyMismatchError(ModelError):
 
 
 class DeviceError(MrnnEdgeError):
-    """The device that was asked for is not available, or no runtime is installed at all."""
+    """The device that was asked for is not available or failed twice, or there is no runtime."""
+
+
+class ForkedSessionError(DeviceError):
+    """A model that was loaded before the process was forked is used in the child.
+
+    A DeviceError, as what is lacking is what computes: the threads of the runtime, and on CUDA the
+    context, belong to the parent alone.
+    """

@@ -15,11 +15,11 @@ from mrnn_edge.config import BundleConfig, GraphRole
 from mrnn_edge.decode import Floats, Ids
 from mrnn_edge.errors import (
     BundleError,
-    MrnnEdgeError,
     NumericalError,
     SignatureError,
     VocabularyMismatchError,
 )
+from mrnn_edge.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +92,13 @@ def gradient_signature(config: BundleConfig) -> Signature:
 class EncoderGraph:
     """The CNN with V_I: pixels to image vectors."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
         image: Floats
-        (image,) = _run(self._session, ["image"], {"pixels": pixels})
+        (image,) = self._session.run(["image"], {"pixels": pixels})
         bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
         if len(bad):
             raise NumericalError(
@@ -110,7 +110,7 @@ class EncoderGraph:
 class StepGraph:
     """One recurrent step; a StepFunction of decode.py."""
 
-    def __init__(self, session: Any, *, vocabulary: int) -> None:
+    def __init__(self, session: Session, *, vocabulary: int) -> None:
         self._session = session
         self._vocabulary = vocabulary
 
@@ -123,7 +123,7 @@ class StepGraph:
         _check_rows(token, state, image)
         _check_tokens(token, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image}
-        log_probs, next_state = _run(self._session, ["log_probs", "next_state"], feeds)
+        log_probs, next_state = self._session.run(["log_probs", "next_state"], feeds)
         return log_probs, next_state
 
 
@@ -133,7 +133,7 @@ class GradientGraph:
     It only makes short lists: its weights are stored as float16, its arithmetic is float32.
     """
 
-    def __init__(self, session: Any, *, vocabulary: int) -> None:
+    def __init__(self, session: Session, *, vocabulary: int) -> None:
         self._session = session
         self._vocabulary = vocabulary
 
@@ -150,7 +150,7 @@ class GradientGraph:
         _check_tokens(token, self._vocabulary)
         _check_tokens(target, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image, "target": target}
-        gradient, next_state = _run(self._session, ["gradient", "next_state"], feeds)
+        gradient, next_state = self._session.run(["gradient", "next_state"], feeds)
         if not np.isfinite(gradient).all():
             raise NumericalError(
                 "the gradient graph gave numbers that are not finite; verify the model"
@@ -203,17 +203,3 @@ def _tensor(info: Any) -> Tensor:
     sizes: Sequence[Any] = info.shape
     shape = tuple(size if isinstance(size, int) else None for size in sizes)
     return Tensor(name=info.name, dtype=dtype, shape=shape)
-
-
-def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
-    try:
-        return list(session.run(outputs, feeds))
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise MrnnEdgeError(
-            f"ONNX Runtime failed ({first_line(error)}); report this with `mrnn-edge info`"
-        ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an exception of ONNX Runtime says, in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

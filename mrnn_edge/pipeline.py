@@ -13,11 +13,11 @@ from typing import Final
 from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
+from mrnn_edge.device import DeviceKind
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import Picture
 from mrnn_edge.listing import Listed
 from mrnn_edge.records import Caption, Outcome
-from mrnn_edge.runtime import DeviceKind
 
 STANDARD_INPUT: Final = "-"
 """The name under which a picture is read from standard input."""

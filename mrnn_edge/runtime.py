@@ -7,15 +7,15 @@ without an exception, and its list of providers names what was compiled in, not 
 
 import contextlib
 import io
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from types import ModuleType
 from typing import Any, Final, cast
 
+import numpy as np
+
 from mrnn_edge.config import BundleConfig, GraphRole
+from mrnn_edge.device import Device, DeviceKind, parse_device, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
@@ -24,42 +24,32 @@ from mrnn_edge.graphs import (
     check_metadata,
     check_signature,
     encoder_signature,
-    first_line,
     gradient_signature,
     step_signature,
 )
+from mrnn_edge.session import Session, first_line
 
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
-_REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
 MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
 _STEP_THREADS = 1
 """The step multiplies 1.5 million numbers. A pool of its own would go on spinning into the next
 picture and take the encoder's cores: with two threads for the step a caption took 30.2 ms on two
 cores, 19.2 of them the encoder; with one 14.2, the encoder 7.4 (benchmarks/latency.py)."""
+_ADDITION: Final = bytes.fromhex(
+    "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
+    "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
+)
+"""A graph of one node, `sum = term + term`, float32 [1]; opset 17, IR 8: old enough for all."""
 _ERRORS, _FATAL = 3, 4
 """Severities of ONNX Runtime's log."""
 _WARNINGS = 2
 """The severity that ONNX Runtime starts with."""
 
 
-class DeviceKind(StrEnum):
-    """Where graphs run."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """The execution device of a captioner's graphs."""
-
-    kind: DeviceKind
-    index: int = 0
-
-    def __str__(self) -> str:
-        return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
+_CPU: Final = Device(kind=DeviceKind.CPU)
+_FIRST_CUDA: Final = Device(kind=DeviceKind.CUDA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +67,33 @@ class Graphs:
     """Why `auto` did not take CUDA though this runtime was built for it; for people."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """What opens a model's graphs: the contract, and where bytes and metadata come from."""
+
+    config: BundleConfig
+    read: Callable[[GraphRole], bytes]
+    metadata: Callable[[GraphRole], Mapping[str, str]]
+
+    def open_graph(
+        self, role: GraphRole, opener: "_Opener", *, device: Device, threads: int
+    ) -> Session:
+        """The graph of a role, held to its contract each time that it is opened."""
+        signatures = {
+            GraphRole.ENCODER: encoder_signature,
+            GraphRole.STEP: step_signature,
+            GraphRole.GRADIENT: gradient_signature,
+        }
+
+        def opened() -> Any:
+            session = opener(self.read(role), role, threads)
+            check_metadata(session, role, self.metadata(role))
+            check_signature(session, role, signatures[role](self.config))
+            return session
+
+        return Session(opened, device=str(device))
+
+
 def open_graphs(
     config: BundleConfig,
     *,
@@ -90,55 +107,47 @@ def open_graphs(
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `threads` defaults to the cores that this
     process may use; `concurrency` is the calls that will come at a time: the threads are shared
-    out among them, for a call on a core of its own waits for no other core. Raises OptionError,
+    out among them, for a call on a core of its own waits for no other core. `read` is called again
+    where a run fails and the graph is opened anew. Raises OptionError,
     DeviceError, BundleError, SignatureError or VocabularyMismatchError.
     """
-    if not _REQUEST.fullmatch(device):
-        raise OptionError(f"device is {device!r}, expected auto, cpu, cuda or cuda:N")
+    wanted = parse_device(device)
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
     if concurrency < 1:
         raise OptionError(f"concurrency is {concurrency}, expected 1 or more")
     runtime = _import_runtime()
-    cores = threads or _usable_cores()
+    model = _Model(config=config, read=read, metadata=metadata)
+    cores = threads or usable_cores()
     at_once = min(concurrency, cores)
-
-    def open_on(target: Device) -> Graphs:
-        opened = {}
-        open_session = _session_opener(runtime, target)
-        for role, signature, count in (
-            (GraphRole.ENCODER, encoder_signature(config), cores // at_once),
-            (GraphRole.STEP, step_signature(config), _STEP_THREADS),
-        ):
-            session = open_session(read(role), role, count)
-            check_metadata(session, role, metadata(role))
-            check_signature(session, role, signature)
-            opened[role] = session
-        return Graphs(
-            encoder=EncoderGraph(opened[GraphRole.ENCODER]),
-            step=StepGraph(opened[GraphRole.STEP], vocabulary=config.sizes.vocabulary),
-            device=target,
-            threads=cores if target.kind is DeviceKind.CPU else 1,
-            concurrency=at_once if target.kind is DeviceKind.CPU else 1,
-            notice=None,
-        )
-
-    cpu = Device(kind=DeviceKind.CPU)
-    has_cuda = _CUDA_PROVIDER in runtime.get_available_providers()
-    if device == "cpu" or (device == "auto" and not has_cuda):
-        return open_on(cpu)
-    cuda = Device(kind=DeviceKind.CUDA, index=int(device.partition(":")[2] or 0))
-    if not has_cuda:
-        raise DeviceError(
-            f"{cuda} was asked for, but the ONNX Runtime installed here ({runtime.__version__}) "
-            f"has no CUDA; {install_command('gpu')} in place of [cpu], or use --device cpu"
-        )
+    if wanted is not None:
+        return _open_on(wanted, model, runtime, cores, at_once)
+    if _CUDA_PROVIDER not in runtime.get_available_providers():
+        return _open_on(_CPU, model, runtime, cores, at_once)
     try:
-        return open_on(cuda)
+        return _open_on(_FIRST_CUDA, model, runtime, cores, at_once)
     except DeviceError as error:
-        if device != "auto":
-            raise
-        return replace(open_on(cpu), notice=str(error))
+        return replace(_open_on(_CPU, model, runtime, cores, at_once), notice=str(error))
+
+
+def _open_on(
+    device: Device, model: _Model, runtime: ModuleType, cores: int, at_once: int
+) -> Graphs:
+    opener = _session_opener(runtime, device)
+    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=cores // at_once)
+    step = model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
+    if device.kind is DeviceKind.CUDA:
+        # Opened is not yet working: cuDNN is loaded by the first run.
+        image = model.config.image
+        encoder.run(["image"], {"pixels": np.zeros((1, image.height, image.width, 3), np.uint8)})
+    return Graphs(
+        encoder=EncoderGraph(encoder),
+        step=StepGraph(step, vocabulary=model.config.sizes.vocabulary),
+        device=device,
+        threads=cores if device.kind is DeviceKind.CPU else 1,
+        concurrency=at_once if device.kind is DeviceKind.CPU else 1,
+        notice=None,
+    )
 
 
 def open_gradient(
@@ -152,12 +161,50 @@ def open_gradient(
     Always on the CPU: it runs once a word of a query, for one image vector. Raises BundleError,
     SignatureError or VocabularyMismatchError.
     """
-    role = GraphRole.GRADIENT
-    open_session = _session_opener(_import_runtime(), Device(kind=DeviceKind.CPU))
-    session = open_session(read(role), role, _STEP_THREADS)
-    check_metadata(session, role, metadata(role))
-    check_signature(session, role, gradient_signature(config))
+    model = _Model(config=config, read=read, metadata=metadata)
+    opener = _session_opener(_import_runtime(), _CPU)
+    session = model.open_graph(GraphRole.GRADIENT, opener, device=_CPU, threads=_STEP_THREADS)
     return GradientGraph(session, vocabulary=config.sizes.vocabulary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeFacts:
+    """The ONNX Runtime that is installed here."""
+
+    version: str
+    providers: tuple[str, ...]
+    """What it was built with; whether that works here, `try_device` tells."""
+
+
+def runtime_facts() -> RuntimeFacts:
+    """Import the runtime and ask what it is. Raises DeviceError where it cannot be imported."""
+    runtime = _import_runtime()
+    providers = tuple(runtime.get_available_providers())
+    return RuntimeFacts(version=str(runtime.__version__), providers=providers)
+
+
+def try_device(device: Device) -> str:
+    """Run a graph of one addition on a device; returns the provider that ran it.
+
+    Raises DeviceError where the device cannot be had, or adds wrongly.
+    """
+    runtime = _import_runtime()
+    opener = _session_opener(runtime, device)
+    try:
+        session = opener(_ADDITION, GraphRole.STEP, 1)
+        (found,) = session.run(["sum"], {"term": np.array([21.0], np.float32)})
+    except DeviceError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise DeviceError(
+            f"{device} does not add two numbers ({first_line(error)}); install onnxruntime anew"
+        ) from error
+    if found.tolist() != [42.0]:
+        raise DeviceError(
+            f"{device} answers {found.tolist()} to 21 + 21; check its driver, install "
+            "onnxruntime anew"
+        )
+    return str(session.get_providers()[0])
 
 
 _Opener = Callable[[bytes, GraphRole, int], Any]
@@ -166,6 +213,12 @@ _Opener = Callable[[bytes, GraphRole, int], Any]
 def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
     """A function from a graph's bytes, its role and a thread count to a session on the device."""
     if device.kind is DeviceKind.CUDA:
+        if _CUDA_PROVIDER not in runtime.get_available_providers():
+            raise DeviceError(
+                f"{device} was asked for, but the ONNX Runtime installed here "
+                f"({runtime.__version__}) has no CUDA; {install_command('gpu')} in place of [cpu], "
+                "or use --device cpu"
+            )
         return _cuda_opener(runtime, device)
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
@@ -241,10 +294,3 @@ def _import_runtime() -> ModuleType:
             "(or [gpu] for NVIDIA CUDA, not both)"
         ) from None
     return cast(ModuleType, onnxruntime)
-
-
-def _usable_cores() -> int:
-    # The affinity mask is right inside containers and under taskset, the core count is not.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

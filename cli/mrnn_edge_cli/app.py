@@ -10,6 +10,7 @@ import typer
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge_cli.caption import caption
+from mrnn_edge_cli.doctor import doctor
 from mrnn_edge_cli.evaluate import evaluate
 from mrnn_edge_cli.export import export
 from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
@@ -56,6 +57,7 @@ app.command()(index)
 app.command()(search)
 app.command()(info)
 app.command()(verify)
+app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(export)

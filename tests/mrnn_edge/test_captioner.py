@@ -1,4 +1,5 @@
 import threading
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -99,13 +100,30 @@ def test_the_length_penalty_of_the_bundle_is_the_default_and_another_ranks_other
     assert told_apart > 0
 
 
-@given(st.lists(st.integers(0, 8), min_size=1, max_size=6), st.integers(1, 4))
-def test_a_batch_captions_each_picture_as_if_alone(captioner, colours, beam):
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=6), st.integers(1, 4), st.integers(1, 3))
+def test_a_batch_captions_each_picture_as_if_alone(captioner, colours, beam, nbest):
     pictures = [plain((30 * c, 255 - 30 * c, 7 * c)) for c in colours]
-    options = DecodeOptions(beam=beam, max_words=6)
-    outcomes = captioner.caption_batch(pictures, options)
+    wishes = {"beam": beam, "nbest": nbest, "max_words": 6}
+    outcomes = captioner.caption_batch(pictures, DecodeOptions(**wishes))
     for picture, outcome in zip(pictures, outcomes, strict=True):
-        assert outcome.text == captioner.caption(picture, beam=beam, max_words=6).text
+        # Sums of floats may differ in their last bits with the batch.
+        assert untimed(outcome) == close_to(untimed(captioner.caption(picture, **wishes)))
+
+
+def untimed(caption: Caption) -> dict:
+    """All of a caption but how long it took, which no two runs share."""
+    return {name: value for name, value in asdict(caption).items() if name != "timing_ms"}
+
+
+def close_to(value):
+    """Equal to this, each float in it to five digits."""
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-5, abs=1e-5)
+    if isinstance(value, dict):
+        return {name: close_to(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(close_to, value))
+    return value
 
 
 def test_a_failed_picture_is_an_error_in_its_place_and_no_other(captioner, tmp_path):
@@ -149,20 +167,23 @@ def test_a_precision_that_is_none_is_refused(bundle):
         Captioner.load(bundle, precision="float16")
 
 
-def test_threads_that_share_a_captioner_get_what_one_gets(captioner):
-    pictures = [plain((c, 255 - c, c // 2)) for c in range(0, 256, 16)]
-    expected = [captioner.caption(picture).text for picture in pictures]
-    found: dict[int, list[str]] = {}
+def test_16_threads_that_share_a_captioner_get_what_one_gets_bit_for_bit(captioner):
+    pictures = [plain((c, 255 - c, c // 2)) for c in range(0, 256, 32)]
+    expected = [untimed(captioner.caption(picture, nbest=2)) for picture in pictures]
+    found: dict[int, list[dict]] = {}
 
     def work(number: int) -> None:
-        found[number] = [captioner.caption(picture).text for picture in pictures]
+        # Each begins elsewhere, so that different pictures meet in the graphs.
+        turned = pictures[number % 8 :] + pictures[: number % 8]
+        captions = [untimed(captioner.caption(picture, nbest=2)) for picture in turned]
+        found[number] = captions[8 - number % 8 :] + captions[: 8 - number % 8]
 
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(16)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [found[number] for number in range(8)] == [expected] * 8
+    assert [found[number] for number in range(16)] == [expected] * 16
 
 
 def test_the_times_of_the_stages_add_up(captioner):

@@ -1,0 +1,57 @@
+"""What a check is, and the words for one that failed. Knows nothing of what is checked."""
+
+import os
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from mrnn_edge.errors import MrnnEdgeError
+
+
+class Area(StrEnum):
+    """What a fault is about; the command makes exit codes of it."""
+
+    INSTALLATION = "installation"
+    DEVICE = "device"
+    MODEL = "model"
+    CAMERA = "camera"
+
+
+class Status(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    INFO = "info"
+    """Something is absent or limited that captions can do without."""
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    area: Area
+    name: str
+    status: Status
+    found: str
+    """What is there, in one line."""
+    advice: str | None = None
+    """What to do, a step a line; None where nothing is to be done."""
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The JSON form."""
+        return asdict(self)
+
+    def tidied(self) -> "Check":
+        """The same in one line, with `~` for the home folder, whose path tells who the user is."""
+        home = os.path.expanduser("~")
+        hidden = home if len(home) > 1 else "~"
+        advice = self.advice and self.advice.replace(hidden, "~")
+        return replace(self, found=" ".join(self.found.replace(hidden, "~").split()), advice=advice)
+
+
+def fault(area: Area, name: str, error: MrnnEdgeError | str) -> Check:
+    """The fault that an error tells of: what comes after its last semicolon is what to do."""
+    found, _, advice = str(error).rpartition("; ")
+    if not found:
+        found, advice = advice, ""
+    return Check(area=area, name=name, status=Status.FAULT, found=found, advice=advice or None)

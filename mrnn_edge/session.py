@@ -1,0 +1,77 @@
+"""One open graph that outlives a failure of its device, and refuses what no session outlives.
+
+Takes a function that opens the graph, gives `run`. Knows neither which runtime opens it nor what
+the graph computes.
+
+What is done about a run that fails: the graph is opened anew, once, and the same run tried again,
+so that memory that was short for a moment or a device that was reset costs time and no picture. A
+second failure is a DeviceError. What is done about a fork: nothing can be, the threads of the
+session stay with the parent and a run in the child could wait for them for ever. It is refused.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import Any, Protocol
+
+from mrnn_edge.errors import DeviceError, ForkedSessionError
+
+
+class OpenGraph(Protocol):
+    """What is used of a session of ONNX Runtime, once it is open."""
+
+    def run(self, outputs: list[str], feeds: Mapping[str, Any], /) -> Sequence[Any]:
+        """The named outputs for the named inputs."""
+
+
+class Session:
+    """An open graph. Threads may share it; a process that was forked later may not."""
+
+    def __init__(self, opener: Callable[[], OpenGraph], *, device: str) -> None:
+        """Opens the graph. `device` is where it runs, for messages."""
+        self._open = opener
+        self._device = device
+        self._lock = Lock()
+        self._process = os.getpid()
+        self._graph: OpenGraph | None = opener()
+        self._opened = 1
+
+    def run(self, outputs: list[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
+        """The named outputs for the named inputs.
+
+        Raises DeviceError where it fails twice, ForkedSessionError in a forked child.
+        """
+        if os.getpid() != self._process:
+            raise ForkedSessionError(
+                f"this model was loaded in process {self._process}, whose fork {os.getpid()} has "
+                "none of its threads; load it in the child, or start children with `spawn`"
+            )
+        opened = self._opened
+        try:
+            return self._current(opened).run(outputs, feeds)
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            # Words alone: the exception would keep the graph that failed, and its memory, alive.
+            cause = first_line(error)
+        try:
+            return self._current(opened + 1).run(outputs, feeds)
+        except Exception as error:
+            raise DeviceError(
+                f"{self._device} failed in the middle of a run ({cause}), and on a graph opened "
+                f"anew ({first_line(error)}); give it fewer pictures at a time or another "
+                "--device, and see what `mrnn-edge doctor` finds"
+            ) from error
+
+    def _current(self, number: int) -> OpenGraph:
+        """The graph as it was opened last, opened anew if that was not the `number`-th time."""
+        with self._lock:
+            # Of several threads whose runs failed together, the first opens for all.
+            if self._graph is None or self._opened < number:
+                self._graph = None  # its memory goes first
+                self._graph = self._open()
+                self._opened += 1
+            return self._graph
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
