@@ -19,7 +19,7 @@ import typer
 
 from mrnn_edge import Captioner, Index, __version__
 from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.pipeline import list_files
+from mrnn_edge.listing import list_files
 
 BATCHES = (1, 8, 16, 32, 64)
 

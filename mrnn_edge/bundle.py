@@ -225,10 +225,11 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` at the end, or is gone after an exception.
 
-    Readers see the old bytes or the new ones, also after a crash. A link stays one, and what it
+    Readers see the old bytes or the new ones, also after a crash of the machine, unless `synced` is
+    off, which saves a wait for the disk. A link stays one, and what it
     points to is replaced; the mode is that of the file before, or the process's own for new ones.
     Raises OptionError for a path that cannot be replaced so: a folder, a device, no folder for it.
     """
@@ -243,7 +244,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with half.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, half)
         half.replace(target)

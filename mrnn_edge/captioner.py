@@ -42,6 +42,7 @@ class _Loading:
     device: str
     precision: Precision
     threads: int | None
+    concurrency: int
 
 
 class Captioner:
@@ -84,12 +85,15 @@ class Captioner:
         device: str = "auto",
         precision: Precision | str | None = None,
         threads: int | None = None,
+        concurrency: int = 1,
     ) -> "Captioner":
         """Open a model: the default one, a shipped one by name, or a folder.
 
         `device` is `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`;
         `precision` defaults to the model's own choice, `threads` to the cores this process may
-        use. Raises ModelError, DeviceError or OptionError.
+        use. `concurrency` is how many calls will come at a time; the threads are shared out among
+        them, which suits many pictures (pipeline.py). Raises ModelError, DeviceError or
+        OptionError.
         """
         bundle = load_bundle(model)
         chosen = _parse_precision(precision) or bundle.config.default_precision
@@ -99,6 +103,7 @@ class Captioner:
             metadata=bundle.metadata,
             device=device,
             threads=threads,
+            concurrency=concurrency,
         )
         loading = _Loading(
             model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
@@ -106,6 +111,7 @@ class Captioner:
             device=device,
             precision=chosen,
             threads=threads,
+            concurrency=concurrency,
         )
         captioner = cls(bundle, graphs, loading)
         captioner._warm_up()
@@ -345,6 +351,7 @@ def _load_again(loading: _Loading) -> Captioner:
         device=loading.device,
         precision=loading.precision,
         threads=loading.threads,
+        concurrency=loading.concurrency,
     )
     if captioner.config.id != loading.id:
         raise BundleError(

@@ -6,6 +6,7 @@
     ├── DatasetError                 a training or evaluation data set that is not as it should be
     ├── TrainingError                a training run that went wrong
     ├── IndexFileError               an image index that is damaged, foreign or of another model
+    ├── SidecarError                 a file beside a picture that is not ours to replace
     ├── InputError                   one picture cannot be captioned; the others can
     │   ├── FileError                  missing, a folder, a device, not readable
     │   ├── UnsupportedImageError      not a picture, or a format that is not read here
@@ -44,6 +45,7 @@ __all__ = [
     "MrnnEdgeError",
     "NumericalError",
     "OptionError",
+    "SidecarError",
     "SignatureError",
     "TrainingError",
     "UnsupportedImageError",
@@ -88,6 +90,10 @@ class TrainingError(MrnnEdgeError):
 
 class IndexFileError(MrnnEdgeError):
     """An image index that is missing, truncated, damaged, of another model, or no index at all."""
+
+
+class SidecarError(MrnnEdgeError):
+    """A file beside a picture that was not written by us, or cannot be replaced."""
 
 
 class InputError(MrnnEdgeError):

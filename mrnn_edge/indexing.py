@@ -9,15 +9,14 @@ the old one's place when it is whole; until then the old one stands.
 import contextlib
 import hashlib
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 
+from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.decode import Floats
@@ -26,8 +25,9 @@ from mrnn_edge.formats import SUFFIXES
 from mrnn_edge.graphs import EncoderGraph
 from mrnn_edge.image import Pixels, open_file, read_pixels
 from mrnn_edge.index_file import Entry, IndexFile, Origin, Stamp, write_index
-from mrnn_edge.pipeline import Outcome, list_files
+from mrnn_edge.listing import Listed, list_files
 from mrnn_edge.progress import Track, untracked
+from mrnn_edge.records import Outcome
 
 BATCH: Final = 32
 """Pictures a call of the encoder."""
@@ -139,11 +139,13 @@ def _last_index(path: Path, origin: Origin) -> IndexFile | None:
 
 
 def _looked_at(
-    files: Iterable[str], folder: str, last: IndexFile | None, spec: ImageSpec
+    files: Iterable[Listed], folder: str, last: IndexFile | None, spec: ImageSpec
 ) -> Iterator[_Looked]:
     """What came of each file, in order, looked at in threads ahead of the consumer."""
 
-    def look(file: str) -> _Looked:
+    def look(file: Listed) -> _Looked:
+        if isinstance(file, Outcome):
+            return file
         try:
             return _look(file, os.path.relpath(file, folder), last, spec)
         except InputError as error:
@@ -151,18 +153,7 @@ def _looked_at(
 
     if last is not None:  # here, and not in several threads at a time
         _ = last.by_name, last.by_digest
-    waiting: deque[Future[_Looked]] = deque()
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as readers:
-        try:
-            for file in files:
-                waiting.append(readers.submit(look, file))
-                if len(waiting) == _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # what nobody waits for any more is not begun
-            for future in waiting:
-                future.cancel()
+    return map_ahead(look, files, threads=_READERS, ahead=_AHEAD, name="read")
 
 
 def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Read:

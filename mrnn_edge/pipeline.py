@@ -1,78 +1,119 @@
-"""Many files: which they are, and one outcome each, in order. Knows paths, decodes nothing."""
+"""Many files: read ahead and captioned in batches, one outcome each, in order.
 
-import os
+Takes paths, gives outcomes one by one, and holds a bounded number of pictures however many files
+there are. Knows neither where the paths come from (listing.py) nor where the outcomes go.
+"""
+
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import compress, groupby
+from typing import Final
 
+from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
+from mrnn_edge.device import DeviceKind
 from mrnn_edge.errors import InputError
-from mrnn_edge.formats import SUFFIXES
-from mrnn_edge.records import Caption
+from mrnn_edge.image import Picture
+from mrnn_edge.listing import Listed
+from mrnn_edge.records import Caption, Outcome
 
 STANDARD_INPUT: Final = "-"
 """The name under which a picture is read from standard input."""
 MAX_STDIN_BYTES: Final = 1 << 28
+BATCH: Final = 4
+CUDA_BATCH: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of one file."""
+class _Read:
+    """A file that was looked at, and its place among all."""
 
+    place: int
     file: str
-    result: Caption | InputError
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON record: a caption's, or an error's."""
-        if isinstance(self.result, Caption):
-            return self.result.to_record(self.file)
-        error = {"type": type(self.result).__name__, "message": str(self.result)}
-        return {"file": self.file, "error": error}
-
-    @property
-    def failure(self) -> str | None:
-        """Why there is no caption, in one line that begins with the file; None if there is one."""
-        if isinstance(self.result, Caption):
-            return None
-        reason = str(self.result)
-        return reason if reason.startswith(self.file) else f"{self.file}: {reason}"
-
-
-def list_files(paths: Iterable[str], *, recursive: bool) -> Iterator[str]:
-    """The files that were named, and with `recursive` the pictures below each folder.
-
-    A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
-    files with a picture's suffix in byte order of their paths; links to folders are not followed.
-    """
-    for path in paths:
-        if recursive and os.path.isdir(path):
-            yield from sorted(_pictures_below(path), key=os.fsencode)
-        else:
-            yield path
-
-
-def _pictures_below(folder: str) -> Iterator[str]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield os.path.join(parent, name)
+    result: Picture | Caption | InputError
 
 
 def caption_files(
-    captioner: Captioner, files: Iterable[str], options: DecodeOptions
-) -> Iterator[Outcome]:
-    """One outcome a file, in order; `-` is standard input. One that fails touches no other."""
-    for file in files:
-        (result,) = captioner.caption_batch([open_source(file)], options)
-        yield Outcome(file=file, result=result)
+    captioner: Captioner,
+    files: Sequence[Listed],
+    options: DecodeOptions,
+    *,
+    done: Collection[int] = (),
+    standard_input: bytes = b"",
+    allow_truncated: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[Outcome, None, None]:
+    """One outcome a file, in order; one that fails touches no other.
+
+    `done` are the places in `files` of those that are left out. The batches are the same with and
+    without them, because the last bits of a probability depend on the batch: so a run that was
+    stopped and goes on gives what it would have given. `standard_input` is the picture named `-`.
+    Once `stop()` is true no batch is begun; those that were are finished and come. Close it to
+    leave earlier: what was begun is finished first.
+
+    As many batches are captioned at a time as the captioner was loaded for (`concurrency`). Raises
+    OptionError as `Captioner.caption_batch` does.
+    """
+    size = batch_size(captioner)
+    at_once = captioner.graphs.concurrency
+
+    def places() -> Iterator[int]:
+        for first in range(0, len(files), size):
+            batch = range(first, min(first + size, len(files)))
+            if stop():
+                return
+            if not all(place in done for place in batch):
+                yield from batch
+
+    def read(place: int) -> _Read:
+        listed = files[place]
+        if isinstance(listed, Outcome):
+            return _Read(place=place, file=listed.file, result=listed.result)
+        source = standard_input if listed == STANDARD_INPUT else listed
+        result: Picture | InputError
+        try:
+            result = captioner.read(source, allow_truncated=allow_truncated)
+        except InputError as error:
+            result = error
+        return _Read(place=place, file=listed, result=result)
+
+    def caption(batch: Sequence[_Read]) -> list[Outcome]:
+        pictures = [each.result for each in batch if isinstance(each.result, Picture)]
+        captions = iter(captioner.caption_batch(pictures, options))
+        outcomes = [
+            Outcome(
+                file=each.file,
+                result=next(captions) if isinstance(each.result, Picture) else each.result,
+            )
+            for each in batch
+        ]
+        wanted = (each.place not in done for each in batch)
+        return list(compress(outcomes, wanted))
+
+    threads = max(2, captioner.graphs.threads)
+    looked_at = map_ahead(
+        read, places(), threads=threads, ahead=2 * max(threads, size), name="read"
+    )
+    batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
+    for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):
+        yield from outcomes
+
+
+def batch_size(captioner: Captioner) -> int:
+    """Pictures a call, by the device."""
+    return CUDA_BATCH if captioner.device.kind is DeviceKind.CUDA else BATCH
 
 
 def open_source(file: str) -> str | bytes:
     """The path itself, or for `-` the bytes of standard input, as the library takes pictures."""
-    if file != STANDARD_INPUT:
-        return file
-    # Read no further than a picture can reach: an endless pipe must not fill the memory. What was
-    # cut off is refused as truncated.
+    return read_standard_input() if file == STANDARD_INPUT else file
+
+
+def read_standard_input() -> bytes:
+    """Standard input, no further than a picture can reach; what was cut off is refused later.
+
+    So an endless pipe does not fill the memory.
+    """
     return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_STDIN_BYTES)

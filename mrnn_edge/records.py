@@ -1,4 +1,4 @@
-"""What leaves the library: captions and scores, and their JSON records.
+"""What leaves the library: captions, scores and outcomes of files, and their JSON records.
 
 Plain frozen data. Log-probabilities are base 2 (bits) here, as in the paper. Knows how nothing is
 computed.
@@ -6,6 +6,8 @@ computed.
 
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from mrnn_edge.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,29 @@ class Caption:
             "precision": self.precision,
             "timing_ms": {stage: round(spent, 3) for stage, spent in self.timing_ms.items()},
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one file."""
+
+    file: str
+    result: Caption | InputError
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record: a caption's, or an error's."""
+        if isinstance(self.result, Caption):
+            return self.result.to_record(self.file)
+        error = {"type": type(self.result).__name__, "message": str(self.result)}
+        return {"file": self.file, "error": error}
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no caption, in one line that begins with the file; None if there is one."""
+        if isinstance(self.result, Caption):
+            return None
+        reason = str(self.result)
+        return reason if reason.startswith(self.file) else f"{self.file}: {reason}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,8 @@ class Graphs:
     device: Device
     threads: int
     """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
+    concurrency: int
+    """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
     notice: str | None
     """Why `auto` did not take CUDA though this runtime was built for it; for people."""
 
@@ -99,32 +101,44 @@ def open_graphs(
     metadata: Callable[[GraphRole], Mapping[str, str]],
     device: str = "auto",
     threads: int | None = None,
+    concurrency: int = 1,
 ) -> Graphs:
     """Open both graphs on one device and hold them to their contract.
 
     `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `threads` defaults to the cores that this
-    process may use. `read` is called again where a run fails and the graph is opened anew. Raises
+    process may use; `concurrency` is the calls that will come at a time: the threads are shared
+    out among them, for a call on a core of its own waits for no other core. `read` is called again
+    where a run fails and the graph is opened anew. Raises OptionError,
     DeviceError, BundleError, SignatureError or VocabularyMismatchError.
     """
     wanted = parse_device(device)
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
+    if concurrency < 1:
+        raise OptionError(f"concurrency is {concurrency}, expected 1 or more")
     runtime = _import_runtime()
     model = _Model(config=config, read=read, metadata=metadata)
     cores = threads or usable_cores()
+
+    def open_on(target: Device) -> Graphs:
+        return _open_on(target, model, runtime, cores, at_once=min(concurrency, cores))
+
     if wanted is not None:
-        return _open_on(wanted, model, runtime, cores)
+        return open_on(wanted)
     if _CUDA_PROVIDER not in runtime.get_available_providers():
-        return _open_on(_CPU, model, runtime, cores)
+        return open_on(_CPU)
     try:
-        return _open_on(_FIRST_CUDA, model, runtime, cores)
+        return open_on(_FIRST_CUDA)
     except DeviceError as error:
-        return replace(_open_on(_CPU, model, runtime, cores), notice=str(error))
+        return replace(open_on(_CPU), notice=str(error))
 
 
-def _open_on(device: Device, model: _Model, runtime: ModuleType, cores: int) -> Graphs:
+def _open_on(
+    device: Device, model: _Model, runtime: ModuleType, cores: int, *, at_once: int
+) -> Graphs:
     opener = _session_opener(runtime, device)
-    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=cores)
+    threads = cores // at_once
+    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
     step = model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
     if device.kind is DeviceKind.CUDA:
         # Opened is not yet working: cuDNN is loaded by the first run.
@@ -135,6 +149,7 @@ def _open_on(device: Device, model: _Model, runtime: ModuleType, cores: int) -> 
         step=StepGraph(step, vocabulary=model.config.sizes.vocabulary),
         device=device,
         threads=cores if device.kind is DeviceKind.CPU else 1,
+        concurrency=at_once if device.kind is DeviceKind.CPU else 1,
         notice=None,
     )
 

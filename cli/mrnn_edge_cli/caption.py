@@ -1,6 +1,7 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
-import contextlib
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,23 +11,61 @@ from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.options import to_sampling
-from mrnn_edge_cli.output import one_line, say, write, write_json
+from mrnn_edge_cli.output import say
 
 if TYPE_CHECKING:
-    from mrnn_edge import Caption
+    from mrnn_edge.listing import Listed
+    from mrnn_edge.sidecar import SidecarKind
+    from mrnn_edge_cli.formats import Format
+    from mrnn_edge_cli.output_file import Existing
 
 
 def caption(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Pictures, or folders; - is stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Pictures, folders, patterns; - is stdin."),
+    ] = None,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Take the pictures below each folder.")
     ] = False,
+    ext: Annotated[
+        list[str] | None,
+        typer.Option("--ext", metavar="SUFFIX", help="With -r: files of these suffixes alone."),
+    ] = None,
+    from_file: Annotated[
+        str | None,
+        typer.Option("--from-file", metavar="FILE", help="A list of paths too; - is stdin."),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="The list is of NUL-ended names, as of find.")
+    ] = False,
     json: opt.Json = False,
+    ndjson: Annotated[bool, typer.Option("--ndjson", help="A JSON record a line.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="A row a picture, for spreadsheets.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write there, not to stdout."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --output; do what it lacks.")
+    ] = False,
+    sidecar: Annotated[
+        bool, typer.Option("--sidecar", help="Write PICTURE.txt beside each picture too.")
+    ] = False,
+    xmp: Annotated[
+        bool, typer.Option("--xmp", help="Write PICTURE.xmp for photo managers too.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an output and sidecars of others.")
+    ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")
+    ] = False,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Read pictures that are cut off, with a note.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Add the confidence, and each word's share of it.")
     ] = False,
@@ -62,10 +101,9 @@ def caption(
     """Describe pictures in one sentence each.
 
     One picture gives its caption alone; more, or a folder, give PATH<TAB>caption. A picture that
-    fails has its reason on stderr (and in --json its record); the others go on, exit code 3.
+    fails has its reason on stderr (and in records); the others go on, exit code 3. Ctrl-C finishes
+    what was begun; with --output a run that was stopped goes on with --resume.
     """
-    if explain and json:
-        raise OptionError("--json holds what --explain shows; give one of them")
     wishes = DecodeOptions(
         beam=beam,
         nbest=nbest,
@@ -78,51 +116,123 @@ def caption(
         require=tuple(require or ()),
         min_confidence=min_confidence,
     )
-    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge import Caption
-    from mrnn_edge.formats import SUFFIXES
-    from mrnn_edge.pipeline import caption_files, list_files
+    from mrnn_edge.pipeline import BATCH, STANDARD_INPUT, read_standard_input
+    from mrnn_edge_cli.bulk import Places, Reading, caption_all, run_settings
 
+    named = [*(paths or []), *_listed_in(from_file, null=null, paths=paths or [])]
+    files = _files(named, recursive=recursive, ext=ext)
+    alone = files == paths and len(files) == 1 and output is None
+    places = Places(
+        form=_form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output),
+        output=output,
+        existing=_existing(output, resume=resume, force=force, html=html),
+        html=html,
+        sidecars=_sidecars(files, text=sidecar, xmp=xmp),
+        replace_sidecars=force,
+    )
+    captioner = load(
+        model,
+        device=device,
+        precision=precision,
+        threads=threads,
+        concurrency=math.ceil(len(files) / BATCH),
+        quiet=quiet,
+    )
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
     if unknown and not quiet:
         say(f"not in the vocabulary: {', '.join(unknown)}")
     if explain and captioner.sentences.prior is None and not quiet:
         say(f"{captioner.config.name} carries no prior, so nothing can be explained")
-    files = list(list_files(paths, recursive=recursive))
-    failed = 0
-    records = []
+    reading = Reading(
+        files=files,
+        standard_input=read_standard_input() if STANDARD_INPUT in files else b"",
+        allow_truncated=allow_truncated,
+        fail_fast=fail_fast,
+    )
+    settings = run_settings(
+        captioner, wishes, places.form, explain=explain, allow_truncated=allow_truncated
+    )
+    code = caption_all(captioner, reading, wishes, places, settings=settings, quiet=quiet)
+    if code:
+        raise typer.Exit(code)
+
+
+def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> list[str]:
+    """The paths of the list, if one was named."""
+    from mrnn_edge.image import open_file
+    from mrnn_edge.listing import read_names
+    from mrnn_edge.pipeline import STANDARD_INPUT, read_standard_input
+
+    if from_file is None:
+        if null:
+            raise OptionError("-0 goes with --from-file; name a list")
+        return []
+    if from_file == STANDARD_INPUT:
+        if STANDARD_INPUT in paths:
+            raise OptionError("- is the list and a picture; standard input can be one of them")
+        data = read_standard_input()
+    else:
+        with open_file(from_file) as file:
+            data = file.read()
+    return read_names(data, separator=b"\0" if null else b"\n")
+
+
+def _files(named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None) -> "list[Listed]":
+    from mrnn_edge.formats import SUFFIXES
+    from mrnn_edge.listing import list_files, parse_suffixes
+
+    if ext and not recursive:
+        raise OptionError("--ext chooses within folders, so it goes with -r; add -r")
+    if not named:
+        raise OptionError("no picture was named; give paths, a folder with -r, or --from-file")
+    suffixes = parse_suffixes(ext) if ext else SUFFIXES
+    files = list(list_files(named, recursive=recursive, suffixes=suffixes))
     if not files:
         raise OptionError(
-            f"no picture in {', '.join(paths)}; looked for {' '.join(sorted(SUFFIXES))}"
+            f"no picture in {', '.join(named)}; looked for {' '.join(sorted(suffixes))}"
         )
-    alone = files == paths and len(files) == 1
-    with contextlib.ExitStack() as stack:
-        page = None
-        if html is not None:
-            from mrnn_edge_cli.page import Page
+    return files
 
-            page = stack.enter_context(Page.at(html))
-        for outcome in caption_files(captioner, files, wishes):
-            if outcome.failure:
-                failed += 1
-                say(outcome.failure)
-            if page is not None:
-                page.add(outcome)
-            if json:
-                records.append(outcome.to_record())
-            elif isinstance(outcome.result, Caption):
-                line = _line(outcome.result, explain=explain)
-                write(line if alone else f"{one_line(outcome.file)}\t{line}")
+
+def _form(
+    *, json: bool, ndjson: bool, csv: bool, explain: bool, alone: bool, output: Path | None
+) -> "Format":
+    from mrnn_edge_cli.explain import has_colours
+    from mrnn_edge_cli.formats import Csv, Json, Ndjson, Text
+
+    forms: dict[str, Format] = {}
     if json:
-        write_json(records)
-    if failed:
-        raise typer.Exit(ExitCode.SOME_FAILED)
+        forms["--json"] = Json()
+    if ndjson:
+        forms["--ndjson"] = Ndjson()
+    if csv:
+        forms["--csv"] = Csv()
+    if explain or not forms:
+        coloured = output is None and has_colours()
+        forms["--explain"] = Text(alone=alone, explain=explain, coloured=coloured)
+    if len(forms) > 1:
+        raise OptionError(f"{' and '.join(forms)} are ways to write; give one of them")
+    (form,) = forms.values()
+    return form
 
 
-def _line(caption: "Caption", *, explain: bool) -> str:
-    from mrnn_edge_cli.explain import bits, explained
+def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | None) -> "Existing":
+    from mrnn_edge_cli.output_file import Existing
 
-    text = "not sure" if caption.text is None else caption.text
-    if not explain:
-        return text
-    return f"{text}\t{bits(caption.confidence)} bits\t{explained(caption.words)}".rstrip("\t")
+    if not resume:
+        return Existing.REPLACE if force else Existing.REFUSE
+    if output is None:
+        raise OptionError("--resume goes on with an output; name it with --output")
+    if html is not None:
+        raise OptionError("--html shows the pictures of one run; leave it or --resume out")
+    return Existing.RESUME
+
+
+def _sidecars(files: "Sequence[Listed]", *, text: bool, xmp: bool) -> "list[SidecarKind]":
+    from mrnn_edge.pipeline import STANDARD_INPUT
+    from mrnn_edge.sidecar import SidecarKind
+
+    if (text or xmp) and STANDARD_INPUT in files:
+        raise OptionError("standard input has no place beside it; leave the sidecars or - out")
+    wanted = ((SidecarKind.TEXT, text), (SidecarKind.XMP, xmp))
+    return [kind for kind, chosen in wanted if chosen]

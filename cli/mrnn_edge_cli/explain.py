@@ -22,15 +22,17 @@ def strength(word: Word) -> float:
     return max(-1.0, min(1.0, (word.grounding or 0.0) / FULL_BITS))
 
 
-def explained(words: Sequence[Word]) -> str:
-    """Each word with its bits; in a terminal that shows colours, bright by their number."""
-    return "  ".join(_painted(word) for word in words)
+def explained(words: Sequence[Word], *, coloured: bool) -> str:
+    """Each word with its bits; with `coloured` bright by their number, as terminals show it."""
+    return "  ".join(_painted(word) if coloured else _plain(word) for word in words)
+
+
+def _plain(word: Word) -> str:
+    return f"{word.word} {bits(word.grounding)}"
 
 
 def _painted(word: Word) -> str:
-    text = f"{word.word} {bits(word.grounding)}"
-    if not _has_colours():
-        return text
+    text = _plain(word)
     share = strength(word)
     if share < 0.0:
         return typer.style(text, fg=typer.colors.MAGENTA)
@@ -47,5 +49,6 @@ def bits(number: float | None) -> str:
     return "?" if number is None else f"{number:+.1f}"
 
 
-def _has_colours() -> bool:
+def has_colours() -> bool:
+    """Whether standard output is a terminal that shows colours to somebody who wants them."""
     return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.IndexFileError, ExitCode.USAGE),
     (errors.TrainingError, ExitCode.INTERNAL),
     (errors.InputError, ExitCode.SOME_FAILED),
+    (errors.SidecarError, ExitCode.SOME_FAILED),
     (errors.ModelError, ExitCode.MODEL),
     (errors.DeviceError, ExitCode.DEVICE),
 )

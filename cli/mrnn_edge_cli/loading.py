@@ -16,11 +16,14 @@ def load(
     precision: Precision | None,
     threads: int | None,
     quiet: bool,
+    concurrency: int = 1,
 ) -> "Captioner":
     """Open the model; where the device was left to us, say once which it is."""
     from mrnn_edge import Captioner
 
-    captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
+    captioner = Captioner.load(
+        model, device=device, precision=precision, threads=threads, concurrency=concurrency
+    )
     if device == "auto" and not quiet:
         if captioner.graphs.notice:
             say(captioner.graphs.notice)

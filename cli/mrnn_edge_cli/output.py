@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from mrnn_edge_cli.failures import ExitCode
@@ -64,15 +64,27 @@ class Progress:
         self._drawn = sys.stderr is not None and sys.stderr.isatty() and not quiet
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-        if not self._drawn:
-            return items
-        from rich.console import Console
-        from rich.progress import track
+        return _drawn(items, description, total) if self._drawn else items
 
-        return track(
-            items,
-            description=description,
-            total=total,
-            console=Console(stderr=True),
-            transient=True,
-        )
+
+def _drawn(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    from rich import progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TimeRemainingColumn(),
+    )
+    # Standard output is for data, and not the bar's to redirect to its own stream.
+    with progress.Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+    ) as shown:
+        yield from shown.track(items, total=total, description=description)

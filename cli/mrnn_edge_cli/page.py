@@ -15,8 +15,8 @@ from typing import IO, Final
 from mrnn_edge.bundle import replacing
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import load_image
-from mrnn_edge.pipeline import STANDARD_INPUT, Outcome
-from mrnn_edge.records import Caption, Word
+from mrnn_edge.pipeline import STANDARD_INPUT
+from mrnn_edge.records import Caption, Outcome, Word
 from mrnn_edge_cli.explain import bits, strength
 
 _SIDE: Final = 360

@@ -14,7 +14,7 @@ from conftest import noise_picture
 from PIL import Image
 
 from mrnn_edge.records import Word
-from mrnn_edge_cli.explain import FULL_BITS, explained, strength
+from mrnn_edge_cli.explain import FULL_BITS, explained, has_colours, strength
 
 
 @pytest.fixture
@@ -68,14 +68,16 @@ def test_a_terminal_shows_words_by_strength_and_a_pipe_plain(monkeypatch):
         Word(word=name, prob=0.5, grounding=bits)
         for name, bits in (("dog", 5.0), ("a", 0.0), ("cat", -2.0))
     ]
-    assert explained(words) == "dog +5.0  a +0.0  cat -2.0"
+    assert explained(words, coloured=False) == "dog +5.0  a +0.0  cat -2.0"
+    assert not has_colours()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    painted = explained(words)
+    assert has_colours()
+    painted = explained(words, coloured=True)
     assert "\x1b[" in painted
     assert re.sub(r"\x1b\[[0-9;]*m", "", painted) == "dog +5.0  a +0.0  cat -2.0"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[" not in explained(words)
+    assert not has_colours()
 
 
 def test_strength_grows_with_the_bits_and_ends_at_one():

@@ -1,0 +1,220 @@
+"""Captions of many files to where they belong: standard output, a file, sidecars, a page.
+
+Takes an open captioner, the files and the places; writes an entry a file as it comes, counts, and
+says at the end how it went. A signal stops it between two batches (stopping.py).
+"""
+
+import errno
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mrnn_edge.errors import InputError, SidecarError
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.formats import Format, LineFormat
+from mrnn_edge_cli.output import Progress, one_line, say, write
+from mrnn_edge_cli.output_file import Existing, open_output
+from mrnn_edge_cli.stopping import stoppable
+
+if TYPE_CHECKING:
+    from mrnn_edge import Captioner
+    from mrnn_edge.config import DecodeOptions
+    from mrnn_edge.listing import Listed
+    from mrnn_edge.records import Outcome
+    from mrnn_edge.sidecar import SidecarKind
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where outcomes go."""
+
+    form: Format
+    output: Path | None
+    """None: standard output."""
+    existing: Existing
+    html: Path | None
+    sidecars: Sequence["SidecarKind"]
+    replace_sidecars: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is read, and when to stop."""
+
+    files: Sequence["Listed"]
+    standard_input: bytes
+    allow_truncated: bool
+    fail_fast: bool
+
+
+@dataclass
+class _Tally:
+    """How a run goes."""
+
+    captioned: int = 0
+    failed: int = 0
+    sidecars_left: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.captioned + self.failed
+
+
+def caption_all(
+    captioner: "Captioner",
+    reading: Reading,
+    wishes: "DecodeOptions",
+    places: Places,
+    *,
+    settings: dict[str, Any],
+    quiet: bool,
+) -> int:
+    """Caption the files; the exit code. `settings` are what --resume compares.
+
+    Raises OptionError for wishes and places that cannot be, before a file is touched.
+    """
+    from mrnn_edge.pipeline import caption_files
+
+    captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
+    tally = _Tally()
+    with ExitStack() as stack:
+        put, done = _destination(stack, places, settings, reading.files)
+        page = None
+        if places.html is not None:
+            from mrnn_edge_cli.page import Page
+
+            page = stack.enter_context(Page.at(places.html))
+        stop = stack.enter_context(stoppable())
+        outcomes = stack.enter_context(
+            closing(
+                caption_files(
+                    captioner,
+                    reading.files,
+                    wishes,
+                    done=done,
+                    standard_input=reading.standard_input,
+                    allow_truncated=reading.allow_truncated,
+                    stop=stop,
+                )
+            )
+        )
+        wanted = len(reading.files) - len(done)
+        start = time.monotonic()
+        # Lines that scroll by on the same terminal show how far it is, and would tear a bar.
+        hidden = quiet or (places.output is None and _is_terminal())
+        for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
+            _count(outcome, tally)
+            _write_sidecars(outcome, places, tally)
+            if page is not None:
+                page.add(outcome)
+            if (entry := places.form.entry(outcome)) is not None:
+                put(entry)
+            if reading.fail_fast and (tally.failed or tally.sidecars_left):
+                break
+        if (foot := places.form.foot()) is not None:
+            put(foot)
+    if not quiet and len(reading.files) > 1:
+        say(_summary(tally, wanted, len(done), time.monotonic() - start))
+    if stop.exit_code is not None and tally.total < wanted:
+        return stop.exit_code
+    return ExitCode.SOME_FAILED if tally.failed or tally.sidecars_left else ExitCode.DONE
+
+
+def _destination(
+    stack: ExitStack, places: Places, settings: dict[str, Any], files: Sequence["Listed"]
+) -> tuple[Callable[[str], None], set[int]]:
+    """Where entries are put, and the places of the files whose entries are there already."""
+    form = places.form
+    if places.output is None:
+        if (head := form.head()) is not None:
+            write(head)
+        return write, set()
+    opened = open_output(places.output, existing=places.existing, form=form, run=settings)
+    output = stack.enter_context(opened)
+    done = _done(files, output.written, form) if isinstance(form, LineFormat) else set()
+    return output.write, done
+
+
+def _done(files: Sequence["Listed"], written: Counter[str], form: LineFormat) -> set[int]:
+    """The places of files that were written; one that is listed twice was perhaps written once."""
+    left = written.copy()
+    done = set()
+    for place, listed in enumerate(files):
+        key = form.key(listed if isinstance(listed, str) else listed.file)
+        if left[key] > 0:
+            left[key] -= 1
+            done.add(place)
+    return done
+
+
+def _count(outcome: "Outcome", tally: _Tally) -> None:
+    if outcome.failure is None:
+        tally.captioned += 1
+    else:
+        tally.failed += 1
+        say(one_line(outcome.failure))
+
+
+def _write_sidecars(outcome: "Outcome", places: Places, tally: _Tally) -> None:
+    """Before the picture's entry: where that stands, --resume does not come back to the picture."""
+    if not places.sidecars:
+        return
+    from mrnn_edge.sidecar import write_sidecar
+
+    caption = outcome.result
+    if isinstance(caption, InputError) or caption.text is None:
+        return
+    for kind in places.sidecars:
+        try:
+            write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
+        except (SidecarError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise
+            tally.sidecars_left += 1
+            say(one_line(f"{outcome.file}: no {kind} sidecar: {error}"))
+
+
+def _summary(tally: _Tally, wanted: int, done: int, seconds: float) -> str:
+    parts = [f"{tally.captioned:,} of {wanted:,} pictures captioned"]
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    if tally.sidecars_left:
+        parts.append(f"{tally.sidecars_left:,} sidecars not written")
+    if tally.total < wanted:
+        parts.append(f"{wanted - tally.total:,} left")
+    if done:
+        parts.append(f"{done:,} were there already")
+    rate = f" ({tally.total / seconds:,.1f} a second)" if tally.total and seconds > 0.0 else ""
+    return f"{', '.join(parts)}, {seconds:,.1f} s{rate}"
+
+
+def run_settings(
+    captioner: "Captioner",
+    wishes: "DecodeOptions",
+    form: Format,
+    *,
+    explain: bool,
+    allow_truncated: bool,
+) -> dict[str, Any]:
+    """What two runs must have in common for one to go on with the other's output."""
+    return {
+        "format": 1,
+        "output": str(form.name),
+        "explain": explain,
+        "model": captioner.config.name,
+        "bundle_id": captioner.config.id,
+        "precision": str(captioner.precision),
+        "allow_truncated": allow_truncated,
+        "decoding": asdict(wishes),
+    }
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()

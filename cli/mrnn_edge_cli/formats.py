@@ -1,0 +1,172 @@
+"""How outcomes of files are written, and found again in what was written.
+
+Takes outcomes, gives text; takes a file's text, gives whose outcomes it holds. Opens nothing.
+"""
+
+import csv
+import io
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import Final
+
+from mrnn_edge.errors import InputError
+from mrnn_edge.records import Outcome
+from mrnn_edge_cli.explain import bits, explained
+from mrnn_edge_cli.output import one_line
+
+COLUMNS: Final = ("file", "caption", "confidence", "log2_prob", "perplexity", "reason", "error")
+_FORMULA: Final = ("=", "+", "-", "@")
+"""Spreadsheets compute a cell that begins so, and a file may be named anything."""
+
+
+class FormatName(StrEnum):
+    """The ways in which outcomes are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+class Format(ABC):
+    """A way in which outcomes are written: a head, something an outcome, a foot; no line ends."""
+
+    name: FormatName
+
+    def head(self) -> str | None:
+        """What stands before all outcomes."""
+        return None
+
+    @abstractmethod
+    def entry(self, outcome: Outcome) -> str | None:
+        """An outcome; None where this format has nothing to say of it."""
+
+    def foot(self) -> str | None:
+        """What stands after all outcomes."""
+        return None
+
+
+class LineFormat(Format):
+    """One in which every entry is complete in itself, so that what was cut off can go on."""
+
+    @abstractmethod
+    def key(self, file: str) -> str:
+        """How a file is named in its entry."""
+
+    @abstractmethod
+    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+        """The files' names in entries, head included. Raises ValueError for what is none."""
+
+    def is_whole(self, text: str) -> bool:
+        """Whether lines that were read together end an entry."""
+        return text.endswith("\n")
+
+
+class Text(LineFormat):
+    """PATH<TAB>caption, or the caption alone; failures are for stderr."""
+
+    name = FormatName.TEXT
+
+    def __init__(self, *, alone: bool, explain: bool, coloured: bool) -> None:
+        self._alone = alone
+        self._explain = explain
+        self._coloured = coloured
+
+    def entry(self, outcome: Outcome) -> str | None:
+        caption = outcome.result
+        if isinstance(caption, InputError):
+            return None
+        line = "not sure" if caption.text is None else caption.text
+        if self._explain:
+            words = explained(caption.words, coloured=self._coloured)
+            line = f"{line}\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
+        return line if self._alone else f"{self.key(outcome.file)}\t{line}"
+
+    def key(self, file: str) -> str:
+        return _encodable(one_line(file))
+
+    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+        for entry in entries:
+            file, tab, _ = entry.partition("\t")
+            if not tab:
+                raise ValueError("expected PATH<TAB>caption")
+            yield file
+
+
+class Json(Format):
+    """One array, written record by record: it may be longer than the memory."""
+
+    name = FormatName.JSON
+
+    def __init__(self) -> None:
+        self._empty = True
+
+    def entry(self, outcome: Outcome) -> str:
+        comma = "[" if self._empty else ","
+        self._empty = False
+        return f"{comma}\n{json.dumps(outcome.to_record(), indent=2, allow_nan=False)}"
+
+    def foot(self) -> str:
+        return "[]" if self._empty else "]"
+
+
+class Ndjson(LineFormat):
+    """A record a line."""
+
+    name = FormatName.NDJSON
+
+    def entry(self, outcome: Outcome) -> str:
+        return json.dumps(outcome.to_record(), allow_nan=False)
+
+    def key(self, file: str) -> str:
+        return file
+
+    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+        for entry in entries:
+            record = json.loads(entry)
+            if not isinstance(record, dict) or not isinstance(record.get("file"), str):
+                raise ValueError('expected a record with "file"')
+            yield record["file"]
+
+
+class Csv(LineFormat):
+    """A row a picture under a row of names, for spreadsheets."""
+
+    name = FormatName.CSV
+
+    def head(self) -> str:
+        return ",".join(COLUMNS)
+
+    def entry(self, outcome: Outcome) -> str:
+        record = outcome.to_record()
+        error = record.get("error")
+        cells = {name: record.get(name) for name in COLUMNS}
+        cells["file"] = self.key(outcome.file)
+        cells["error"] = error and _encodable(f"{error['type']}: {error['message']}")
+        row = io.StringIO()
+        csv.writer(row, lineterminator="").writerow([cells[name] for name in COLUMNS])
+        return row.getvalue()
+
+    def key(self, file: str) -> str:
+        # The same file, and no formula.
+        return _encodable(f"./{file}" if file.startswith(_FORMULA) else file)
+
+    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+        rows = csv.reader(entries)
+        if next(rows, None) not in (None, list(COLUMNS)):
+            raise ValueError(f"expected the columns {self.head()}")
+        for row in rows:
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"expected {len(COLUMNS)} columns")
+            yield row[0]
+
+    def is_whole(self, text: str) -> bool:
+        # Within quotes a line end belongs to a name.
+        return text.endswith("\n") and text.count('"') % 2 == 0
+
+
+def _encodable(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8, for which Python has lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,192 @@
+"""The file of `--output`: locked, added to an entry at a time, gone on with after a stop.
+
+What it holds of a run besides its entries stands next to it, in OUTPUT.run.json: the model and the
+options, without which nobody could tell whether the rest may be added. Knows how entries are found
+again from their format (formats.py).
+"""
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from mrnn_edge.bundle import to_json, write_atomically
+from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.formats import Format, LineFormat
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+_LONGEST_ENTRY: Final = 1 << 22
+"""Bytes. An entry is some 2 kB, and 200 kB with a hundred sentences."""
+
+
+class Existing(Enum):
+    """What becomes of an output that is there already."""
+
+    REFUSE = auto()
+    REPLACE = auto()
+    RESUME = auto()
+
+
+class OutputFile:
+    """An open output. Each entry is whole in it or, where the disk is full, absent."""
+
+    def __init__(self, file: BinaryIO, written: Counter[str]) -> None:
+        self._file = file
+        self.written = written
+        """The keys of the files whose entries were there before."""
+
+    def write(self, text: str) -> None:
+        """One entry, or a head or foot, handed to the system before this returns."""
+        end = self._file.tell() if self._file.seekable() else None
+        data = memoryview(f"{text}\n".encode("utf-8", "backslashreplace"))
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            if end is not None:
+                with suppress(OSError):
+                    self._file.truncate(end)
+            raise
+
+
+@contextmanager
+def open_output(
+    path: Path, *, existing: Existing, form: Format, run: Mapping[str, Any]
+) -> Iterator[OutputFile]:
+    """The output of a run of these settings, its head written.
+
+    To resume, `run` must equal what stands beside the output; entries are then added, and half a
+    last one is cut off. Raises OptionError, the output untouched, where that is not so, where there
+    is one and nothing was said, and while another run writes it.
+    """
+    if existing is Existing.RESUME and not isinstance(form, LineFormat):
+        raise OptionError("--resume goes with --ndjson, --csv or plain text; an array has one end")
+    with _opened(path) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if existing is Existing.RESUME:
+                raise OptionError(f"{path} is no regular file; only such a one can be gone on with")
+            yield _with_head(OutputFile(file, Counter()), form)
+            return
+        _lock(file, path)
+        settings = path.with_name(f"{path.name}.run.json")
+        size = os.fstat(file.fileno()).st_size
+        if size and existing is Existing.RESUME:
+            _check_settings(settings, path, run)
+            yield _resumed(file, path, cast(LineFormat, form))
+            return
+        if size and existing is Existing.REFUSE:
+            raise OptionError(
+                f"{path} is there already; --resume goes on with it, --force begins it anew"
+            )
+        file.truncate(0)
+        write_atomically(settings, to_json(run))
+        yield _with_head(OutputFile(file, Counter()), form)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder; name a file for --output")
+    if not path.parent.is_dir():
+        raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
+    flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+    descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    with open(descriptor, "r+b" if flags == os.O_RDWR else "wb", buffering=0) as file:
+        yield file
+
+
+def _with_head(output: OutputFile, form: Format) -> OutputFile:
+    if (head := form.head()) is not None:
+        output.write(head)
+    return output
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OptionError(
+            f"{path} is being written by another run; wait for it, or name another file"
+        ) from None
+    except OSError:  # a file system without locks
+        return
+
+
+def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:
+    try:
+        old = json.loads(settings.read_bytes())
+    except FileNotFoundError:
+        raise OptionError(
+            f"{path} has no {settings.name} beside it, so nobody knows what wrote it; "
+            "--force begins it anew"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise OptionError(f"{settings} cannot be read ({error}); --force begins anew") from None
+    new = json.loads(json.dumps(run))
+    if old != new:
+        raise OptionError(
+            f"{path} was begun otherwise: {_differences(old, new)}; give the same model and "
+            "options, or another --output"
+        )
+
+
+def _differences(old: Any, new: Any) -> str:
+    if not isinstance(old, dict):
+        return "its settings are no JSON object"
+    flat_old, flat_new = _flat(old), _flat(new)
+    names = [
+        name
+        for name in sorted(flat_old.keys() | flat_new.keys())
+        if flat_old.get(name) != flat_new.get(name)
+    ]
+    return ", ".join(
+        f"{name} {json.dumps(flat_old.get(name))}, now {json.dumps(flat_new.get(name))}"
+        for name in names
+    )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
+    whole = 0
+
+    def entries() -> Iterator[str]:
+        nonlocal whole
+        entry = b""
+        for line in iter(reader.readline, b""):
+            entry += line
+            if len(entry) > _LONGEST_ENTRY:
+                raise ValueError("no end of it in sight")
+            if form.is_whole(text := entry.decode("utf-8")):
+                yield text.removesuffix("\n")
+                whole += len(entry)
+                entry = b""
+
+    with open(path, "rb") as reader:
+        try:
+            written = Counter(form.keys(entries()))
+        except ValueError as error:  # bad UTF-8, bad JSON, wrong columns
+            raise OptionError(
+                f"{path}: after byte {whole:,} stands what is no {form.name} of mrnn-edge "
+                f"({error}); name another --output"
+            ) from None
+    file.truncate(whole)
+    file.seek(whole)
+    output = OutputFile(file, written)
+    return output if whole else _with_head(output, form)

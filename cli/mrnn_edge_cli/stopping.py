@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM as a wish to stop: what was begun is finished, a second signal leaves at once.
+
+Knows signals; what is stopped asks `Stop` between two pieces of its work.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """True once a signal has come."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 and the signal's number, as shells count; None if none has come."""
+        return None if self.signal is None else 128 + self.signal
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)  # whatever a thread still waits for
+        self.signal = number
+        # Not print: the signal may have come in the midst of one.
+        with suppress(OSError):
+            os.write(2, b"\nmrnn-edge: finishing what was begun; once more leaves at once\n")
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Within it signals set the Stop; an ignored one (a script's background job) stays ignored."""
+    stop = Stop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    taken = [number for number, old in before.items() if old is not signal.SIG_IGN]
+    for number in taken:
+        signal.signal(number, stop._receive)
+    try:
+        yield stop
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])

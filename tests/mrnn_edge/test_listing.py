@@ -1,0 +1,124 @@
+"""Which files are found, in which order, and what becomes of folders that cannot be read."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrnn_edge.errors import FileError, OptionError
+from mrnn_edge.listing import list_files, parse_suffixes, read_names
+from mrnn_edge.records import Outcome
+
+
+def touch(folder, names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_named_files_come_as_they_were_named(tmp_path):
+    paths = [str(tmp_path / "b.txt"), str(tmp_path / "missing.jpg"), str(tmp_path)]
+    assert list(list_files(paths, recursive=False)) == paths
+
+
+def test_a_folder_gives_its_pictures_in_byte_order_and_nothing_else(tmp_path):
+    names = ["b.jpg", "B.PNG", "a/z.jpeg", "a/é.webp", "notes.txt", "a/c/1.tiff", ".hidden/x.gif"]
+    touch(tmp_path, names)
+    found = list(list_files([str(tmp_path)], recursive=True))
+    expected = [str(tmp_path / name) for name in names if not name.endswith(".txt")]
+    assert found == sorted(expected, key=os.fsencode)
+
+
+# "-" and "." sort before "/", "0" and "a" after it: the places where a folder's order can go wrong.
+NAMES = st.text(alphabet="-.0a", min_size=1, max_size=3).filter(lambda name: name.strip("."))
+
+
+@given(st.sets(st.lists(NAMES, min_size=1, max_size=3).map(tuple), max_size=12))
+def test_the_order_is_that_of_the_whole_paths_bytes(tmp_path_factory, places):
+    folder = tmp_path_factory.mktemp("tree")
+    for place in places:
+        path = folder.joinpath(*[f"{part}d" for part in place[:-1]], f"{place[-1]}.jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = list(list_files([str(folder)], recursive=True))
+    assert found == sorted(map(str, folder.rglob("*.jpg")), key=os.fsencode)
+    assert len(found) == len(places)
+
+
+def test_a_tree_deeper_than_the_stack_is_walked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # relative, so that the path is not too long for the system
+    folders = ["d/" * depth for depth in range(1, 1201)]
+    for folder in folders:
+        os.mkdir(folder)
+    try:
+        assert list(list_files(["."], recursive=True)) == []
+    finally:
+        for folder in reversed(folders):
+            os.rmdir(folder)
+
+
+def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path):
+    touch(tmp_path, ["a.jpg"])
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "a.jpg")
+    found = list(list_files([str(tmp_path)], recursive=True))
+    assert found == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+
+
+def test_a_subfolder_that_cannot_be_read_is_an_outcome_in_its_place(tmp_path, monkeypatch):
+    touch(tmp_path, ["a.jpg", "locked/b.jpg", "z.jpg"])
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):  # by hand: root may read every folder
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    first, locked, last = list_files([str(tmp_path)], recursive=True)
+    assert (first, last) == (str(tmp_path / "a.jpg"), str(tmp_path / "z.jpg"))
+    assert isinstance(locked, Outcome)
+    assert locked.file == str(tmp_path / "locked")
+    assert isinstance(locked.result, FileError)
+    assert "Permission denied" in str(locked.result)
+
+
+def test_suffixes_choose_within_folders_alone(tmp_path):
+    touch(tmp_path, ["a.jpg", "b.PNG", "c.raw"])
+    chosen = parse_suffixes(["png,.RAW"])
+    names = [str(tmp_path), str(tmp_path / "a.jpg")]
+    found = list(list_files(names, recursive=True, suffixes=chosen))
+    assert [os.path.basename(str(file)) for file in found] == ["b.PNG", "c.raw", "a.jpg"]
+
+
+@pytest.mark.parametrize("wanted", ["", "jpg,,png", "*.jpg", "a/b", ".", "j pg"])
+def test_what_is_no_suffix_is_refused(wanted):
+    with pytest.raises(OptionError, match="no suffix of a file"):
+        parse_suffixes([wanted])
+
+
+def test_a_pattern_gives_its_files_in_order_and_a_file_of_that_name_comes_first(tmp_path):
+    touch(tmp_path, ["b.jpg", "a.jpg", "deep/er/c.jpg", "x.txt"])
+    found = list(list_files([str(tmp_path / "**" / "*.jpg")], recursive=False))
+    assert found == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "deep/er/c.jpg")]
+    touch(tmp_path, ["[a].jpg"])
+    assert list(list_files([str(tmp_path / "[a].jpg")], recursive=False)) == [
+        str(tmp_path / "[a].jpg")
+    ]
+
+
+def test_a_pattern_that_matches_nothing_comes_as_it_is(tmp_path):
+    pattern = str(tmp_path / "*.jpg")
+    assert list(list_files([pattern], recursive=False)) == [pattern]
+
+
+def test_lists_hold_any_name(tmp_path):
+    names = ["a b.jpg", "-x.jpg", "é.jpg", os.fsdecode(b"\xff.jpg"), " padded "]
+    lines = b"\n".join(map(os.fsencode, names))
+    assert read_names(lines) == names
+    assert read_names(lines.replace(b"\n", b"\r\n") + b"\r\n\r\n") == names
+    nul = b"\0".join(map(os.fsencode, [*names, "new\nline\r"])) + b"\0"
+    assert read_names(nul, separator=b"\0") == [*names, "new\nline\r"]
+    assert read_names(b"") == []
