@@ -119,22 +119,26 @@ def open_graphs(
     runtime = _import_runtime()
     model = _Model(config=config, read=read, metadata=metadata)
     cores = threads or usable_cores()
-    at_once = min(concurrency, cores)
+
+    def open_on(target: Device) -> Graphs:
+        return _open_on(target, model, runtime, cores, at_once=min(concurrency, cores))
+
     if wanted is not None:
-        return _open_on(wanted, model, runtime, cores, at_once)
+        return open_on(wanted)
     if _CUDA_PROVIDER not in runtime.get_available_providers():
-        return _open_on(_CPU, model, runtime, cores, at_once)
+        return open_on(_CPU)
     try:
-        return _open_on(_FIRST_CUDA, model, runtime, cores, at_once)
+        return open_on(_FIRST_CUDA)
     except DeviceError as error:
-        return replace(_open_on(_CPU, model, runtime, cores, at_once), notice=str(error))
+        return replace(open_on(_CPU), notice=str(error))
 
 
 def _open_on(
-    device: Device, model: _Model, runtime: ModuleType, cores: int, at_once: int
+    device: Device, model: _Model, runtime: ModuleType, cores: int, *, at_once: int
 ) -> Graphs:
     opener = _session_opener(runtime, device)
-    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=cores // at_once)
+    threads = cores // at_once
+    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
     step = model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
     if device.kind is DeviceKind.CUDA:
         # Opened is not yet working: cuDNN is loaded by the first run.

@@ -85,7 +85,7 @@ def test_spawned_workers_get_a_captioner_and_caption_as_the_parent_does(bundle, 
 
 
 def test_a_pickle_holds_the_options_and_no_graph(bundle, monkeypatch):
-    captioner = Captioner.load(bundle, device="cpu", precision="float32", threads=1)
+    captioner = Captioner.load(bundle, device="cpu", precision="float32", threads=2, concurrency=2)
     data = pickle.dumps(captioner)
     assert len(data) < 1000
     wishes = {}
@@ -98,7 +98,8 @@ def test_a_pickle_holds_the_options_and_no_graph(bundle, monkeypatch):
         "model": str(bundle),
         "device": "cpu",
         "precision": "float32",
-        "threads": 1,
+        "threads": 2,
+        "concurrency": 2,
     }
 
 
