@@ -15,9 +15,10 @@ from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
-from mrnn_edge.device import Device
+from mrnn_edge.device import Device, DeviceKind
 from mrnn_edge.errors import (
     BundleError,
+    DeviceError,
     ImageInputError,
     InputError,
     NumericalError,
@@ -29,6 +30,7 @@ from mrnn_edge.image import ImageSource, Picture, Pixels, read_picture
 from mrnn_edge.records import Caption, SentenceScore
 from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
+from mrnn_edge.session import first_line
 from mrnn_edge.timing import StageTimer
 
 
@@ -320,7 +322,7 @@ class Captioner:
         return image
 
     def _warm_up(self) -> None:
-        """One grey picture and one step: weights that are not finite are refused at load."""
+        """One grey picture and one step: what is not finite or does not run is refused at load."""
         spec = self.config.image
         grey = np.full((1, spec.height, spec.width, 3), 127, np.uint8)
         try:
@@ -330,6 +332,14 @@ class Captioner:
             raise BundleError(
                 f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
             ) from None
+        except DeviceError as error:
+            if self.device.kind is DeviceKind.CUDA:
+                raise
+            # Memory apart, a processor runs what can be run: it is the graph.
+            raise BundleError(
+                f"{self._bundle.folder}: ONNX Runtime opens its graphs but cannot run them "
+                f"({first_line(error.__cause__ or error)}); export the model anew"
+            ) from error
 
     def _decode(
         self,

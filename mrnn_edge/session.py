@@ -72,6 +72,6 @@ class Session:
             return self._graph
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

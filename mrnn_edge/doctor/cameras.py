@@ -5,7 +5,6 @@ whether it is there may ask the user for permission.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,10 +44,10 @@ def _cameras(root: Path, *, has_cv2: bool) -> Iterator[Check]:
     if not sys.platform.startswith("linux"):
         yield _info("cameras", "not looked for on this system")
         return
-    files = [path for path in (root / "dev").glob("video*") if path.name[5:].isdigit()]
+    files = [path for path in (root / "dev").glob("video*") if _index(path).isdigit()]
     if not files:
         yield _info("cameras", "no /dev/video*")
-    for file in sorted(files, key=lambda path: int(path.name[5:])):
+    for file in sorted(files, key=lambda path: int(_index(path))):
         yield _camera(root, file, has_cv2=has_cv2)
 
 
@@ -65,11 +64,15 @@ def _camera(root: Path, file: Path, *, has_cv2: bool) -> Check:
         )
     if not has_cv2:
         return _info(name, f"{label}: not tried without OpenCV")
-    answer = ask("camera", re.sub(r"\D", "", file.name), seconds=SECONDS)
+    answer = ask("camera", _index(file), seconds=SECONDS)
     if answer.failure is not None:
         return _info(name, f"{label}: {answer.failure}", "close other programs that may hold it")
     size = f"{answer.facts['width']} x {answer.facts['height']}"
     return Check(area=Area.CAMERA, name=name, status=Status.OK, found=f"{label}: {size}")
+
+
+def _index(file: Path) -> str:
+    return file.name.removeprefix("video")
 
 
 def _info(name: str, found: str, advice: str | None = None) -> Check:

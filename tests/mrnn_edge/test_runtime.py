@@ -146,6 +146,26 @@ def test_weights_that_are_not_finite_are_refused_at_load(tmp_path, weight):
         Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
 
 
+def test_a_graph_that_opens_and_does_not_run_is_refused_at_load(tmp_path):
+    network = tiny.TinyNetwork()
+    network.weights["word_table"] = np.zeros((0, tiny.STATE), np.float32)
+    with pytest.raises(BundleError, match=r"opens its graphs but cannot run them \(.*Gather"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
+
+
+def test_auto_is_the_cpu_where_cuda_opens_a_model_and_cannot_run_it(bundle, monkeypatch):
+    fake_runtime(
+        monkeypatch,
+        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
+        run_error=RuntimeError("CUDNN_STATUS_NOT_INITIALIZED"),
+    )
+    captioner = Captioner.load(bundle)
+    assert str(captioner.device) == "cpu"
+    assert "CUDNN_STATUS_NOT_INITIALIZED" in captioner.graphs.notice
+    with pytest.raises(DeviceError, match="CUDNN_STATUS_NOT_INITIALIZED"):
+        Captioner.load(bundle, device="cuda")
+
+
 def test_cuda_on_a_runtime_without_cuda_is_refused_with_the_command_to_run(bundle, monkeypatch):
     fake_runtime(monkeypatch, available=["AzureExecutionProvider", "CPUExecutionProvider"])
     with pytest.raises(DeviceError, match=r"has no CUDA; run: pip install 'mrnn-edge\[gpu\]'"):
@@ -209,7 +229,9 @@ def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatc
         Captioner.load(bundle)
 
 
-def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unloaded=None):
+def fake_runtime(
+    monkeypatch, *, available, error=None, falls_back=False, unloaded=None, run_error=None
+):
     """A runtime that has these providers; CUDA fails with `error`, or silently falls back."""
     import onnxruntime
 
@@ -224,9 +246,15 @@ def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unload
         created.append(providers)
         real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         got = "CPUExecutionProvider" if falls_back else wanted
+
+        def run(outputs, feeds):
+            if run_error and wanted == "CUDAExecutionProvider":
+                raise run_error
+            return real.run(outputs, feeds)
+
         return types.SimpleNamespace(
             get_providers=lambda: [got],
-            run=real.run,
+            run=run,
             get_modelmeta=real.get_modelmeta,
             get_inputs=real.get_inputs,
             get_outputs=real.get_outputs,
