@@ -146,8 +146,9 @@ class Csv(LineFormat):
         cells["file"] = self.key(outcome.file)
         cells["error"] = error and _encodable(f"{error['type']}: {error['message']}")
         row = io.StringIO()
-        csv.writer(row, lineterminator="").writerow([cells[name] for name in COLUMNS])
-        return row.getvalue()
+        # What stands in the line end is what the writer quotes.
+        csv.writer(row, lineterminator="\r\n").writerow([cells[name] for name in COLUMNS])
+        return row.getvalue().removesuffix("\r\n")
 
     def key(self, file: str) -> str:
         # The same file, and no formula.

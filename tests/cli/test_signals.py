@@ -3,19 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import tiny
-
-COMMAND = """
-import signal
-# A background job inherits an ignored SIGINT; the test is of one in the foreground.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from mrnn_edge_cli import main
-main()
-"""
+from foreground import COMMAND
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -24,7 +16,7 @@ def test_a_signal_ends_the_command_with_its_code(tmp_path, number, code):
     # Standard input is a pipe that stays open: the command waits in it until the signal comes.
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "caption", "-", "--model", str(model)],
+        [*COMMAND, "caption", "-", "--model", str(model)],
         stdin=reading,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

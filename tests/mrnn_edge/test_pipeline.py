@@ -1,20 +1,138 @@
+"""Many files: one outcome each, in order, the same however the run was cut into pieces."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
 from conftest import noise_picture
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mrnn_edge import Captioner
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.pipeline import caption_files
-from mrnn_edge.records import Caption
+from mrnn_edge.errors import FileError, OptionError
+from mrnn_edge.pipeline import BATCH, caption_files
+from mrnn_edge.records import Caption, Outcome
 
 
-def test_every_file_has_one_outcome_in_order(captioner, tmp_path):
-    good = str(noise_picture(tmp_path / "good.jpg"))
-    bad = str(tmp_path / "bad.jpg")
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    outcomes = list(caption_files(captioner, [bad, good, bad], DecodeOptions()))
-    assert [outcome.file for outcome in outcomes] == [bad, good, bad]
-    record = outcomes[0].to_record()
-    assert record == {
-        "file": bad,
-        "error": {"type": "UnsupportedImageError", "message": record["error"]["message"]},
-    }
-    assert isinstance(outcomes[1].result, Caption)
-    assert outcomes[1].to_record()["caption"] == captioner.caption(good).text
+@pytest.fixture(scope="module")
+def parallel(tmp_path_factory):
+    """The tiny model, opened for three calls at a time."""
+    folder = tiny.write(tmp_path_factory.mktemp("tiny") / "model")
+    return Captioner.load(folder, device="cpu", threads=3, concurrency=3)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """More than three batches, broken ones among them."""
+    folder = tmp_path_factory.mktemp("files")
+    names = []
+    for number in range(3 * BATCH + 2):
+        path = folder / f"{number}.png"
+        if number in (1, 6, 7):
+            path.write_bytes(b"no picture")
+        else:
+            noise_picture(path, seed=number)
+        names.append(str(path))
+    return names
+
+
+def timeless(outcome):
+    """An outcome without its times, which are never the same twice."""
+    if isinstance(outcome.result, Caption):
+        return replace(outcome, result=replace(outcome.result, timing_ms={}))
+    return replace(outcome, result=(type(outcome.result), str(outcome.result)))
+
+
+def run(captioner, files, **wishes):
+    return [timeless(each) for each in caption_files(captioner, files, DecodeOptions(), **wishes)]
+
+
+def test_every_file_has_one_outcome_in_order_and_a_bad_one_touches_no_other(captioner, files):
+    outcomes = list(caption_files(captioner, files, DecodeOptions()))
+    assert [outcome.file for outcome in outcomes] == files
+    for number, outcome in enumerate(outcomes):
+        if number in (1, 6, 7):
+            assert outcome.to_record()["error"]["type"] == "UnsupportedImageError"
+            assert outcome.failure.startswith(files[number])
+        else:
+            assert outcome.to_record()["caption"] == captioner.caption(files[number]).text
+
+
+def test_calls_at_a_time_and_threads_change_nothing(captioner, parallel, files):
+    assert (parallel.graphs.concurrency, captioner.graphs.concurrency) == (3, 1)
+    assert run(parallel, files) == run(captioner, files)
+
+
+@given(done=st.sets(st.integers(0, 3 * BATCH + 1)))
+def test_what_is_left_comes_out_as_it_would_have_to_the_last_bit(parallel, files, done):
+    whole = run(parallel, files)
+    expected = [outcome for place, outcome in enumerate(whole) if place not in done]
+    assert run(parallel, files, done=done) == expected
+
+
+def test_a_batch_that_is_done_is_not_read(captioner, files, tmp_path):
+    names = [str(tmp_path / f"gone{number}.png") for number in range(BATCH)] + files[:1]
+    (outcome,) = run(captioner, names, done=set(range(BATCH)))
+    assert outcome.file == files[0]
+
+
+def test_a_stop_ends_between_batches_and_what_was_begun_comes(captioner, files):
+    outcomes = []
+    many = files * 20
+    # Stopped as soon as the first outcome is there.
+    for outcome in caption_files(captioner, many, DecodeOptions(), stop=lambda: bool(outcomes)):
+        outcomes.append(timeless(outcome))
+    assert 0 < len(outcomes) < len(many)
+    assert len(outcomes) % BATCH == 0
+    assert outcomes == run(captioner, many)[: len(outcomes)]
+
+
+def test_no_more_than_a_few_batches_are_read_ahead(captioner, files, monkeypatch):
+    reads = []
+    read = Captioner.read
+
+    def count(self, image, *, allow_truncated=False):
+        reads.append(image)
+        return read(self, image, allow_truncated=allow_truncated)
+
+    monkeypatch.setattr(Captioner, "read", count)
+    good = [file for number, file in enumerate(files) if number not in (1, 6, 7)]
+    for taken, _ in enumerate(caption_files(captioner, good * 30, DecodeOptions()), start=1):
+        assert len(reads) <= taken + 6 * BATCH
+    assert len(reads) == 30 * len(good)
+
+
+def test_a_dash_is_the_bytes_of_standard_input(captioner, files):
+    with open(files[0], "rb") as file:
+        data = file.read()
+    (outcome,) = run(captioner, ["-"], standard_input=data)
+    assert outcome == replace(run(captioner, files[:1])[0], file="-")
+
+
+def test_a_folder_that_could_not_be_read_keeps_its_place(captioner, files):
+    lost = Outcome(file="folder", result=FileError("folder: cannot be read"))
+    outcomes = list(caption_files(captioner, [files[0], lost, files[2]], DecodeOptions()))
+    assert outcomes[1] is not None
+    assert [outcome.file for outcome in outcomes] == [files[0], "folder", files[2]]
+    assert outcomes[1].failure == "folder: cannot be read"
+
+
+def test_a_cut_off_file_is_read_as_far_as_it_goes_where_that_is_allowed(captioner, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    from PIL import Image
+
+    path = tmp_path / "half.jpg"
+    Image.fromarray(pixels).save(path)
+    path.write_bytes(path.read_bytes()[:-900])
+    (strict,) = caption_files(captioner, [str(path)], DecodeOptions())
+    assert strict.failure is not None
+    (lenient,) = caption_files(captioner, [str(path)], DecodeOptions(), allow_truncated=True)
+    assert lenient.failure is None
+    assert lenient.to_record()["notes"]
+
+
+def test_wishes_that_cannot_be_are_refused(captioner, files):
+    with pytest.raises(OptionError, match="vocabulary lacks"):
+        list(caption_files(captioner, files, DecodeOptions(require=("zebra",))))

@@ -1,0 +1,266 @@
+"""`mrnn-edge caption` over many files: lists, formats, files gone on with, sidecars, stops."""
+
+import csv
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+import tiny
+from conftest import noise_picture
+from foreground import COMMAND
+
+KILLS = int(os.environ.get("MRNN_EDGE_KILLS", "5"))
+"""Rounds of kill -9; the figures of docs/bulk.md are of 100."""
+
+
+@pytest.fixture
+def model(tmp_path):
+    return tiny.write(tmp_path / "model")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten files that can go wrong by their names, two of them no pictures."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = ["-dash", "=1+1", "a b", "new\nline", "é", "comma,", 'quote"', os.fsdecode(b"\xff")]
+    for number, name in enumerate(names):
+        noise_picture(folder / f"{name}.png", seed=number)
+    (folder / "broken.jpg").write_text("no picture")
+    (folder / "empty.png").touch()
+    return folder
+
+
+def timeless(text):
+    return re.sub(r'"timing_ms": \{[^}]*\}', "", text)
+
+
+def files_of(photos):
+    names = sorted(os.listdir(photos), key=os.fsencode)
+    return [f"photos/{name}" for name in names]
+
+
+def test_ndjson_is_a_record_a_line_with_the_very_names(command, model, photos):
+    done = command("caption", "-r", "photos", "--ndjson", "--model", model)
+    assert done.returncode == 3
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["file"] for record in records] == files_of(photos)
+    assert sum("error" in record for record in records) == 2
+    summary = done.stderr.splitlines()[-1]
+    assert summary.startswith("mrnn-edge: 8 of 10 pictures captioned, 2 failed, ")
+
+
+def test_json_and_ndjson_hold_the_same_records(command, model, photos):
+    array = command("caption", "-r", "photos", "--json", "--model", model).stdout
+    lines = command("caption", "-r", "photos", "--ndjson", "--model", model).stdout
+    records = [json.loads(line) for line in lines.splitlines()]
+    for record in (*records, *(array := json.loads(array))):
+        record.pop("timing_ms", None)
+    assert array == records
+
+
+def test_csv_opens_as_a_table(command, model, photos):
+    done = command("caption", "-r", "photos", "--csv", "-o", "out.csv", "--model", model)
+    assert (done.returncode, done.stdout) == (3, "")
+    text = (photos.parent / "out.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert len(rows) == 10
+    # In the order of the names' bytes; a byte that is no UTF-8 is spelled out.
+    assert [row["file"] for row in rows] == [
+        name.replace("\udcff", "\\udcff") for name in files_of(photos)
+    ]
+    for row in rows:
+        assert bool(row["caption"]) != bool(row["error"])
+
+
+def test_plain_text_to_a_file_names_every_picture(command, model, picture, captioner, tmp_path):
+    command("caption", picture, "-o", "out.txt", "--model", model)
+    expected = f"{picture}\t{captioner.caption(picture).text}\n"
+    assert (tmp_path / "out.txt").read_text() == expected
+
+
+@pytest.mark.parametrize(("option", "separator"), [([], b"\n"), (["-0"], b"\0")])
+def test_a_list_of_files_from_a_file_or_standard_input(
+    command, model, photos, tmp_path, option, separator
+):
+    names = [name for name in files_of(photos) if separator != b"\n" or "\n" not in name]
+    (tmp_path / "list").write_bytes(separator.join(map(os.fsencode, names)) + separator)
+    base = ["caption", "--ndjson", "--model", model, *option, "--from-file"]
+    from_file = command(*base, "list").stdout
+    from_stdin = command(*base, "-", stdin=tmp_path / "list").stdout
+    assert [json.loads(line)["file"] for line in from_file.splitlines()] == names
+    assert timeless(from_file) == timeless(from_stdin)
+
+
+def test_suffixes_and_patterns_choose(command, model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.bmp", "c.PNG"):
+        noise_picture(tmp_path / "in" / name)
+    done = command("caption", "-r", "in", "--ext", "png", "--model", model)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["in/a.png", "in/c.PNG"]
+    done = command("caption", "in/*.[bp]*", "--model", model)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["in/a.png", "in/b.bmp"]
+
+
+def test_fail_fast_ends_at_the_first_that_fails(command, model, tmp_path):
+    for number in range(30):
+        noise_picture(tmp_path / f"{number:02}.png", seed=number)
+    (tmp_path / "05.png").write_text("no picture")
+    done = command(
+        "caption", "-r", ".", "--ext", "png", "--ndjson", "--fail-fast", "--model", model
+    )
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3
+    assert len(records) == 6
+    assert "error" in records[5]
+    assert "24 left" in done.stderr
+
+
+def test_sidecars_stand_beside_their_pictures_and_others_stay(command, model, photos, captioner):
+    theirs = photos / "a b.png.xmp"
+    theirs.write_text("not ours")
+    done = command("caption", "-r", "photos", "--sidecar", "--xmp", "--model", model)
+    assert done.returncode == 3
+    assert "a b.png.xmp was not written by mrnn-edge" in done.stderr
+    assert "1 sidecars not written" in done.stderr
+    assert theirs.read_text() == "not ours"
+    caption = captioner.caption(photos / "a b.png").text
+    assert (photos / "a b.png.txt").read_text() == caption + "\n"
+    assert not list(photos.glob("broken.jpg.*"))
+    assert len(list(photos.glob("*.txt"))) == 8
+    done = command("caption", "-r", "photos", "--xmp", "--force", "--model", model)
+    assert caption in theirs.read_text()
+
+
+def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, photos, tmp_path):
+    base = ["caption", "-r", "photos", "--ndjson", "--model", model, "-o"]
+    command(*base, "whole")
+    whole = (tmp_path / "whole").read_text()
+    (tmp_path / "half").write_text(whole[: len(whole) // 2])
+    (tmp_path / "half.run.json").write_bytes((tmp_path / "whole.run.json").read_bytes())
+    done = command(*base, "half", "--resume")
+    assert timeless((tmp_path / "half").read_text()) == timeless(whole)
+    assert re.search(r"\d were there already", done.stderr)
+    done = command(*base, "half", "--resume")
+    assert (done.returncode, "0 of 0" in done.stderr) == (0, True)
+    before = (tmp_path / "half").read_bytes()
+    for change in (["--beam", 5], ["--max-words", 4], ["--allow-truncated"], ["--prefix", "a"]):
+        done = command(*base, "half", "--resume", *change)
+        assert done.returncode == 2
+        assert "was begun otherwise" in done.stderr
+    assert (tmp_path / "half").read_bytes() == before
+    noise_picture(photos / "added.png")
+    done = command(*base, "half", "--resume")
+    assert "1 of 1 pictures captioned" in done.stderr
+    assert (tmp_path / "half").read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no picture was named"),
+        (["a.png", "--resume"], "name it with --output"),
+        (["a.png", "--json", "-o", "o", "--resume"], "an array has one end"),
+        (["a.png", "-o", "o", "--resume", "--html", "p"], "leave it or --resume out"),
+        (["a.png", "--json", "--csv"], "--json and --csv are ways to write"),
+        (["a.png", "--ndjson", "--explain"], "--ndjson and --explain"),
+        (["a.png", "--ext", "png"], "goes with -r"),
+        (["-r", ".", "--ext", "p*g"], "no suffix of a file"),
+        (["a.png", "-0"], "goes with --from-file"),
+        (["-", "--from-file", "-"], "standard input can be one of them"),
+        (["-", "--sidecar"], "standard input has no place beside it"),
+        (["a.png", "-o", "no/folder/o"], "there is no folder"),
+        (["--from-file", "/dev/null/x"], "cannot be read"),
+    ],
+)
+def test_calls_that_cannot_be_meant_are_refused(command, model, arguments, message):
+    done = command("caption", *arguments, "--model", model)
+    assert (done.returncode, done.stdout) == (3 if message == "cannot be read" else 2, "")
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def start(folder, model, *arguments, **pipes):
+    """The command over a folder, as a process in the foreground of a terminal would be."""
+    command = [*COMMAND, "caption", "-r", str(folder), "--model", str(model)]
+    return subprocess.Popen([*command, "--ndjson", *map(str, arguments)], **pipes)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Links to a few pictures, enough of them that a run takes a while."""
+    folder = tmp_path_factory.mktemp("many")
+    pictures = [noise_picture(folder / f"p{number}.bmp", seed=number) for number in range(7)]
+    (folder / "in").mkdir()
+    for number in range(900):
+        (folder / "in" / f"{number:04}.bmp").symlink_to(pictures[number % 7])
+    return folder / "in"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_between_batches_with_whole_records_and_a_summary(
+    model, many, tmp_path, number, code
+):
+    out = tmp_path / "out"
+    process = start(many, model, "-o", out, stderr=subprocess.PIPE)
+    wait_for(out)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    lines = out.read_text().splitlines()
+    assert process.returncode == code
+    assert 0 < len(lines) < 900
+    assert len(lines) % 4 == 0
+    assert [json.loads(line)["file"] for line in lines] == [
+        str(many / f"{place:04}.bmp") for place in range(len(lines))
+    ]
+    assert f"{900 - len(lines)} left" in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+def test_an_array_that_is_stopped_is_still_json(model, many, tmp_path):
+    out = tmp_path / "out"
+    command = [*COMMAND, "caption", "-r", str(many), "--model", str(model)]
+    process = subprocess.Popen([*command, "--json", "-o", str(out)], stderr=subprocess.DEVNULL)
+    wait_for(out)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert 0 < len(json.loads(out.read_text())) < 900
+
+
+def wait_for(out):
+    for _ in range(3000):
+        if out.exists() and out.stat().st_size:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nothing was written in 30 s")
+
+
+def test_killed_at_any_moment_and_resumed_it_is_the_run_that_was_never_killed(
+    model, many, tmp_path
+):
+    chance = random.Random(4)
+    whole = tmp_path / "whole"
+    begin = time.monotonic()
+    assert start(many, model, "-o", whole, "--quiet").wait(timeout=120) == 0
+    spent = time.monotonic() - begin
+    kills = 0
+    for number in range(KILLS):
+        out = tmp_path / f"out{number}"
+        while True:
+            process = start(many, model, "-o", out, "--resume", "--quiet")
+            try:
+                process.wait(timeout=chance.uniform(0.2, 1.0) * spent)
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        assert process.returncode == 0
+        assert timeless(out.read_text()) == timeless(whole.read_text())
+    assert kills >= KILLS // 2
