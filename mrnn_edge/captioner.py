@@ -18,6 +18,7 @@ from mrnn_edge.errors import (
     BundleError,
     ImageInputError,
     InputError,
+    ModelError,
     NumericalError,
     OptionError,
 )
@@ -287,6 +288,8 @@ class Captioner:
             raise BundleError(
                 f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
             ) from None
+        except ModelError as error:
+            raise BundleError(f"{self._bundle.folder}: {error} (at load)") from None
 
     def _decode(
         self,

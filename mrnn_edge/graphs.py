@@ -4,9 +4,9 @@ Takes open sessions, gives functions over numpy arrays, inputs and outputs check
 what a session answers, but neither how one is opened nor on what device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from mrnn_edge.config import BundleConfig, GraphRole
 from mrnn_edge.decode import Floats, Ids
 from mrnn_edge.errors import (
     BundleError,
-    MrnnEdgeError,
+    ModelError,
     NumericalError,
     SignatureError,
     VocabularyMismatchError,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,7 @@ class GradientGraph:
 
 def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
     """Raise BundleError or VocabularyMismatchError unless the graph carries these properties."""
-    found = session.get_modelmeta().custom_metadata_map
+    found = _answer(role, lambda: session.get_modelmeta().custom_metadata_map)
     for key, value in expected.items():
         if found.get(key) == value:
             continue
@@ -173,9 +175,12 @@ def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -
 
 def check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
     """Raise SignatureError unless the graph's inputs and outputs are these, in this order."""
-    found = Signature(
-        inputs=tuple(map(_tensor, session.get_inputs())),
-        outputs=tuple(map(_tensor, session.get_outputs())),
+    found = _answer(
+        role,
+        lambda: Signature(
+            inputs=tuple(map(_tensor, session.get_inputs())),
+            outputs=tuple(map(_tensor, session.get_outputs())),
+        ),
     )
     if found != expected:
         raise SignatureError(
@@ -205,13 +210,36 @@ def _tensor(info: Any) -> Tensor:
     return Tensor(name=info.name, dtype=dtype, shape=shape)
 
 
-def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
+def _answer(role: GraphRole, ask: Callable[[], T]) -> T:
+    """What a session says of its graph, names and properties of which may be no text."""
     try:
-        return list(session.run(outputs, feeds))
+        return ask()
+    except ValueError as error:  # UnicodeDecodeError
+        raise BundleError(
+            f"the {role} graph has names that are no text ({error}); export the model anew"
+        ) from None
+
+
+def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
+    """The outputs, their types and shapes as the graph promised, a row for each that went in.
+
+    A graph need not keep its promise: ONNX Runtime warns in its log, and answers.
+    """
+    try:
+        found = list(session.run(outputs, feeds))
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise MrnnEdgeError(
-            f"ONNX Runtime failed ({first_line(error)}); report this with `mrnn-edge info`"
+        raise ModelError(
+            f"ONNX Runtime failed ({first_line(error)}); check the model with `mrnn-edge verify`"
         ) from error
+    rows = len(next(iter(feeds.values())))
+    for array, promised in zip(found, session.get_outputs(), strict=True):
+        expected = (rows, *promised.shape[1:])
+        if array.dtype != np.float32 or array.shape != expected:
+            raise SignatureError(
+                f"a graph gave {promised.name} {array.dtype} {list(array.shape)}, "
+                f"expected float32 {list(expected)}; export the model anew"
+            )
+    return found
 
 
 def first_line(error: Exception) -> str:

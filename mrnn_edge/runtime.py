@@ -155,14 +155,20 @@ _Opener = Callable[[bytes, GraphRole, int], Any]
 
 
 def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
-    """A function from a graph's bytes, its role and a thread count to a session on the device."""
+    """A function from a graph's bytes, its role and a thread count to a session on the device.
+
+    `enable_fallback=0`, because ONNX Runtime tries a refused graph again and says so on standard
+    output, where data goes.
+    """
     if device.kind is DeviceKind.CUDA:
         return _cuda_opener(runtime, device)
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
         options = _options(runtime, threads, _ERRORS)
         try:
-            return runtime.InferenceSession(graph, options, providers=[_CPU_PROVIDER])
+            return runtime.InferenceSession(
+                graph, options, providers=[_CPU_PROVIDER], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise BundleError(
                 f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
@@ -183,7 +189,9 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         # What goes wrong here is raised, in one line; the log would add a screen to it.
         runtime.set_default_logger_severity(_FATAL)
         try:
-            session = runtime.InferenceSession(graph, options, providers=[provider])
+            session = runtime.InferenceSession(
+                graph, options, providers=[provider], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise _refused(device, unloaded or first_line(error)) from error
         finally:

@@ -215,12 +215,13 @@ def fake_runtime(monkeypatch, *, available, error=None, falls_back=False, unload
 
     created = []
 
-    def session(graph, options, providers):
+    def session(graph, options, providers, enable_fallback):
         wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
             if error:
                 raise error
+        assert enable_fallback == 0
         created.append(providers)
         real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         got = "CPUExecutionProvider" if falls_back else wanted
