@@ -31,14 +31,13 @@ from mrnn_edge.errors import (
 )
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+from mrnn_edge.wire import graph_faults
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
 _MAX_JSON_BYTES = 64 << 20
 """The shipped models' longest is vocab.json, 0.04 MB."""
 _LFS_POINTER = b"version https://git-lfs"
-_EXTERNAL = b"location"
-"""The key that every tensor with external data has, in plain bytes. ONNX Runtime would read such
-files from the working directory, unhashed; no graph that is exported here has the word."""
+_CHECKPOINTS = ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02", "a pickle"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,11 +314,16 @@ def _parse_json(data: bytes, path: Path) -> Any:
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     data = _read_hashed(folder, entry)
-    if _EXTERNAL in data:
-        raise BundleError(
-            f"{folder / entry.file} keeps weights outside its file; only graphs in a single file "
-            "are read, so that what was hashed is what runs"
-        )
+    path = folder / entry.file
+    for start, kind in _CHECKPOINTS:
+        if data.startswith(start):
+            raise BundleError(f"{path} is {kind}, not a graph; run `mrnn-edge export` on it")
+    try:
+        fault = next(graph_faults(data), None)
+    except ValueError as error:
+        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model anew") from None
+    if fault is not None:
+        raise BundleError(f"{path}: {fault}; only graphs as `mrnn-edge export` makes them are run")
     return data
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from mrnn_edge.config import BundleConfig, GraphRole
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
@@ -151,24 +151,19 @@ def open_gradient(
     return GradientGraph(session, vocabulary=config.sizes.vocabulary)
 
 
+_Provider: TypeAlias = str | tuple[str, dict[str, str]]
 _Opener = Callable[[bytes, GraphRole, int], Any]
 
 
 def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
-    """A function from a graph's bytes, its role and a thread count to a session on the device.
-
-    `enable_fallback=0`, because ONNX Runtime tries a refused graph again and says so on standard
-    output, where data goes.
-    """
+    """A function from a graph's bytes, its role and a thread count to a session on the device."""
     if device.kind is DeviceKind.CUDA:
         return _cuda_opener(runtime, device)
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
         options = _options(runtime, threads, _ERRORS)
         try:
-            return runtime.InferenceSession(
-                graph, options, providers=[_CPU_PROVIDER], enable_fallback=0
-            )
+            return _session(runtime, graph, options, _CPU_PROVIDER)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise BundleError(
                 f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
@@ -189,9 +184,7 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         # What goes wrong here is raised, in one line; the log would add a screen to it.
         runtime.set_default_logger_severity(_FATAL)
         try:
-            session = runtime.InferenceSession(
-                graph, options, providers=[provider], enable_fallback=0
-            )
+            session = _session(runtime, graph, options, provider)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise _refused(device, unloaded or first_line(error)) from error
         finally:
@@ -202,6 +195,20 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         return session
 
     return open_session
+
+
+def _session(runtime: ModuleType, graph: bytes, options: Any, provider: _Provider) -> Any:
+    """A session on one provider that is what its bytes and these options make it, and no more."""
+    session = runtime.InferenceSession(
+        graph,
+        options,
+        providers=[provider],
+        enable_fallback=0,  # tries a refused graph again and says so on standard output
+        read_config_from_model=0,  # a graph's metadata would set options of the session
+    )
+    # The wrapper would keep the file's bytes for that fallback as long as the session lives.
+    session._model_bytes = None
+    return session
 
 
 def _refused(device: Device, cause: str) -> DeviceError:
