@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from mrnn_edge.config import ImageSpec
-from mrnn_edge.errors import ImageTooLargeError
+from mrnn_edge.errors import ImageTooLargeError, InputError
 from mrnn_edge.image import read_picture
 
 SIDES = (50_000, 13_000)
@@ -67,9 +67,8 @@ def tiff(data: bytes, side: int) -> bytes:
 
 
 def webp(data: bytes, side: int) -> bytes:
-    canvas = struct.pack("<I", side - 1)[:3] * 2
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0\0\0\0" + canvas + data[12:]
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    """An animation, whose canvas may be larger than its frames."""
+    return patched(data, data.index(b"VP8X") + 12, struct.pack("<I", side - 1)[:3] * 2)
 
 
 def boxes(data: bytes, side: int) -> bytes:
@@ -94,8 +93,8 @@ def measure(sound: bytes, bomb: bytes) -> tuple[str, float, float]:
         outcome = "READ"
     except ImageTooLargeError:
         outcome = "refused"
-    except Exception as error:
-        outcome = f"{type(error).__name__}: {error}"
+    except InputError as error:
+        outcome = f"refused as {type(error).__name__}"
     spent = time.perf_counter() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return outcome, spent * 1000.0, grown / 1024.0
@@ -111,7 +110,7 @@ def main() -> int:
         "BMP": (encoded("BMP"), bmp),
         "TIFF": (encoded("TIFF"), tiff),
         "TIFF, deflate": (encoded("TIFF", compression="tiff_adobe_deflate"), tiff),
-        "WebP": (encoded("WEBP"), webp),
+        "WebP": (encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (64, 48))]), webp),
         "AVIF": (encoded("AVIF"), boxes),
     }
     if len(sys.argv) == 2:  # Pillow writes no HEIC
@@ -123,7 +122,7 @@ def main() -> int:
         for side in SIDES:
             with context.Pool(1) as pool:
                 outcome, ms, mb = pool.apply(measure, (sound, claim(sound, side)))
-            kept = kept and outcome == "refused" and ms < MOST_MS and mb < MOST_MB
+            kept = kept and outcome != "READ" and ms < MOST_MS and mb < MOST_MB
             sys.stdout.write(f"{kind:17} {side:6} {ms:7.2f} ms {mb:7.2f} MB  {outcome}\n")
     return 0 if kept else 1
 
