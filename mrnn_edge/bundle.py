@@ -133,7 +133,7 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     if os.path.isdir(name):
         return Path(name)
     what = (
-        "is a file, not a model folder"
+        "is a file, not a model folder (`mrnn-edge export` makes one of a training run)"
         if os.path.exists(name)
         else "is no model name and no folder"
     )

@@ -4,6 +4,7 @@ Takes open sessions, gives functions over numpy arrays, inputs and outputs check
 what a session answers, but neither how one is opened nor on what device.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from mrnn_edge.errors import (
 )
 
 T = TypeVar("T")
+_SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\(.*?\)( const)? (?=\S)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,5 +245,6 @@ def _run(session: Any, outputs: list[str], feeds: dict[str, Any]) -> list[Any]:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of ONNX Runtime says, in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What an exception of ONNX Runtime says, in one line, the place in its source left out."""
+    said = str(error).strip()
+    return _SOURCE.sub("", said.splitlines()[0]) if said else type(error).__name__
