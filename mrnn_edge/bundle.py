@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,12 +31,13 @@ from mrnn_edge.errors import (
 )
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+from mrnn_edge.wire import graph_faults
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
+_MAX_JSON_BYTES = 64 << 20
+"""The shipped models' longest is vocab.json, 0.04 MB."""
 _LFS_POINTER = b"version https://git-lfs"
-_EXTERNAL = b"location"
-"""The key that every tensor with external data has, in plain bytes. ONNX Runtime would read such
-files from the working directory, unhashed; no graph that is exported here has the word."""
+_CHECKPOINTS = ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02", "a pickle"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     if os.path.isdir(name):
         return Path(name)
     what = (
-        "is a file, not a model folder"
+        "is a file, not a model folder (`mrnn-edge export` makes one of a training run)"
         if os.path.exists(name)
         else "is no model name and no folder"
     )
@@ -154,7 +156,7 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
     """
     folder = find_bundle(model)
     config = BundleConfig.from_dict(_read_json(folder, "config.json"))
-    vocab_json = _read(folder, "vocab.json")
+    vocab_json = _read_text(folder, "vocab.json")
     vocabulary = _parse_vocabulary(folder, vocab_json, config.tokens)
     if len(vocabulary) != config.sizes.vocabulary:
         raise VocabularyMismatchError(
@@ -274,18 +276,37 @@ def _check_name(file: str) -> None:
         )
 
 
-def _read(folder: Path, file: str) -> bytes:
+def _read(folder: Path, file: str, *, most: int) -> bytes:
+    """A regular file, as far as one byte more than `most`: a FIFO would block, a device not end."""
     path = folder / file
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as opened:
+            found = os.fstat(opened.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise BundleError(f"{path} is no regular file; copy the whole folder")
+            return opened.read(min(most, found.st_size) + 1)
     except FileNotFoundError:
         raise BundleError(f"{path} is missing; expected a model folder with {file}") from None
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error})") from None
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read_text(folder: Path, file: str) -> bytes:
+    data = _read(folder, file, most=_MAX_JSON_BYTES)
+    if len(data) > _MAX_JSON_BYTES:
+        raise BundleError(
+            f"{folder / file} has more than {_MAX_JSON_BYTES:,} bytes, the limit; "
+            "it is no file of a model"
+        )
+    return data
+
+
 def _read_json(folder: Path, file: str) -> Any:
-    data = _read(folder, file)
+    data = _read_text(folder, file)
     return _parse_json(data, folder / file)
 
 
@@ -301,23 +322,28 @@ def _parse_json(data: bytes, path: Path) -> Any:
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     data = _read_hashed(folder, entry)
-    if _EXTERNAL in data:
-        raise BundleError(
-            f"{folder / entry.file} keeps weights outside its file; only graphs in a single file "
-            "are read, so that what was hashed is what runs"
-        )
+    path = folder / entry.file
+    for start, kind in _CHECKPOINTS:
+        if data.startswith(start):
+            raise BundleError(f"{path} is {kind}, not a graph; run `mrnn-edge export` on it")
+    try:
+        fault = next(graph_faults(data), None)
+    except ValueError as error:
+        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model anew") from None
+    if fault is not None:
+        raise BundleError(f"{path}: {fault}; only graphs as `mrnn-edge export` makes them are run")
     return data
 
 
 def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
-    data = _read(folder, entry.file)
+    data = _read(folder, entry.file, most=entry.bytes)
     path = folder / entry.file
     if data.startswith(_LFS_POINTER):
         raise BundleError(f"{path} is a Git LFS pointer, not its content; run `git lfs pull`")
     if len(data) != entry.bytes:
         raise BundleError(
-            f"{path} has {len(data)} bytes, config.json says {entry.bytes}; "
-            "it is cut off or replaced: copy the folder again"
+            f"{path} is {'longer' if len(data) > entry.bytes else 'shorter'} than config.json "
+            f"says, {entry.bytes:,} bytes; it is cut off or replaced: copy the folder again"
         )
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:

@@ -4,20 +4,25 @@ Takes the bytes of a file, gives a Pillow image whose pixels are not decoded yet
 never a suffix.
 """
 
+import re
 from typing import IO, Final
 
 from PIL import Image, UnidentifiedImageError
 
-from mrnn_edge.errors import UnsupportedImageError
+from mrnn_edge.errors import ImageDecodeError, UnsupportedImageError, install_command
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Pillow's names of what is read. EPS, PSD and the like start other programs or parse far more
 than a photo needs. The pictures of stereo phones (MPO) open as JPEG."""
 
 SUFFIXES: Final = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".mpo")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+        *(".avif", ".heic", ".heif"),
+    )
 )
-"""Suffixes, lower-case, by which a folder's pictures are found."""
+"""Suffixes, lower-case, by which a folder's pictures are found. HEIC is among them with or without
+its extra: a library of such pictures must hear of the extra, not of nothing."""
 
 _LOOKS_LIKE: Final = (
     (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
@@ -28,30 +33,67 @@ _LOOKS_LIKE: Final = (
     (b"<html", "a web page"),
     (b"%!PS", "a PostScript document"),
     (b"8BPS", "a Photoshop document"),
+    (b"icns", "an Apple icon"),
 )
-_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_HEIC_BRANDS: Final = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+)
+_BEGINNINGS: Final = tuple(
+    (re.compile(start, re.DOTALL), kind)
+    for start, kind in (
+        (rb"\xff\xd8\xff", "JPEG"),
+        (rb"\x89PNG\r\n", "PNG"),
+        (rb"GIF8[79]a", "GIF"),
+        (rb"RIFF.{4}WEBP", "WebP"),
+        (rb"II\*\0|MM\0\*", "TIFF"),
+        (rb".{4}ftypavi[fs]", "AVIF"),
+    )
+)
+_EXPECTED: Final = "a picture in " + ", ".join(FORMATS)
 
 
 def open_image(file: IO[bytes], name: str) -> Image.Image:
-    """The picture in a file, its header read. Raises UnsupportedImageError where there is none."""
+    """The picture in a file, its header read, its pixels not decoded.
+
+    Raises UnsupportedImageError where there is none, ImageDecodeError where its head is damaged.
+    """
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        raise UnsupportedImageError(f"{name}: {_describe(file)}") from None
-
-
-def _describe(file: IO[bytes]) -> str:
-    """What bytes that are no picture look like, for the error message."""
+        pass
     file.seek(0)
     head = file.read(64)
-    expected = "expected a picture in " + ", ".join(FORMATS)
-    if not head:
-        return f"is empty; {expected}"
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        return f"is a HEIC picture; {expected}; convert it to JPEG"
+        return _open_heic(file, name)
+    for start, kind in _BEGINNINGS:
+        if start.match(head):
+            raise ImageDecodeError(
+                f"{name}: begins like a {kind} picture, but its head cannot be read; "
+                "get a whole copy, or convert it to JPEG"
+            )
+    raise UnsupportedImageError(f"{name}: {_describe(head)}; expected {_EXPECTED}")
+
+
+def _open_heic(file: IO[bytes], name: str) -> Image.Image:
+    # Not registered with Pillow: that would be for the whole process, and for every Image.open.
+    try:
+        from pi_heif.as_plugin import HeifImageFile
+    except ImportError:
+        raise UnsupportedImageError(
+            f"{name}: is a HEIC picture; {install_command('heic')}, or convert it to JPEG"
+        ) from None
+    file.seek(0)
+    image: Image.Image = HeifImageFile(file)
+    return image
+
+
+def _describe(head: bytes) -> str:
+    """What bytes that are no picture look like, for the error message."""
+    if not head:
+        return "is empty"
     for start, kind in _LOOKS_LIKE:
         if head.lstrip().lower().startswith(start.lower()):
-            return f"looks like {kind}; {expected}"
+            return f"looks like {kind}"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return f"looks like text; {expected}"
-    return f"is no picture that is known here; {expected}"
+        return "looks like text"
+    return "is no picture that is known here"

@@ -4,9 +4,9 @@ Takes open sessions, gives functions over numpy arrays, inputs and outputs check
 what a session answers, but neither how one is opened nor on what device.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from mrnn_edge.errors import (
     VocabularyMismatchError,
 )
 from mrnn_edge.session import Session
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,13 +94,14 @@ def gradient_signature(config: BundleConfig) -> Signature:
 class EncoderGraph:
     """The CNN with V_I: pixels to image vectors."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, signature: Signature) -> None:
         self._session = session
+        self._outputs = signature.outputs
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
         image: Floats
-        (image,) = self._session.run(["image"], {"pixels": pixels})
+        (image,) = _run(self._session, self._outputs, {"pixels": pixels})
         bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
         if len(bad):
             raise NumericalError(
@@ -110,8 +113,9 @@ class EncoderGraph:
 class StepGraph:
     """One recurrent step; a StepFunction of decode.py."""
 
-    def __init__(self, session: Session, *, vocabulary: int) -> None:
+    def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
         self._session = session
+        self._outputs = signature.outputs
         self._vocabulary = vocabulary
 
     def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
@@ -123,7 +127,7 @@ class StepGraph:
         _check_rows(token, state, image)
         _check_tokens(token, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image}
-        log_probs, next_state = self._session.run(["log_probs", "next_state"], feeds)
+        log_probs, next_state = _run(self._session, self._outputs, feeds)
         return log_probs, next_state
 
 
@@ -133,8 +137,9 @@ class GradientGraph:
     It only makes short lists: its weights are stored as float16, its arithmetic is float32.
     """
 
-    def __init__(self, session: Session, *, vocabulary: int) -> None:
+    def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
         self._session = session
+        self._outputs = signature.outputs
         self._vocabulary = vocabulary
 
     def __call__(
@@ -150,7 +155,7 @@ class GradientGraph:
         _check_tokens(token, self._vocabulary)
         _check_tokens(target, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image, "target": target}
-        gradient, next_state = self._session.run(["gradient", "next_state"], feeds)
+        gradient, next_state = _run(self._session, self._outputs, feeds)
         if not np.isfinite(gradient).all():
             raise NumericalError(
                 "the gradient graph gave numbers that are not finite; verify the model"
@@ -160,7 +165,7 @@ class GradientGraph:
 
 def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
     """Raise BundleError or VocabularyMismatchError unless the graph carries these properties."""
-    found = session.get_modelmeta().custom_metadata_map
+    found = _answer(role, lambda: session.get_modelmeta().custom_metadata_map)
     for key, value in expected.items():
         if found.get(key) == value:
             continue
@@ -173,9 +178,12 @@ def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -
 
 def check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
     """Raise SignatureError unless the graph's inputs and outputs are these, in this order."""
-    found = Signature(
-        inputs=tuple(map(_tensor, session.get_inputs())),
-        outputs=tuple(map(_tensor, session.get_outputs())),
+    found = _answer(
+        role,
+        lambda: Signature(
+            inputs=tuple(map(_tensor, session.get_inputs())),
+            outputs=tuple(map(_tensor, session.get_outputs())),
+        ),
     )
     if found != expected:
         raise SignatureError(
@@ -203,3 +211,30 @@ def _tensor(info: Any) -> Tensor:
     sizes: Sequence[Any] = info.shape
     shape = tuple(size if isinstance(size, int) else None for size in sizes)
     return Tensor(name=info.name, dtype=dtype, shape=shape)
+
+
+def _answer(role: GraphRole, ask: Callable[[], T]) -> T:
+    """What a session says of its graph, names and properties of which may be no text."""
+    try:
+        return ask()
+    except ValueError as error:  # UnicodeDecodeError
+        raise BundleError(
+            f"the {role} graph has names that are no text ({error}); export the model anew"
+        ) from None
+
+
+def _run(session: Session, outputs: Sequence[Tensor], feeds: Mapping[str, Any]) -> list[Floats]:
+    """The outputs, their types and shapes as the graph promised, a row for each that went in.
+
+    A graph need not keep its promise: ONNX Runtime warns in its log, and answers.
+    """
+    found = list(session.run([each.name for each in outputs], feeds))
+    rows = len(next(iter(feeds.values())))
+    for array, promised in zip(found, outputs, strict=True):
+        expected = (rows, *promised.shape[1:])
+        if array.dtype != np.float32 or array.shape != expected:
+            raise SignatureError(
+                f"a graph gave {promised.name} {array.dtype} {list(array.shape)}, "
+                f"expected float32 {list(expected)}; export the model anew"
+            )
+    return found

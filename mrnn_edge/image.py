@@ -5,6 +5,7 @@ beyond the size it asks for. Which formats there are is in formats.py, how a cut
 in salvage.py.
 """
 
+import errno
 import io
 import os
 import stat
@@ -38,6 +39,12 @@ MAX_PIXELS: Final = 89_478_485
 RGB), so that its warning and this refusal fall together."""
 
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_READ_FAILURES: Final = frozenset(
+    (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+)
+"""A disk or a network that fails under the file. Damaged pictures raise others, such as EINVAL for
+a place before the beginning."""
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -209,13 +216,19 @@ def _guarded(name: str) -> Iterator[None]:
     """Turn whatever a codec raises into an InputError."""
     try:
         yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
+    except MemoryError:
+        raise ImageTooLargeError(
+            f"{name}: more memory is needed for it than there is; make it smaller first"
+        ) from None
     except _BOMBS:
         raise ImageTooLargeError(
             f"{name}: more than {MAX_PIXELS:,} pixels, the limit; make it smaller first"
         ) from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
+            raise FileError(f"{name}: cannot be read ({error}); check the disk") from None
         # Seen from Pillow on damaged files: OSError, SyntaxError, ValueError, RuntimeError,
         # TypeError, struct.error; no narrower net holds them (661,175 mutated pictures tried).
         raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
@@ -229,6 +242,8 @@ def _decode(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]
     except (MemoryError, *_BOMBS):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
+            raise
         raise ImageDecodeError(
             f"{name}: truncated or damaged picture ({error}); get a whole copy"
         ) from error

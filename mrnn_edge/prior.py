@@ -48,7 +48,8 @@ class PriorVectors:
         """Read prior.npy. Raises ValueError if it is no such array, or its numbers cannot be."""
         try:
             rows = np.load(io.BytesIO(data), allow_pickle=False)
-        except (EOFError, OSError) as error:
+        except Exception as error:
+            # numpy parses the header as Python: ValueError, SyntaxError, TokenError, MemoryError.
             raise ValueError(f"is no array of numpy ({error})") from None
         if not isinstance(rows, np.ndarray) or rows.dtype != np.float32 or rows.ndim != 2:
             raise ValueError("is no float32 array of two dimensions")

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
@@ -145,8 +145,10 @@ def _open_on(
         image = model.config.image
         encoder.run(["image"], {"pixels": np.zeros((1, image.height, image.width, 3), np.uint8)})
     return Graphs(
-        encoder=EncoderGraph(encoder),
-        step=StepGraph(step, vocabulary=model.config.sizes.vocabulary),
+        encoder=EncoderGraph(encoder, encoder_signature(model.config)),
+        step=StepGraph(
+            step, step_signature(model.config), vocabulary=model.config.sizes.vocabulary
+        ),
         device=device,
         threads=cores if device.kind is DeviceKind.CPU else 1,
         concurrency=at_once if device.kind is DeviceKind.CPU else 1,
@@ -168,7 +170,7 @@ def open_gradient(
     model = _Model(config=config, read=read, metadata=metadata)
     opener = _session_opener(_import_runtime(), _CPU)
     session = model.open_graph(GraphRole.GRADIENT, opener, device=_CPU, threads=_STEP_THREADS)
-    return GradientGraph(session, vocabulary=config.sizes.vocabulary)
+    return GradientGraph(session, gradient_signature(config), vocabulary=config.sizes.vocabulary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +213,7 @@ def try_device(device: Device) -> str:
     return str(session.get_providers()[0])
 
 
+_Provider: TypeAlias = str | tuple[str, dict[str, str]]
 _Opener = Callable[[bytes, GraphRole, int], Any]
 
 
@@ -228,7 +231,7 @@ def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
         options = _options(runtime, threads, _ERRORS)
         try:
-            return runtime.InferenceSession(graph, options, providers=[_CPU_PROVIDER])
+            return _session(runtime, graph, options, _CPU_PROVIDER)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise BundleError(
                 f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
@@ -249,7 +252,7 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         # What goes wrong here is raised, in one line; the log would add a screen to it.
         runtime.set_default_logger_severity(_FATAL)
         try:
-            session = runtime.InferenceSession(graph, options, providers=[provider])
+            session = _session(runtime, graph, options, provider)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise _refused(device, unloaded or first_line(error)) from error
         finally:
@@ -260,6 +263,20 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         return session
 
     return open_session
+
+
+def _session(runtime: ModuleType, graph: bytes, options: Any, provider: _Provider) -> Any:
+    """A session on one provider that is what its bytes and these options make it, and no more."""
+    session = runtime.InferenceSession(
+        graph,
+        options,
+        providers=[provider],
+        enable_fallback=0,  # tries a refused graph again and says so on standard output
+        read_config_from_model=0,  # a graph's metadata would set options of the session
+    )
+    # The wrapper would keep the file's bytes for that fallback as long as the session lives.
+    session._model_bytes = None
+    return session
 
 
 def _refused(device: Device, cause: str) -> DeviceError:

@@ -10,11 +10,14 @@ session stay with the parent and a run in the child could wait for them for ever
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Protocol
 
 from mrnn_edge.errors import DeviceError, ForkedSessionError
+
+_SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\(.*?\)( const)? (?=\S)")
 
 
 class OpenGraph(Protocol):
@@ -73,5 +76,6 @@ class Session:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """What an exception of ONNX Runtime says, in one line, the place in its source left out."""
+    said = str(error).strip()
+    return _SOURCE.sub("", said.splitlines()[0]) if said else type(error).__name__

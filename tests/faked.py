@@ -29,7 +29,7 @@ class SessionOptions:
 
 
 class InferenceSession:
-    def __init__(self, graph, options, providers):
+    def __init__(self, graph, options, providers, **_):
         self.name = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if "CUDA" in self.name and CUDA_FAILS:
             raise RuntimeError("This session contains graph nodes that are assigned to the CPU")

@@ -4,7 +4,10 @@ import os
 import onnx
 import pytest
 import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mrnn_edge import Captioner
 from mrnn_edge.bundle import (
     find_bundle,
     load_bundle,
@@ -63,11 +66,14 @@ def test_a_flipped_bit_in_a_graph_is_found_by_its_hash(bundle, role, bit):
         load_bundle(bundle).graph(Precision.FLOAT32, role)
 
 
-def test_a_graph_with_weights_outside_its_file_is_refused(tmp_path):
+@pytest.mark.parametrize("place", ["weights.bin", "/etc/passwd", "../secret", "link.bin"])
+def test_a_graph_with_weights_outside_its_file_is_refused_wherever_they_are(tmp_path, place):
     graph = onnx.load_from_string(tiny.files()["encoder.onnx"])
-    onnx.external_data_helper.set_external_data(graph.graph.initializer[2], "weights.bin")
+    onnx.external_data_helper.set_external_data(graph.graph.initializer[2], place)
     graph.graph.initializer[2].ClearField("raw_data")
-    folder = tiny.write(tmp_path, tiny.files(encoder=graph.SerializeToString()))
+    folder = tiny.write(tmp_path / "model", tiny.files(encoder=graph.SerializeToString()))
+    (tmp_path / "secret").write_bytes(bytes(100))
+    (folder / "link.bin").symlink_to(tmp_path / "secret")
     with pytest.raises(BundleError, match="outside its file"):
         load_bundle(folder).graph(Precision.FLOAT32, GraphRole.ENCODER)
 
@@ -77,6 +83,53 @@ def test_a_graph_that_is_cut_off_is_found_by_its_size(bundle):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(BundleError, match="cut off or replaced"):
         load_bundle(bundle).graph(Precision.FLOAT32, GraphRole.STEP)
+
+
+def test_a_graph_that_is_longer_than_it_says_is_read_no_further(bundle):
+    path = bundle / "step.onnx"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(BundleError, match="is longer than config.json says"):
+        load_bundle(bundle).graph(Precision.FLOAT32, GraphRole.STEP)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json"])
+def test_a_json_file_without_end_is_read_no_further_than_the_limit(bundle, name, monkeypatch):
+    monkeypatch.setattr("mrnn_edge.bundle._MAX_JSON_BYTES", 10)
+    with pytest.raises(BundleError, match="more than 10 bytes"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "encoder.onnx"])
+def test_a_fifo_or_a_device_in_the_place_of_a_file_is_refused_without_waiting(bundle, name):
+    for put in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (bundle / name).unlink()
+        put(bundle / name)
+        with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+            load_bundle(bundle).graph(Precision.FLOAT32, GraphRole.ENCODER)
+
+
+def test_a_folder_of_links_as_caches_have_them_is_read(bundle, tmp_path):
+    linked = tmp_path / "snapshot"
+    linked.mkdir()
+    for file in bundle.iterdir():
+        (linked / file.name).symlink_to(file)
+    assert load_bundle(linked).graph(Precision.FLOAT32, GraphRole.STEP)
+
+
+def test_a_folder_that_is_read_only_is_read_and_left_as_it_is(bundle):
+    for path in (*bundle.iterdir(), bundle):
+        path.chmod(path.stat().st_mode & ~0o222)
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    assert Captioner.load(bundle, device="cpu").config.name == "tiny-test"
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    bundle.chmod(0o755)
+
+
+def test_a_checkpoint_in_the_place_of_a_graph_is_called_one(tmp_path):
+    for start, kind in ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02}", "a pickle")):
+        folder = tiny.write(tmp_path, tiny.files(encoder=start + b"rest"))
+        with pytest.raises(BundleError, match=f"is {kind}.*mrnn-edge export"):
+            load_bundle(folder).graph(Precision.FLOAT32, GraphRole.ENCODER)
 
 
 def test_a_git_lfs_pointer_is_called_one(bundle):
@@ -95,6 +148,21 @@ def test_a_graph_name_with_path_parts_is_refused(bundle, name):
     tiny.edit_config(bundle, change)
     with pytest.raises(BundleError, match="expected a plain file name"):
         load_bundle(bundle)
+
+
+@given(st.text(max_size=20))
+def test_a_name_is_read_only_if_it_is_plain(tmp_path_factory, name):
+    folder = tmp_path_factory.getbasetemp() / "names"
+    if not folder.exists():
+        tiny.write(folder)
+
+    def change(config):
+        config["precisions"]["float32"]["encoder"]["file"] = name
+
+    tiny.edit_config(folder, change)
+    plain = name.isascii() and not set(name) & set("/\\\0") and name.endswith((".onnx", ".npy"))
+    with pytest.raises(BundleError, match="is missing" if plain else "expected a plain file name"):
+        load_bundle(folder)
 
 
 def test_a_vocabulary_of_another_length_is_refused(bundle):

@@ -1,12 +1,17 @@
+import builtins
+import errno
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -148,7 +153,9 @@ def test_a_damaged_picture_gives_a_picture_or_an_error_of_ours(data):
         (b"<svg xmlns='http://www.w3.org/2000/svg'>", "an SVG drawing"),
         (b"%PDF-1.7\n\xff", "a PDF document"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript document"),
+        (b"8BPS\0\x01", "a Photoshop document"),
+        (b"icns\0\0\1\0", "an Apple icon"),
         (b"\x00\x01\x02\x03", "no picture that is known here"),
     ],
 )
@@ -336,3 +343,198 @@ def test_damaged_exif_is_noted_and_the_picture_taken_as_it_lies(monkeypatch):
     picture = read_picture(gradient(), SPEC)
     assert picture.notes == ("damaged EXIF, taken as it lies",)
     np.testing.assert_array_equal(picture.pixels, to_pixels(gradient(), SPEC))
+
+
+HEIC = Path(__file__).with_name("heic")
+"""Two pictures of `slope()`, written once with x265; nothing here encodes HEIC."""
+
+
+def slope() -> np.ndarray:
+    y, x = np.mgrid[:24, :40]
+    return np.stack([x * 6, y * 10, np.full_like(x, 60)], axis=2)
+
+
+def test_a_heic_picture_is_read_where_its_extra_is_installed():
+    pytest.importorskip("pi_heif")
+    for name, frames in (("plain.heic", 1), ("two.heic", 2)):
+        found = np.asarray(load_image(HEIC / name), int)
+        assert np.abs(found - slope()).max() < 12
+        assert read_picture(HEIC / name, SPEC).frames == frames
+    assert "HEIF" not in Image.OPEN  # others who use Pillow in this process see no change
+
+
+def test_a_heic_picture_without_the_extra_names_it(monkeypatch):
+    for module in ("pi_heif", "pi_heif.as_plugin"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnsupportedImageError, match=r"HEIC.*pip install 'mrnn-edge\[heic\]'"):
+        load_image(HEIC / "plain.heic")
+
+
+def test_a_damaged_heic_picture_is_refused_like_any_other():
+    pytest.importorskip("pi_heif")
+    data = (HEIC / "plain.heic").read_bytes()
+    for cut in (40, 300, len(data) - 20):
+        for allow in (False, True):
+            with pytest.raises(InputError):
+                load_image(data[:cut], allow_truncated=allow)
+    claims = data.replace(b"clap", b"free")
+    at = claims.index(b"ispe") + 8
+    claims = claims[:at] + struct.pack(">II", 12_000, 12_000) + claims[at + 8 :]
+    with pytest.raises(ImageTooLargeError, match="144,000,000"):
+        load_image(claims)
+
+
+def test_formats_off_the_list_start_no_program_and_are_refused(monkeypatch):
+    def explode(*arguments: object, **options: object) -> None:
+        raise AssertionError("started a program")
+
+    for starter in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, starter, explode)
+    monkeypatch.setattr(os, "system", explode)
+    for kind in ("EPS", "PPM", "ICO", "TGA", "PCX", "SGI", "JPEG2000"):
+        with pytest.raises(UnsupportedImageError):
+            load_image(encoded(gradient(32, 32), kind))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_a_pixel_give_what_8_bits_give(kind):
+    grey = np.asarray(gradient().convert("L"))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    expected = load_image(encoded(Image.fromarray(grey), kind))
+    np.testing.assert_array_equal(load_image(encoded(deep, kind)), expected)
+
+
+def test_floats_from_0_to_1_give_what_8_bits_give():
+    grey = np.asarray(gradient().convert("L"))
+    floats = Image.fromarray(grey.astype(np.float32) / 255)
+    found = load_image(encoded(floats, "TIFF"))
+    np.testing.assert_array_equal(found, load_image(Image.fromarray(grey)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("JPEG", "CMYK"), ("TIFF", "CMYK"), ("JPEG", "L"), ("PNG", "LA"), ("PNG", "P"), ("GIF", "P")],
+)
+def test_every_way_to_store_colours_keeps_them(kind, mode):
+    smooth = Image.fromarray(slope().astype(np.uint8))
+    if mode in ("L", "LA"):
+        smooth = smooth.convert("L").convert("RGB")
+    found = np.asarray(load_image(encoded(smooth.convert(mode), kind)), int)
+    assert np.abs(found - np.asarray(smooth)).mean() < (20 if mode == "P" else 6)
+
+
+def test_one_bit_a_pixel_is_black_or_white():
+    bits = Image.fromarray(np.indices((8, 8)).sum(0) % 2 == 0)
+    found = np.asarray(load_image(encoded(bits, "PNG")))
+    np.testing.assert_array_equal(found[..., 0], np.asarray(bits) * 255)
+
+
+def test_transparent_files_are_what_they_are_on_white():
+    alpha = Image.fromarray(np.linspace(0, 255, 24 * 40).astype(np.uint8).reshape(24, 40))
+    picture = gradient()
+    picture.putalpha(alpha)
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=alpha)
+    difference = np.asarray(load_image(encoded(picture, "PNG")), int) - np.asarray(white)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_is_none_turns_nothing(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = read_picture(encoded(gradient(), "PNG", exif=exif), SPEC)
+    np.testing.assert_array_equal(found.pixels, read_pixels(gradient(), SPEC))
+    assert found.notes == ()
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+@settings(max_examples=30)
+def test_any_size_of_picture_fills_the_models_size_with_its_colour(width, height):
+    pixels = read_pixels(Image.new("RGB", (width, height), (9, 80, 200)), SPEC)
+    assert pixels.shape == (12, 20, 3)
+    assert (pixels == [9, 80, 200]).all()
+
+
+def test_a_picture_for_which_memory_is_lacking_is_an_error_of_that_picture(monkeypatch):
+    def load(self: Image.Image) -> None:
+        raise MemoryError
+
+    sources = (gradient(), encoded(gradient(), "PNG"))
+    monkeypatch.setattr(Image.Image, "load", load)
+    for source in sources:
+        with pytest.raises(ImageTooLargeError, match="more memory"):
+            load_image(source)
+
+
+def test_an_animation_that_is_damaged_after_its_first_frame_is_noted():
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    second = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[second : second + 2])[0]
+    at = second + 2 + 12 * count  # where the place of the next page stands
+    picture = read_picture(data[:at] + struct.pack("<I", len(data) - 1) + data[at + 4 :], SPEC)
+    assert (picture.frames, picture.notes) == (1, ("damaged after the first frame",))
+    assert (picture.pixels == [255, 0, 0]).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF"])
+def test_a_file_that_ends_within_its_head_is_called_damaged_not_unknown(kind):
+    with pytest.raises(ImageDecodeError, match="begins like a|damaged picture"):
+        load_image(encoded(gradient(), kind)[:20])
+
+
+def test_a_disk_that_fails_under_the_file_is_no_fault_of_the_picture():
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(min(4096, size) if size and size > 0 else size)
+
+    with pytest.raises(FileError, match="cannot be read"):
+        load_image(Failing(encoded(photo(), "BMP")))
+
+
+def test_a_file_may_be_deleted_or_grow_while_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    data = encoded(gradient(), "PNG")
+    real = builtins.open
+
+    def meddling(meddle):
+        def opened(*arguments, **options):
+            file = real(*arguments, **options)
+            meddle()
+            return file
+
+        return opened
+
+    def grow() -> None:
+        with real(path, "ab") as file:
+            file.write(b"more")
+
+    for meddle in (path.unlink, grow):
+        path.write_bytes(data)
+        monkeypatch.setattr(builtins, "open", meddling(meddle))
+        found = load_image(path)
+        monkeypatch.setattr(builtins, "open", real)
+        np.testing.assert_array_equal(found, gradient())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(gradient(), "PNG"))
+    path.chmod(0)
+    with pytest.raises(FileError, match="no permission"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["caf\u00e9 \u732b.png", " .png", "a\nb.png", "-r.png", "\udcff.png", "n" * 251 + ".png"],
+)
+def test_any_name_of_a_file_will_do(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(encoded(gradient(), "PNG"))
+    np.testing.assert_array_equal(load_image(path), gradient())

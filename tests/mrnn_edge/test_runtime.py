@@ -1,9 +1,11 @@
 """The contract of graphs, and honesty about devices (with a fake runtime where no GPU is)."""
 
 import sys
+import tracemalloc
 import types
 
 import numpy as np
+import onnx
 import pytest
 import tiny
 
@@ -12,6 +14,7 @@ from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import (
     BundleError,
     DeviceError,
+    ModelError,
     OptionError,
     SignatureError,
     VocabularyMismatchError,
@@ -134,8 +137,106 @@ def test_words_of_another_export_are_refused(bundle):
 
 @pytest.mark.parametrize("content", [b"<html>not a graph</html>", b"\x08\x0a" * 40])
 def test_bytes_that_are_no_graph_are_refused(tmp_path, content):
-    with pytest.raises(BundleError, match="refuses the encoder graph"):
+    with pytest.raises(BundleError, match="is no graph|refuses the encoder graph"):
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=content)), device="cpu")
+
+
+def edited(graph: bytes, change) -> bytes:
+    """The graph after `change` of its parsed form."""
+    model = onnx.load_from_string(graph)
+    change(model)
+    return model.SerializeToString()
+
+
+def a_later_opset(model):
+    model.opset_import[0].version = 99
+
+
+def a_later_format(model):
+    model.ir_version = 99
+
+
+def an_unknown_operator(model):
+    model.graph.node[0].op_type = "NoSuchOperator"
+
+
+def a_cycle(model):
+    model.graph.node[0].input[0] = model.graph.node[-1].output[0]
+
+
+def nothing_of_it(model):
+    model.Clear()
+    model.ir_version = 10
+
+
+@pytest.mark.parametrize(
+    "change", [a_later_opset, a_later_format, an_unknown_operator, a_cycle, nothing_of_it]
+)
+def test_a_graph_that_this_runtime_cannot_run_is_refused_in_one_line(tmp_path, change, capfd):
+    encoder = edited(tiny.files()["encoder.onnx"], change)
+    with pytest.raises(BundleError, match="upgrade onnxruntime|carries bundle_id") as caught:
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_graph_of_one_batch_size_is_refused(tmp_path):
+    def fix(model):
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = 1
+
+    encoder = edited(tiny.files()["encoder.onnx"], fix)
+    with pytest.raises(SignatureError, match=r"\[1, 16, 16, 3\].*expected.*\[B, 16, 16, 3\]"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
+
+
+def test_a_graph_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
+    def flatten(model):
+        names = [output.name for output in model.graph.output]
+        model.graph.node[-1].output[0] = "inner"
+        model.graph.node.append(onnx.helper.make_node("Concat", ["inner"] * 2, names, axis=0))
+
+    encoder = edited(tiny.files()["encoder.onnx"], flatten)
+    with pytest.raises(
+        BundleError, match=r"gave image float32 \[2, 6\].*expected float32 \[1, 6\]"
+    ):
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
+
+
+def test_a_graph_whose_names_are_no_text_is_refused(tmp_path, capfd):
+    encoder = tiny.files()["encoder.onnx"].replace(b"0123456789abcdef", b"\xff" * 16)
+    with pytest.raises(BundleError, match="no text|refuses the encoder graph"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
+    assert capfd.readouterr().out == ""
+
+
+def test_a_graph_that_fails_when_it_runs_is_refused_at_load(tmp_path):
+    def overreach(model):
+        (axes,) = (each for each in model.graph.initializer if each.name == "word_table")
+        axes.dims[0] = 2  # two words in place of twelve
+        axes.raw_data = axes.raw_data[: 2 * 4 * tiny.STATE]
+
+    files = tiny.files(step=edited(tiny.files()["step.onnx"], overreach))
+    captioner = Captioner.load(tiny.write(tmp_path, files), device="cpu")
+    with pytest.raises(ModelError, match="ONNX Runtime failed"):
+        captioner.score(np.zeros((tiny.SIDE, tiny.SIDE, 3), np.uint8), ["a red dog"])
+
+
+def test_the_bytes_of_the_graphs_are_let_go_once_they_are_open(tmp_path):
+    def swell(model):
+        model.doc_string = "x" * 20_000_000
+
+    encoder = edited(tiny.files()["encoder.onnx"], swell)
+    folder = tiny.write(tmp_path, tiny.files(encoder=encoder))
+    del encoder
+    tracemalloc.start()
+    try:
+        captioner = Captioner.load(folder, device="cpu")
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert captioner.config.name == "tiny-test"
+    assert peak > 20_000_000 > 10 * held
 
 
 @pytest.mark.parametrize("weight", ["projection_bias", "softmax_bias", "word_table"])
@@ -237,12 +338,13 @@ def fake_runtime(
 
     created = []
 
-    def session(graph, options, providers):
+    def session(graph, options, providers, enable_fallback, read_config_from_model):
         wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
             if error:
                 raise error
+        assert (enable_fallback, read_config_from_model) == (0, 0)
         created.append(providers)
         real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         got = "CPUExecutionProvider" if falls_back else wanted
