@@ -363,6 +363,33 @@ def test_a_heic_picture_is_read_where_its_extra_is_installed():
     assert "HEIF" not in Image.OPEN  # others who use Pillow in this process see no change
 
 
+def with_a_quarter_turn(heic: bytes) -> bytes:
+    """The file with the property `irot`, which phones write beside their EXIF orientation."""
+
+    def longer(data: bytes, box: bytes, by: int) -> bytes:
+        at = data.index(box) - 4
+        (size,) = struct.unpack(">I", data[at : at + 4])
+        return data[:at] + struct.pack(">I", size + by) + data[at + 4 :]
+
+    start = struct.pack(">I", heic.index(b"mdat") + 4)
+    assert heic.count(start) == 1
+    heic = heic.replace(start, struct.pack(">I", heic.index(b"mdat") + 4 + 10))
+    for box, by in ((b"meta", 10), (b"iprp", 10), (b"ipco", 9), (b"ipma", 1)):
+        heic = longer(heic, box, by)
+    ipma = heic.index(b"ipma") - 4
+    heic = heic[:ipma] + struct.pack(">I", 9) + b"irot\1" + heic[ipma:]
+    count = heic.index(b"ipma") + 14
+    end = count + 1 + heic[count]
+    return heic[:count] + bytes([heic[count] + 1]) + heic[count + 1 : end] + b"\x86" + heic[end:]
+
+
+def test_a_heic_picture_is_turned_once_by_its_own_property():
+    pytest.importorskip("pi_heif")
+    data = with_a_quarter_turn((HEIC / "plain.heic").read_bytes())
+    found = np.asarray(load_image(data), int)
+    assert np.abs(found - np.rot90(slope())).max() < 12
+
+
 def test_a_heic_picture_without_the_extra_names_it(monkeypatch):
     for module in ("pi_heif", "pi_heif.as_plugin"):
         monkeypatch.setitem(sys.modules, module, None)
