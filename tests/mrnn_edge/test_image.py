@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops
 
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import (
@@ -448,6 +448,20 @@ def test_every_way_to_store_colours_keeps_them(kind, mode):
         smooth = smooth.convert("L").convert("RGB")
     found = np.asarray(load_image(encoded(smooth.convert(mode), kind)), int)
     assert np.abs(found - np.asarray(smooth)).mean() < (20 if mode == "P" else 6)
+
+
+def test_a_ycck_jpeg_keeps_its_colours():
+    smooth = Image.fromarray(slope().astype(np.uint8))
+    cyan, magenta, yellow, black = smooth.convert("CMYK").split()
+    # Pillow writes CMYK only, inverted: the planes are turned to YCC here, and the Adobe marker
+    # is told so.
+    ycc = Image.merge("RGB", (cyan, magenta, yellow)).convert("YCbCr")
+    planes = [ImageChops.invert(plane) for plane in ycc.split()]
+    data = encoded(Image.merge("CMYK", (*planes, black)), "JPEG", quality=95, subsampling=0)
+    at = data.index(b"Adobe") + 11
+    assert data[at] == 0
+    found = np.asarray(load_image(data[:at] + b"\2" + data[at + 1 :]), int)
+    assert np.abs(found - np.asarray(smooth)).mean() < 6
 
 
 def test_one_bit_a_pixel_is_black_or_white():

@@ -177,6 +177,7 @@ def test_a_graph_that_this_runtime_cannot_run_is_refused_in_one_line(tmp_path, c
     with pytest.raises(BundleError, match="upgrade onnxruntime|carries bundle_id") as caught:
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
     assert "\n" not in str(caught.value)
+    assert "onnxruntime_src" not in str(caught.value)
     assert capfd.readouterr().out == ""
 
 

@@ -29,7 +29,7 @@ def test_a_gradient_that_is_not_the_steps_slope_fails_its_check(tmp_path, captio
     assert failed.name.startswith("gradient: ")
     (folder / "gradient.onnx").write_bytes(b"cut off")
     (failed,) = [check for check in verify_model(folder) if not check.passed]
-    assert "gradient.onnx has 7 bytes" in failed.detail
+    assert "gradient.onnx is shorter" in failed.detail
 
 
 @pytest.mark.parametrize(
