@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds for a case")
+    parser.add_argument("--limit", type=float, default=30.0, help="wall seconds for a case")
     parser.add_argument("--memory", type=int, default=6, help="GiB of address space for a process")
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     options = parser.parse_args()
