@@ -21,6 +21,7 @@ from mrnn_edge.errors import (
     DeviceError,
     ImageInputError,
     InputError,
+    ModelError,
     NumericalError,
     OptionError,
 )
@@ -332,6 +333,8 @@ class Captioner:
             raise BundleError(
                 f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
             ) from None
+        except ModelError as error:
+            raise BundleError(f"{self._bundle.folder}: {error} (at load)") from None
         except DeviceError as error:
             if self.device.kind is DeviceKind.CUDA:
                 raise

@@ -282,9 +282,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _deep_grey_to_rgb(image)
     if image.has_transparency_data:
         # Transparent pixels keep a hidden colour that convert("RGB") would bring out.
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
     return image.convert("RGB")
 
 
@@ -293,15 +294,16 @@ def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         # Byte by byte, so that a large picture is not held four times over in floats.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    values = np.asarray(image, dtype=np.float32)
+    values = np.array(image, dtype=np.float32)
     if image.mode == "F":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         # Floats within 0..1 keep that range; others are stretched over their own.
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 1.0)
     else:
         # 32-bit integers hold 8 or 16 bits as a rule; more is scaled to its brightest.
         brightest = float(values.max())
         low, high = 0.0, 255.0 if brightest <= 255.0 else max(65535.0, brightest)
-    values = (values - low) * (255.0 / (high - low))
-    grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    values -= low
+    values *= 255.0 / (high - low)
+    np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds for a case")
+    parser.add_argument("--limit", type=float, default=30.0, help="wall seconds for a case")
     parser.add_argument("--memory", type=int, default=6, help="GiB of address space for a process")
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     options = parser.parse_args()
@@ -82,22 +82,16 @@ def run(options: argparse.Namespace) -> Tally:
             if not watched[reports].listen(tally):
                 watched.pop(reports)
         for reports, worker in list(watched.items()):
-            if worker.late(options.limit):
+            if worker.broken or worker.late(options.limit):
                 watched.pop(reports)
-                worker.give_up(tally, "hang")
-        for worker in [each for each in list(watched.values()) if each.broken]:
-            watched.pop(worker.reports)
-            worker.give_up(tally, f"process ended with {worker.process.exitcode}")
-        for rest in Worker.left_over:
-            pieces.append(rest)
-        Worker.left_over.clear()
+                code = worker.process.exitcode
+                why = f"process ended with {code}" if worker.broken else "hang"
+                pieces.append(worker.give_up(tally, why))
     return tally
 
 
 class Worker:
     """A process that runs a piece, as the parent sees it."""
-
-    left_over: list[range] = []  # noqa: RUF012  # one list for the run
 
     def __init__(self, options: argparse.Namespace, cases: range) -> None:
         self.options, self.cases, self.case = options, cases, cases.start
@@ -137,14 +131,13 @@ class Worker:
     def late(self, limit: float) -> bool:
         return time.monotonic() - self.since > limit
 
-    def give_up(self, tally: Tally, why: str) -> None:
-        """Record the case that did it, and hand back those after it."""
+    def give_up(self, tally: Tally, why: str) -> range:
+        """Record the case that did it; returns those after it, which are still to be run."""
         self.process.kill()
         self.process.join()
         tally.outcomes["FINDING"] += 1
         self.record(tally, why)
-        if self.case + 1 < self.cases.stop:
-            Worker.left_over.append(range(self.case + 1, self.cases.stop))
+        return range(self.case + 1, self.cases.stop)
 
     def record(self, tally: Tally, why: str) -> None:
         saved = self.options.out / f"{self.options.what}-{self.case}"
