@@ -142,7 +142,7 @@ class Csv(LineFormat):
     def entry(self, outcome: Outcome) -> str:
         record = outcome.to_record()
         error = record.get("error")
-        cells = {name: record.get(name) for name in COLUMNS}
+        cells = {name: _rounded(record.get(name)) for name in COLUMNS}
         cells["file"] = self.key(outcome.file)
         cells["error"] = error and _encodable(f"{error['type']}: {error['message']}")
         row = io.StringIO()
@@ -166,6 +166,11 @@ class Csv(LineFormat):
     def is_whole(self, text: str) -> bool:
         # Within quotes a line end belongs to a name.
         return text.endswith("\n") and text.count('"') % 2 == 0
+
+
+def _rounded(cell: object) -> object:
+    """Numbers as people read them; the records of JSON hold them in full."""
+    return round(cell, 3) if isinstance(cell, float) else cell
 
 
 def _encodable(text: str) -> str:

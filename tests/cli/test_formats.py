@@ -15,7 +15,7 @@ from mrnn_edge_cli.formats import COLUMNS, Csv, Json, Ndjson, Text
 CAPTION = Caption(
     text="a dog runs",
     reason=None,
-    log2_prob=-14.5,
+    log2_prob=-14.50001,
     perplexity=4.25,
     confidence=9.75,
     words=(Word(word="a", prob=0.5, grounding=0.25),),
