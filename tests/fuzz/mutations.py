@@ -8,6 +8,7 @@ that the code behind the check sees hostile bytes too.
 import hashlib
 import io
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -302,8 +303,9 @@ def _with_other_part(random: Random, data: bytes) -> bytes:
     elif blow == 12:
         model.ir_version = random.choice((0, 1, 3, 99, 2**40))
     else:
-        array = np.full(tuple(tensor.dims), random.choice((np.nan, np.inf, -1e38, 3e38)))
-        if array.size < 10_000:
+        number = random.choice((np.nan, np.inf, -1e38, 3e38))
+        if min(tensor.dims, default=1) >= 0 and math.prod(tensor.dims) < 10_000:
+            array = np.full(tuple(tensor.dims), number)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float32), tensor.name))
     return model.SerializeToString()
 
