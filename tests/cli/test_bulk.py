@@ -161,6 +161,18 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     assert (tmp_path / "half").read_bytes().startswith(before)
 
 
+def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
+    command, model, picture, tmp_path
+):
+    base = ["caption", picture, picture, picture, "--ndjson", "--model", model, "-o", "out"]
+    command(*base)
+    whole = (tmp_path / "out").read_text()
+    (tmp_path / "out").write_text("".join(whole.splitlines(keepends=True)[:1]))
+    command(*base, "--resume")
+    assert timeless((tmp_path / "out").read_text()) == timeless(whole)
+    assert len(whole.splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -53,6 +53,14 @@ def test_cut_at_any_byte_it_goes_on_to_the_same_bytes(path, form):
         assert path.read_bytes() == whole
 
 
+def test_half_an_entry_is_gone_before_the_next_is_there(path):
+    write(path, Ndjson(), OUTCOMES)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:-1])
+    write(path, Ndjson(), [], existing=Existing.RESUME)
+    assert path.read_bytes() == lines[0]
+
+
 def test_without_an_output_resuming_begins_one(path):
     assert not write(path, Ndjson(), OUTCOMES, existing=Existing.RESUME).written
     assert len(path.read_text().splitlines()) == len(OUTCOMES)

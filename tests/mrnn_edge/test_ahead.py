@@ -60,5 +60,21 @@ def test_closing_finishes_what_was_begun_and_leaves_no_thread():
     assert not [each for each in threading.enumerate() if each.name.startswith("closing")]
 
 
+def test_closing_begins_nothing_that_waits():
+    begun = []
+    release = threading.Event()
+
+    def wait(item):
+        begun.append(item)
+        if item > 0:
+            assert release.wait(30)
+
+    results = map_ahead(wait, range(1000), threads=1, ahead=50, name="t")
+    next(results)  # 49 wait behind the one that is at work
+    threading.Timer(0.2, release.set).start()
+    results.close()
+    assert len(begun) <= 2
+
+
 def test_nothing_to_do_gives_nothing():
     assert list(map_ahead(str, [], threads=1, ahead=1, name="t")) == []

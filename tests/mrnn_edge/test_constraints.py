@@ -38,6 +38,20 @@ def test_required_words_give_the_sentences_of_the_space_that_hold_them_all(seed,
     assert search(seed, Constraints(required=required)) == expected
 
 
+def test_a_required_word_that_cannot_come_gives_no_sentence():
+    table = TableStep(0)
+
+    def never(token, state, image):
+        log_probs, state = table(token, state, image)
+        log_probs = log_probs.copy()
+        log_probs[:, 4] = -np.inf
+        return log_probs, state
+
+    wishes = Constraints(required=(3, 4))
+    (found,) = beam_search(never, images(0, 1), SPACE, width=200, max_words=3, constraints=wishes)
+    assert found == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_forbidden_words_give_the_sentences_of_the_space_without_them(seed):
     truth = all_sentences(TableStep(seed), images(seed, 1)[0], max_words=3)

@@ -39,7 +39,7 @@ NAMES = st.text(alphabet="-.0a", min_size=1, max_size=3).filter(lambda name: nam
 def test_the_order_is_that_of_the_whole_paths_bytes(tmp_path_factory, places):
     folder = tmp_path_factory.mktemp("tree")
     for place in places:
-        path = folder.joinpath(*[f"{part}d" for part in place[:-1]], f"{place[-1]}.jpg")
+        path = folder.joinpath(*place[:-1], f"{place[-1]}.jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     found = list(list_files([str(folder)], recursive=True))
@@ -63,8 +63,10 @@ def test_links_to_folders_are_not_followed_and_links_to_files_are_files(tmp_path
     touch(tmp_path, ["a.jpg"])
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "b.jpg").symlink_to(tmp_path / "a.jpg")
+    # A link called like a picture is listed, and its outcome tells that it is a folder.
+    (tmp_path / "c.jpg").symlink_to(tmp_path, target_is_directory=True)
     found = list(list_files([str(tmp_path)], recursive=True))
-    assert found == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+    assert found == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
 
 
 def test_a_subfolder_that_cannot_be_read_is_an_outcome_in_its_place(tmp_path, monkeypatch):

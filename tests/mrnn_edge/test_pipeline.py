@@ -72,6 +72,22 @@ def test_what_is_left_comes_out_as_it_would_have_to_the_last_bit(parallel, files
     assert run(parallel, files, done=done) == expected
 
 
+def test_the_batches_are_those_of_the_whole_run_whatever_is_done(captioner, files, monkeypatch):
+    batches = []
+    caption_batch = Captioner.caption_batch
+
+    def record(self, images, options=None):
+        batches.append([image.pixels.tobytes() for image in images])
+        return caption_batch(self, images, options)
+
+    monkeypatch.setattr(Captioner, "caption_batch", record)
+    run(captioner, files)
+    whole = batches.copy()
+    batches.clear()
+    run(captioner, files, done={0, *range(BATCH, 2 * BATCH), 3 * BATCH})
+    assert batches == [whole[0], *whole[2:]]
+
+
 def test_a_batch_that_is_done_is_not_read(captioner, files, tmp_path):
     names = [str(tmp_path / f"gone{number}.png") for number in range(BATCH)] + files[:1]
     (outcome,) = run(captioner, names, done=set(range(BATCH)))

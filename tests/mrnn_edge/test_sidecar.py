@@ -68,6 +68,13 @@ def test_a_text_of_the_same_words_is_no_matter(picture, tmp_path):
     assert (tmp_path / "a b.JPG.txt").read_text() == "a dog\n"
 
 
+def test_a_text_about_our_xmp_is_not_ours(picture):
+    path = sidecar_path(picture, SidecarKind.TEXT)
+    path.write_text('how to find x:xmptk="mrnn-edge 1.0" in a folder')
+    with pytest.raises(SidecarError):
+        write_sidecar(picture, "a dog", SidecarKind.TEXT)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_link_is_never_followed(picture, tmp_path, force):
     target = tmp_path / "elsewhere"
