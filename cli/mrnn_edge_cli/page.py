@@ -98,7 +98,8 @@ def _small_copy(outcome: Outcome, spoken: str) -> str:
     if outcome.file == STANDARD_INPUT or isinstance(outcome.result, InputError):
         return ""  # read once and gone, or not to be read at all
     try:
-        image = load_image(outcome.file)
+        # It was captioned, so it was read: whole, or as far as was allowed.
+        image = load_image(outcome.file, allow_truncated=True)
     except InputError:  # gone since it was captioned
         return ""
     image.thumbnail((_SIDE, _SIDE))

@@ -1,16 +1,19 @@
-"""numpy, and Pillow with the formats that it really reads. Both are always installed."""
+"""numpy, Pillow with the formats that it really reads, and pi-heif where it is installed."""
 
 import io
 from collections.abc import Iterator
+from importlib import metadata
 from types import ModuleType
 
 from mrnn_edge.doctor.check import Area, Check, Status, fault
+from mrnn_edge.errors import install_command
 
 
 def checks() -> Iterator[Check]:
     """The packages without which nothing works, each by using it."""
     yield _numpy()
     yield from _pillow()
+    yield _heic()
 
 
 def _numpy() -> Check:
@@ -45,6 +48,20 @@ def _pillow() -> Iterator[Check]:
         )
     else:
         yield Check(area=Area.INSTALLATION, name=name, status=Status.OK, found=found)
+
+
+def _heic() -> Check:
+    """The package of an extra: its absence is no fault."""
+    try:
+        version = metadata.version("pi-heif")
+    except metadata.PackageNotFoundError:
+        found, advice = "HEIC pictures are not read", install_command("heic")
+        return Check(
+            area=Area.INSTALLATION, name="pi-heif", status=Status.INFO, found=found, advice=advice
+        )
+    return Check(
+        area=Area.INSTALLATION, name="pi-heif", status=Status.OK, found=f"{version}, reads HEIC"
+    )
 
 
 def _reads(image: ModuleType, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import metadata
 
 import faked
 import pytest
@@ -305,6 +306,17 @@ def test_a_machine_that_tells_nothing_has_no_fault(tmp_path):
 
 
 # Packages
+
+
+def test_heic_is_told_to_need_its_extra_and_is_no_fault(monkeypatch):
+    assert named(package_checks())["pi-heif"].found.endswith(", reads HEIC")
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    check = named(package_checks())["pi-heif"]
+    assert (check.status, check.advice) == (Status.INFO, "run: pip install 'mrnn-edge[heic]'")
 
 
 def test_a_format_that_pillow_cannot_read_is_told(monkeypatch):
