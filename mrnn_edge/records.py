@@ -67,6 +67,8 @@ class Caption:
             "file": file,
             "caption": self.text,
             **({} if self.reason is None else {"reason": self.reason}),
+            **({"truncated": True} if self.truncated else {}),
+            **({"empty": True} if self.text == "" else {}),
             "log2_prob": self.log2_prob,
             "perplexity": self.perplexity,
             "confidence": self.confidence,

@@ -37,6 +37,15 @@ def test_an_unknown_word_of_a_prefix_is_shown_as_given_scored_as_unknown_and_lis
 def test_a_prefix_as_long_as_the_limit_is_the_whole_caption(captioner):
     caption = captioner.caption(PICTURE, prefix="a red dog", max_words=3)
     assert (caption.text, caption.truncated) == ("a red dog", True)
+    assert caption.to_record("x")["truncated"] is True
+
+
+def test_a_caption_that_ended_says_no_more_of_it_and_one_without_words_says_so(captioner):
+    caption = captioner.caption(PICTURE, forbid=[*tiny.vocabulary().words], max_words=9)
+    assert (caption.text, caption.truncated) == ("", False)
+    record = caption.to_record("x")
+    assert (record["caption"], record["empty"], "truncated" in record) == ("", True, False)
+    assert "empty" not in captioner.caption(PICTURE, max_words=1, prefix="a").to_record("x")
 
 
 def test_forbidden_words_do_not_come_and_required_ones_do(captioner):
