@@ -28,11 +28,18 @@ class Watch:
         self._interval_s = interval_s
         self._notice = notice
         self._due_s = -float("inf")
+        self._latest_s = 0.0
         self._connection = 0
         self._unread = ""
 
+    @property
+    def latest_s(self) -> float:
+        """The time of the last frame that came, looked at or not."""
+        return self._latest_s
+
     def see(self, frame: Frame) -> CaptionEvent | None:
         """The caption of a frame that is due and shows something else than before."""
+        self._latest_s = frame.time_s
         if frame.connection != self._connection:
             # Who was told that the source was lost is told what it shows now, changed or not.
             self._connection = frame.connection
