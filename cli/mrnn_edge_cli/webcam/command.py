@@ -137,7 +137,11 @@ def webcam(
         frames = open_source(
             source,
             selection=Selection(every=every, fps=fps),
-            policy=ReconnectPolicy(stall_s=stall_timeout, budget_s=reconnect_for),
+            policy=ReconnectPolicy(
+                open_s=min(ReconnectPolicy.open_s, reconnect_for),
+                stall_s=stall_timeout,
+                budget_s=reconnect_for,
+            ),
             notice=notice,
         )
         stack.callback(frames.close)
