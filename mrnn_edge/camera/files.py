@@ -24,7 +24,7 @@ from mrnn_edge.errors import (
 from mrnn_edge.image import SUFFIXES, Pixels, load_image
 
 SEQUENCE_RATE: Final = 25.0
-"""Pictures a second in a sequence, which has no clock of its own."""
+"""Frames a second where nothing says it: in a sequence of pictures, and in some videos."""
 _MISSING_SHARE: Final = 0.05
 """Of the frames that a header promises; containers without an index only estimate them."""
 
@@ -38,15 +38,13 @@ class VideoFile:
         self.name: Final = name
         self._selection = selection
         self._capture: Capture | None = open_capture()
-        self._rate = self._capture.rate()
+        self._rate = self._capture.rate() or SEQUENCE_RATE
         self._length = self._capture.length()
 
     @property
-    def rate(self) -> float | None:
+    def rate(self) -> float:
         """Frames a second that come out of here."""
-        if self._selection.fps is not None:
-            return self._selection.fps
-        return None if self._rate is None else self._rate / self._selection.every
+        return self._selection.fps or self._rate / self._selection.every
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
         """The frames that were selected.
@@ -78,7 +76,7 @@ class VideoFile:
         position = capture.position_s()
         if position is not None and (position > before or number == 0):
             return position
-        return max(number / (self._rate or SEQUENCE_RATE), before)
+        return max(number / self._rate, before)
 
     def _check_whole(self, read: int, *, closed: bool) -> None:
         if closed:

@@ -18,8 +18,11 @@ from mrnn_edge_cli.output import say
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import FrameSource
+    from mrnn_edge.camera.live import Notice
     from mrnn_edge.camera.watch import Watch
+    from mrnn_edge_cli.webcam.recording import Recording
     from mrnn_edge_cli.webcam.sinks import Sink
+    from mrnn_edge_cli.webcam.window import Window
 
 
 def webcam(
@@ -29,6 +32,10 @@ def webcam(
     headless: Annotated[
         bool, typer.Option("--headless", help="No window: a line a caption.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="A video of what a window shows, .mp4."),
+    ] = None,
     ndjson: Annotated[
         bool, typer.Option("--ndjson", help="A JSON record a line on stdout.")
     ] = False,
@@ -97,16 +104,17 @@ def webcam(
 ) -> None:
     """Describe what a camera, a stream or a video shows, anew when it changes.
 
-    A line a caption: TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it
-    stays away, or was never there.
+    In a window (keys: q quit, space pause, s snapshot, m mirror), or without one a line a caption:
+    TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it stays away, or
+    was never there.
     """
-    if explain and ndjson:
-        raise OptionError("--ndjson holds what --explain shows; give one of them")
     from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.reconnect import ReconnectPolicy
     from mrnn_edge.camera.scene import Scene, WatchOptions
     from mrnn_edge.camera.source import open_source
     from mrnn_edge.camera.watch import Watch, watch
+    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
+    from mrnn_edge_cli.webcam.speech import Speech
 
     wishes = WatchOptions(
         interval_s=interval,
@@ -132,7 +140,6 @@ def webcam(
         if not quiet:
             say(text)
 
-    del headless
     with contextlib.ExitStack() as stack:
         frames = open_source(
             source,
@@ -148,12 +155,39 @@ def webcam(
         captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
         scene = Scene.of(captioner, wishes, source=frames.name)
         watching = Watch(scene, interval_s=interval, notice=notice)
-        sinks = _text_sinks(ndjson=ndjson, explain=explain, log=log, speak_cmd=speak_cmd)
-        sinks += _subtitles(frames, watching, srt=srt, vtt=vtt)
+        window = None if headless else _window(notice)
+        sinks = _subtitles(frames, watching, srt=srt, vtt=vtt)
+        if ndjson:
+            sinks.append(Records())
+        elif window is None:
+            sinks.append(Lines(explain=explain))
+        if log is not None:
+            sinks.append(Log(log))
+        if speak_cmd is not None:
+            sinks.append(Speech(speak_cmd))
         for sink in sinks:
             stack.callback(sink.close)
-        _run(watch(frames, watching), sinks, frames.name)
-    if any(sink.failed for sink in sinks):
+        recording = None
+        if record is not None:
+            recording = _recording(record, source, frames)
+            stack.callback(recording.close)
+        if window is not None:
+            stack.callback(window.close)
+        if window is None and recording is None:
+            events = watch(frames, watching)
+        else:
+            from mrnn_edge_cli.webcam.view import View
+
+            events = View(
+                frames,
+                watching,
+                device=str(captioner.device),
+                explain=explain,
+                window=window,
+                recording=recording,
+            ).events()
+        _run(events, sinks, frames.name)
+    if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
         raise typer.Exit(ExitCode.INTERNAL)
 
 
@@ -169,18 +203,25 @@ def _run(events: "Iterator[CaptionEvent]", sinks: "list[Sink]", source: str) -> 
         raise
 
 
-def _text_sinks(
-    *, ndjson: bool, explain: bool, log: Path | None, speak_cmd: str | None
-) -> "list[Sink]":
-    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
-    from mrnn_edge_cli.webcam.speech import Speech
+def _window(notice: "Notice") -> "Window | None":
+    """A window where one can be opened; None, and why, where not."""
+    from mrnn_edge_cli.webcam.window import Window, why_no_window
 
-    sinks: list[Sink] = [Records() if ndjson else Lines(explain=explain)]
-    if log is not None:
-        sinks.append(Log(log))
-    if speak_cmd is not None:
-        sinks.append(Speech(speak_cmd))
-    return sinks
+    reason = why_no_window()
+    if reason is None:
+        return Window()
+    notice(f"no window ({reason}); captions come as lines")
+    return None
+
+
+def _recording(path: Path, source: str, frames: "FrameSource") -> "Recording":
+    from mrnn_edge_cli.webcam.recording import Recording
+
+    with contextlib.suppress(OSError):
+        if path.samefile(source):
+            raise OptionError(f"--record {path} is the source itself; name another file")
+    # A source that does not say how fast it is, or is not open yet, gives thirty as a rule.
+    return Recording(path, rate=frames.rate or 30.0)
 
 
 def _subtitles(

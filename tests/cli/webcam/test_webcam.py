@@ -61,10 +61,6 @@ def test_explain_adds_the_bits_of_each_word(webcam, clip):
     assert len(first[3].split("  ")) == len(first[1].split())
 
 
-def test_explain_and_ndjson_are_one_too_many(webcam, clip):
-    assert webcam(clip, "--explain", "--ndjson").returncode == 2
-
-
 @pytest.mark.parametrize(
     ("options", "frames"),
     [
