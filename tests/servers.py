@@ -125,12 +125,22 @@ class RunningCommand:
         except queue.Empty:
             raise AssertionError(f"no line in {timeout} s; stderr: {self._said}") from None
 
+    @property
+    def said(self) -> str:
+        """Standard error so far."""
+        return "\n".join(self._said)
+
+    def forget_lines(self) -> None:
+        """Pass the lines by that have come so far."""
+        while not self._lines.empty():
+            self._lines.get()
+
     def end(self, timeout: float = 30.0) -> tuple[int, str]:
         """The exit code and standard error, when it has ended."""
         code = self._process.wait(timeout)
         for thread in self._threads:
             thread.join(10)
-        return code, "\n".join(self._said)
+        return code, self.said
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._process.send_signal(number)

@@ -1,6 +1,7 @@
 """The scene before the camera in words: described anew when it has changed, and not before.
 
-Three cases, by the cosine distance of a frame's image vector from that of the frame described last:
+A frame that shows nothing new (stillness.py) is not even encoded. For the others there are three
+cases, by the cosine distance of the image vector from that of the frame described last:
 
     below the change threshold    nothing is decoded
     up to a cut (CUT)             decoded; the standing caption stays unless the new one is likelier
@@ -23,6 +24,7 @@ from PIL import Image
 from mrnn_edge.camera.deadline import BeamClock
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.stillness import Stillness
 from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.decode import Floats, Hypothesis
 from mrnn_edge.errors import InputError, OptionError
@@ -48,7 +50,7 @@ class WatchOptions:
     interval_s: float = 0.5
     """Seconds of the source's time from one look to the next; 0 looks at every frame."""
     change_threshold: float = 0.15
-    """Cosine distance of image vectors, 0..2, below which nothing is decoded."""
+    """Cosine distance of image vectors, 0..2, below which nothing is decoded; 0 decodes all."""
     hysteresis_bits: float = 3.0
     """How much likelier than the standing caption a new one must be, within a scene."""
     deadline_ms: float | None = None
@@ -96,6 +98,7 @@ class Scene:
         self._clock = clock
         self._constraints = captions.constraints(options.decode)
         self._beams = BeamClock(options.decode.width)
+        self._stillness = Stillness()
         self._seen: Floats | None = None
         self._standing: Hypothesis | None = None
         self._text: str | None = None
@@ -122,6 +125,7 @@ class Scene:
 
     def forget(self) -> None:
         """The next frame is described whatever it shows."""
+        self._stillness.forget()
         self._seen = self._standing = self._text = None
 
     def look(self, frame: Frame) -> CaptionEvent | None:
@@ -129,6 +133,9 @@ class Scene:
 
         Raises an InputError where the model has none for it; the next frame may have one.
         """
+        if not self._stillness.changed(frame.pixels) and self._options.change_threshold > 0.0:
+            self._skipped += 1
+            return None
         timer = StageTimer()
         with timer("decode"):
             pixels = shrink(frame.pixels, self._image)

@@ -90,7 +90,7 @@ def frame(number: int = 0, *, captured: float = 0.0) -> Frame:
         number=number,
         time_s=number / 30.0,
         captured=captured,
-        pixels=colour(1, 2, 3),
+        pixels=colour(number * 37 % 256, 2, 3),  # never still: the vectors decide
         dropped=number,
     )
 
@@ -112,6 +112,27 @@ def test_a_still_scene_is_described_once():
     watched = scene(Script(*[vector(SAME, 5.0)] * 10))
     assert texts(watched, 10) == ["red"] + [None] * 9
     assert watched.skipped == 9
+
+
+def test_a_frame_that_shows_nothing_new_is_not_even_encoded():
+    script = Script(vector(SAME, 5.0), vector(OTHER_SCENE, -5.0))
+    watched = scene(script)
+    assert watched.look(frame(3)) is not None
+    assert [watched.look(frame(3)) for _ in range(5)] == [None] * 5
+    assert watched.skipped == 5
+    assert len(script.vectors) == 1
+    event = watched.look(frame(4))
+    assert event is not None
+    assert event.skipped == 5
+
+
+def test_a_threshold_of_zero_decodes_every_frame():
+    script = Script(*[vector(SAME, 5.0)] * 6)
+    watched = scene(script, options=WatchOptions(change_threshold=0.0))
+    for _ in range(6):
+        watched.look(frame(3))
+    assert watched.skipped == 0
+    assert script.vectors == []
 
 
 def test_below_the_threshold_nothing_is_decoded_even_if_the_words_would_differ():
