@@ -53,7 +53,9 @@ def test_evaluation_comes_without_torch():
     assert not found & {"torch", "onnx", "onnxruntime"}
 
 
-@pytest.mark.parametrize("option", ["--help", "--version", "caption --help", "train --help"])
+@pytest.mark.parametrize(
+    "option", ["--help", "--version", "caption --help", "webcam --help", "train --help"]
+)
 def test_help_and_version_import_neither_runtime_nor_numpy_nor_pillow(option):
     code = f"""
 import contextlib, io
