@@ -107,7 +107,7 @@ class View:
     def _status(self) -> str:
         if isinstance(self._source, LiveSource) and self._source.lost:
             return "no picture: trying again"
-        parts = [f"{self._rhythm.fps:.0f} fps"]
+        parts = [f"{self._rhythm.fps:.0f} fps"] if self._rhythm.fps else []
         if self._age_ms is not None:
             parts.append(f"caption {self._age_ms:.0f} ms old")
         return "   ".join([*parts, self._device])
