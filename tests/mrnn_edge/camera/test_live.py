@@ -108,6 +108,27 @@ def test_a_frame_resets_the_budget():
     assert time.monotonic() - start > policy.budget_s
 
 
+def test_a_frame_resets_the_pauses():
+    policy = ReconnectPolicy(open_s=0.5, stall_s=0.5, budget_s=1.0, pauses_s=(0.01, 30.0))
+    camera = Camera(*(FakeCapture([PICTURE]) for _ in range(5)))
+    frames = source(camera, policy=policy).frames(tick=0.01)
+    assert [frame.connection for frame in take(frames, 5)] == [0, 1, 2, 3, 4]
+    frames.close()
+
+
+def test_frames_dropped_on_a_lost_connection_stay_counted():
+    camera = Camera(
+        FakeCapture([PICTURE] * 20, interval_s=0.002), FakeCapture([PICTURE] * 2, interval_s=0.2)
+    )
+    frames = source(camera).frames(tick=0.01)
+    take(frames, 1)
+    time.sleep(0.3)  # the other nineteen pass by, the last one stays
+    last, new = take(frames, 2)
+    assert (last.number, last.dropped, last.connection) == (19, 18, 0)
+    assert (new.number, new.dropped, new.connection) == (20, 18, 1)
+    frames.close()
+
+
 def test_a_first_open_that_fails_ends_at_once_with_its_reason():
     camera = Camera("cam: no permission", FakeCapture([PICTURE]))
     with pytest.raises(CameraUnavailableError, match="cam: no permission"):
