@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mrnn_edge.camera.events import CaptionEvent
+    from mrnn_edge.camera.frames import Frame
     from mrnn_edge.captioner import Captioner
     from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
@@ -23,8 +25,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "Alternative": "records",
     "Caption": "records",
+    "CaptionEvent": "camera.events",
     "Captioner": "captioner",
     "DecodeOptions": "config",
+    "Frame": "camera.frames",
     "Hit": "index",
     "Index": "index",
     "InputError": "errors",
@@ -42,8 +46,10 @@ _HOMES = {
 __all__ = [
     "Alternative",
     "Caption",
+    "CaptionEvent",
     "Captioner",
     "DecodeOptions",
+    "Frame",
     "Hit",
     "Index",
     "InputError",

@@ -5,9 +5,10 @@ its options or its device. Log-probabilities leave here in bits (base 2), as in 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +34,10 @@ from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.session import first_line
 from mrnn_edge.timing import StageTimer
+
+if TYPE_CHECKING:
+    from mrnn_edge.camera.events import CaptionEvent
+    from mrnn_edge.camera.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +172,11 @@ class Captioner:
     def sentences(self) -> SentenceScorer:
         """Scores of sentences for image vectors, for those who keep the vectors."""
         return self._sentences
+
+    @property
+    def captions(self) -> CaptionGenerator:
+        """Captions of image vectors, for those who encode on their own."""
+        return self._captions
 
     @property
     def device(self) -> Device:
@@ -310,6 +320,44 @@ class Captioner:
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
         return list(self._sentences.rank(self.encode(image), sentences, best=best, prior=prior))
+
+    def watch(
+        self,
+        source: "Source",
+        *,
+        interval: float = 0.5,
+        change_threshold: float = 0.15,
+        hysteresis: float = 3.0,
+        deadline_ms: float | None = None,
+        every: int = 1,
+        fps: float | None = None,
+        options: DecodeOptions | None = None,
+    ) -> "Iterator[CaptionEvent]":
+        """Describe a camera, a stream, a video or frames, anew when the scene changes.
+
+        `source` is `0`, `/dev/video2`, a URL, a video, a folder of pictures, or any iterable of
+        uint8 RGB arrays [H, W, 3]. Of a file every frame counts, or with `every` each n-th, or
+        with `fps` so many a second; for an iterable `fps` says how fast its frames follow. The
+        other wishes are those of camera.scene.WatchOptions (`interval` in seconds, `hysteresis` in
+        bits). A live source comes back when it was lost; nothing is waited for longer than
+        camera.reconnect.ReconnectPolicy says. Raises a CameraError, a TruncatedVideoError at the
+        end of a damaged file, MissingExtraError without OpenCV, OptionError.
+        """
+        from mrnn_edge.camera.frames import Selection
+        from mrnn_edge.camera.scene import Scene, WatchOptions
+        from mrnn_edge.camera.source import open_source
+        from mrnn_edge.camera.watch import Watch, watch
+
+        wishes = WatchOptions(
+            interval_s=interval,
+            change_threshold=change_threshold,
+            hysteresis_bits=hysteresis,
+            deadline_ms=deadline_ms,
+            decode=options or DecodeOptions(),
+        )
+        frames = open_source(source, selection=Selection(every=every, fps=fps))
+        scene = Scene.of(self, wishes, source=frames.name)
+        return watch(frames, Watch(scene, interval_s=interval))
 
     def _picture(self, image: ImageSource | Picture) -> Picture:
         if not isinstance(image, Picture):

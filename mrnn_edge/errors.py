@@ -14,14 +14,18 @@
     │   ├── ImageTooLargeError         more pixels than the limit
     │   ├── ImageInputError            an object that is not a picture (wrong type, shape, dtype)
     │   ├── NumericalError             the model gave numbers that are not finite
+    │   ├── TruncatedVideoError        a video or sequence with fewer frames than it promises
     │   └── ConstraintError            no sentence holds the words that were required
     ├── ModelError                   the model cannot be used
     │   ├── ModelNotFoundError         no such name, no such folder
     │   ├── BundleError                a model folder that is damaged or malformed
     │   ├── SignatureError             a graph with other inputs or outputs than the contract's
     │   └── VocabularyMismatchError    words and graphs that do not belong together
-    └── DeviceError                  the device that was asked for cannot be had, or failed
-        └── ForkedSessionError         a model that was loaded before the process was forked
+    ├── DeviceError                  the device that was asked for cannot be had, or failed
+    │   └── ForkedSessionError         a model that was loaded before the process was forked
+    └── CameraError                  no frames to be had from a camera, stream or video
+        ├── CameraUnavailableError     it does not open, or gives no first frame
+        └── CameraLostError            it gave frames and gives none any more
 
 A message says what was found, what was expected and what to do. The command maps the branches to
 exit codes; nothing in here knows them.
@@ -29,6 +33,9 @@ exit codes; nothing in here knows them.
 
 __all__ = [
     "BundleError",
+    "CameraError",
+    "CameraLostError",
+    "CameraUnavailableError",
     "ConstraintError",
     "DatasetError",
     "DeviceError",
@@ -48,6 +55,7 @@ __all__ = [
     "SidecarError",
     "SignatureError",
     "TrainingError",
+    "TruncatedVideoError",
     "UnsupportedImageError",
     "VocabularyMismatchError",
 ]
@@ -124,6 +132,10 @@ class NumericalError(InputError):
     """The model answered with NaN or infinity for this picture."""
 
 
+class TruncatedVideoError(InputError):
+    """A video or a sequence of pictures that ended, some of its frames missing or unreadable."""
+
+
 class ConstraintError(InputError):
     """No sentence for the picture holds all the words that were required."""
 
@@ -158,3 +170,15 @@ class ForkedSessionError(DeviceError):
     A DeviceError, as what is lacking is what computes: the threads of the runtime, and on CUDA the
     context, belong to the parent alone.
     """
+
+
+class CameraError(MrnnEdgeError):
+    """A device, stream or video gives no frames."""
+
+
+class CameraUnavailableError(CameraError):
+    """A source that does not open, or opens and gives no first frame."""
+
+
+class CameraLostError(CameraError):
+    """A source that gave frames, and gave none for as long as there was patience."""

@@ -22,6 +22,7 @@ from mrnn_edge_cli.score import score
 from mrnn_edge_cli.search import search
 from mrnn_edge_cli.train import train
 from mrnn_edge_cli.verify import verify
+from mrnn_edge_cli.webcam.command import webcam
 
 # No markup mode: rich would be imported for --help alone (8.6 times an empty Python's start-up,
 # plain 3.8). No pretty exceptions: they print locals, which can hold what nobody should see.
@@ -51,6 +52,7 @@ def root(
 
 
 app.command()(caption)
+app.command()(webcam)
 app.command()(score)
 app.command()(rank)
 app.command()(index)

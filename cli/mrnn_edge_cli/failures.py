@@ -32,6 +32,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.SidecarError, ExitCode.SOME_FAILED),
     (errors.ModelError, ExitCode.MODEL),
     (errors.DeviceError, ExitCode.DEVICE),
+    (errors.CameraError, ExitCode.CAMERA),
 )
 
 
@@ -43,6 +44,6 @@ def exit_code(error: errors.MrnnEdgeError) -> ExitCode:
 
 EPILOGUE = (
     "Exit codes: 0 done; 1 internal or output error; 2 usage; 3 some inputs failed; "
-    "4 model unknown or invalid; 5 device not available; 130 interrupted; "
-    "141 the reader of a pipe has gone; 143 terminated."
+    "4 model unknown or invalid; 5 device not available; 6 camera not available or lost; "
+    "130 interrupted; 141 the reader of a pipe has gone; 143 terminated."
 )

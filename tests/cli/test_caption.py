@@ -113,8 +113,8 @@ def test_json_is_one_array_of_records_of_the_contract(command, model, picture):
     assert done.returncode == 3
     good, bad = json.loads(done.stdout)
     assert list(good) == [
-        "file", "caption", "truncated", "log2_prob", "perplexity", "confidence", "words", "alternatives",
-        "model", "device", "precision", "timing_ms",
+        "file", "caption", "truncated", "log2_prob", "perplexity", "confidence", "words",
+        "alternatives", "model", "device", "precision", "timing_ms",
     ]  # fmt: skip
     assert good["truncated"] is (len(good["words"]) == 5) is True
     assert good["file"] == str(picture)

@@ -27,6 +27,7 @@ def test_every_branch_of_the_error_tree_has_its_exit_code():
     expected = {
         "OptionError": 2, "MissingExtraError": 2, "DatasetError": 2, "IndexFileError": 2,
         "TrainingError": 1, "InputError": 3, "SidecarError": 3, "ModelError": 4, "DeviceError": 5,
+        "CameraError": 6,
     }  # fmt: skip
     assert {cls.__name__ for cls in MrnnEdgeError.__subclasses__()} == set(expected)
     assert {kind.__name__: int(code) for kind, code in _CODES} == expected

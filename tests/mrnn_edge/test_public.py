@@ -54,7 +54,12 @@ def test_evaluation_comes_without_torch():
 
 
 @pytest.mark.parametrize(
-    "option", ["--help", "--version", "caption --help", "train --help", "doctor --help"]
+    "option",
+    [
+        "--help",
+        "--version",
+        *(f"{name} --help" for name in ("caption", "webcam", "train", "doctor")),
+    ],
 )
 def test_help_and_version_import_neither_runtime_nor_numpy_nor_pillow(option):
     code = f"""

@@ -1,0 +1,170 @@
+"""Memory, threads and file descriptors over many frames: a live source and a scene at full speed.
+
+A fake camera gives frames as fast as it is read, and is unplugged every 5,000 of them; one in a
+hundred shows another picture. The model is a real one, so most frames are dropped on the live path;
+the second path looks at every frame, with an encoder that only takes means.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from mrnn_edge import Captioner
+from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.live import LiveSource
+from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.camera.scene import Scene, WatchOptions
+from mrnn_edge.camera.watch import Watch, watch
+
+LIMIT_BYTES = 1 << 20
+"""Growth a 10,000 frames."""
+PLUGGED = 5000
+"""Frames until the camera is unplugged."""
+
+
+class FakeCapture:
+    """Frames of noise at full speed, then none."""
+
+    def __init__(self, pictures: list[np.ndarray]) -> None:
+        self._pictures = pictures
+        self._number = -1
+
+    def grab(self) -> bool:
+        self._number += 1
+        time.sleep(0.0005)  # the reader would otherwise keep the lock of Python for itself
+        return self._number < PLUGGED
+
+    def retrieve(self) -> np.ndarray:
+        return self._pictures[self._number // 100 % len(self._pictures)].copy()
+
+    def rate(self) -> None: ...
+
+    def length(self) -> None: ...
+
+    def position_s(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Samples:
+    """Resident memory, threads and descriptors by the number of frames."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._next = 0
+        self.rows: list[tuple[int, int, int, int]] = []
+
+    def at(self, frames: int) -> None:
+        if frames < self._next:
+            return
+        self._next = frames + self._every
+        descriptors = len(os.listdir("/proc/self/fd"))
+        self.rows.append((frames, resident_bytes(), threading.active_count(), descriptors))
+
+    def report(self, *, warm_up: int) -> dict:
+        rows = np.array([row for row in self.rows if row[0] >= warm_up])
+        slope = float(np.polyfit(rows[:, 0], rows[:, 1], 1)[0]) * 10_000
+        return {
+            "frames": int(rows[-1, 0]),
+            "bytes_a_10000_frames": round(slope),
+            "resident_mb": round(float(rows[-1, 1]) / 1e6, 1),
+            "threads": [int(rows[:, 2].min()), int(rows[:, 2].max())],
+            "descriptors": [int(rows[:, 3].min()), int(rows[:, 3].max())],
+            "met": slope < LIMIT_BYTES
+            and rows[:, 2].max() - rows[:, 2].min() <= 1  # a thread between two connections
+            and rows[:, 3].max() == rows[:, 3].min(),
+        }
+
+
+class Counting:
+    """A Watch that samples by the source's frames."""
+
+    def __init__(self, watching: Watch, samples: Samples, *, until: int) -> None:
+        self._watching = watching
+        self._samples = samples
+        self._until = until
+        self.captions = 0
+
+    def over(self, frames):
+        for frame in frames:
+            if frame is None:
+                continue
+            self._samples.at(frame.number)
+            self.captions += self._watching.see(frame) is not None
+            if frame.number >= self._until:
+                return
+            yield from ()
+
+
+def soak_live(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
+    policy = ReconnectPolicy(pauses_s=(0.001,))
+    source = LiveSource("fake", lambda: FakeCapture(pictures), policy=policy)
+    scene = Scene.of(captioner, WatchOptions(interval_s=0.0), source="fake")
+    samples = Samples(every=frames // 100)
+    counting = Counting(Watch(scene, interval_s=0.0), samples, until=frames)
+    for _ in watch(source, counting):  # type: ignore[arg-type]
+        pass
+    return {**samples.report(warm_up=frames // 10), "captions": counting.captions}
+
+
+def soak_looks(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
+    matrix = np.random.default_rng(1).normal(0, 1, (3, captioner.config.sizes.image))
+
+    def means(pixels: np.ndarray) -> np.ndarray:
+        return ((pixels.mean(axis=(1, 2)) - 127.0) @ matrix / 64.0).astype(np.float32)
+
+    scene = Scene(
+        encode=means,
+        captions=captioner.captions,
+        image=captioner.config.image,
+        options=WatchOptions(interval_s=0.0),
+        source="fake",
+    )
+    watching = Watch(scene, interval_s=0.0)
+    samples = Samples(every=frames // 100)
+    captions = 0
+    for number in range(frames):
+        picture = pictures[number // 1000 % len(pictures)].copy()
+        captured = time.monotonic()
+        frame = Frame(number=number, time_s=number / 30.0, captured=captured, pixels=picture)
+        captions += watching.see(frame) is not None
+        samples.at(number)
+    return {**samples.report(warm_up=frames // 10), "captions": captions}
+
+
+def main(
+    frames: Annotated[int, typer.Option("--frames", min=1000)] = 100_000,
+    model: Annotated[str | None, typer.Option("--model")] = None,
+) -> None:
+    """Run both paths and end with 1 if memory grows or threads or descriptors are left behind."""
+    captioner = Captioner.load(model, device="cpu")
+    random = np.random.default_rng(0)
+    pictures = [
+        np.clip(random.normal(127, 20, (96, 128, 3)) + random.normal(0, 90, 3), 0, 255).astype(
+            np.uint8
+        )
+        for _ in range(20)
+    ]
+    report = {
+        "model": captioner.config.name,
+        "live": soak_live(captioner, pictures, frames=frames),
+        "every_frame": soak_looks(captioner, pictures, frames=frames),
+    }
+    typer.echo(json.dumps(report, indent=2, default=bool))
+    sys.exit(not (report["live"]["met"] and report["every_frame"]["met"]))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""`mrnn-edge webcam`: command.py parses and joins; every other room is one way out for captions."""

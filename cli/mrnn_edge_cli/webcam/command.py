@@ -1,0 +1,241 @@
+"""`mrnn-edge webcam`: what a camera, a stream or a video shows, anew when it changes."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.errors import CameraError, OptionError, TruncatedVideoError
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.options import to_sampling
+from mrnn_edge_cli.output import say
+
+if TYPE_CHECKING:
+    from mrnn_edge.camera.events import CaptionEvent
+    from mrnn_edge.camera.frames import FrameSource
+    from mrnn_edge.camera.live import Notice
+    from mrnn_edge.camera.watch import Watch
+    from mrnn_edge_cli.webcam.recording import Recording
+    from mrnn_edge_cli.webcam.sinks import Sink
+    from mrnn_edge_cli.webcam.window import Window
+
+
+def webcam(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
+    ] = "0",
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No window: a line a caption.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="A video of what a window shows, .mp4."),
+    ] = None,
+    ndjson: Annotated[
+        bool, typer.Option("--ndjson", help="A JSON record a line on stdout.")
+    ] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Append the records to a file.")
+    ] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", help="From one look to the next.")
+    ] = 0.5,
+    change_threshold: Annotated[
+        float,
+        typer.Option(
+            "--change-threshold", help="Of the image vector, 0..2; below it nothing is decoded."
+        ),
+    ] = 0.15,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add the confidence, and each word's share of it.")
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", min=1, metavar="N", help="Of a file, each N-th frame.")
+    ] = 1,
+    fps: Annotated[
+        float | None, typer.Option("--fps", help="Of a file, so many frames a second.")
+    ] = None,
+    srt: Annotated[
+        Path | None, typer.Option("--srt", metavar="FILE", help="Subtitles of a file.")
+    ] = None,
+    vtt: Annotated[
+        Path | None, typer.Option("--vtt", metavar="FILE", help="Subtitles of a file, WebVTT.")
+    ] = None,
+    speak_cmd: Annotated[
+        str | None,
+        typer.Option("--speak-cmd", metavar="CMD", help="Run it with each caption as its input."),
+    ] = None,
+    deadline_ms: Annotated[
+        float | None,
+        typer.Option("--deadline-ms", help="Narrow the beam so that a caption is out in time."),
+    ] = None,
+    stall_timeout: Annotated[
+        float, typer.Option("--stall-timeout", help="Seconds without a frame: open it anew.")
+    ] = 5.0,
+    reconnect_for: Annotated[
+        float, typer.Option("--reconnect-for", help="Seconds without a frame: give up.")
+    ] = 60.0,
+    beam: opt.Beam = None,
+    nbest: Annotated[
+        int, typer.Option("--nbest", min=1, max=100, help="Sentences a record; widens the beam.")
+    ] = DecodeOptions.nbest,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    seed: opt.Seed = None,
+    max_words: opt.MaxWords = opt.MAX_WORDS,
+    length_penalty: opt.LengthPenalty = None,
+    prefix: opt.Prefix = "",
+    no_repeat_ngram: opt.NoRepeatNgram = 0,
+    forbid: opt.Forbid = None,
+    require: opt.Require = None,
+    min_confidence: opt.MinConfidence = None,
+    model: opt.Model = None,
+    device: opt.Device = "auto",
+    precision: opt.PrecisionOption = None,
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Describe what a camera, a stream or a video shows, anew when it changes.
+
+    In a window (keys: q quit, space pause, s snapshot, m mirror), or without one a line a caption:
+    TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it stays away, or
+    was never there.
+    """
+    from mrnn_edge.camera.frames import Selection
+    from mrnn_edge.camera.reconnect import ReconnectPolicy
+    from mrnn_edge.camera.scene import Scene, WatchOptions
+    from mrnn_edge.camera.source import open_source
+    from mrnn_edge.camera.watch import Watch, watch
+    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
+    from mrnn_edge_cli.webcam.speech import Speech
+
+    wishes = WatchOptions(
+        interval_s=interval,
+        change_threshold=change_threshold,
+        deadline_ms=deadline_ms,
+        decode=DecodeOptions(
+            beam=beam,
+            nbest=nbest,
+            sampling=to_sampling(
+                sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            ),
+            max_words=max_words,
+            length_penalty=length_penalty,
+            prefix=prefix,
+            no_repeat_ngram=no_repeat_ngram,
+            forbid=tuple(forbid or ()),
+            require=tuple(require or ()),
+            min_confidence=min_confidence,
+        ),
+    )
+
+    def notice(text: str) -> None:
+        if not quiet:
+            say(text)
+
+    with contextlib.ExitStack() as stack:
+        frames = open_source(
+            source,
+            selection=Selection(every=every, fps=fps),
+            policy=ReconnectPolicy(
+                open_s=min(ReconnectPolicy.open_s, reconnect_for),
+                stall_s=stall_timeout,
+                budget_s=reconnect_for,
+            ),
+            notice=notice,
+        )
+        stack.callback(frames.close)
+        captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+        scene = Scene.of(captioner, wishes, source=frames.name)
+        watching = Watch(scene, interval_s=interval, notice=notice)
+        window = None if headless else _window(notice)
+        sinks = _subtitles(frames, watching, srt=srt, vtt=vtt)
+        if ndjson:
+            sinks.append(Records())
+        elif window is None:
+            sinks.append(Lines(explain=explain))
+        if log is not None:
+            sinks.append(Log(log))
+        if speak_cmd is not None:
+            sinks.append(Speech(speak_cmd))
+        for sink in sinks:
+            stack.callback(sink.close)
+        recording = None
+        if record is not None:
+            recording = _recording(record, source, frames)
+            stack.callback(recording.close)
+        if window is not None:
+            stack.callback(window.close)
+        if window is None and recording is None:
+            events = watch(frames, watching)
+        else:
+            from mrnn_edge_cli.webcam.view import View
+
+            events = View(
+                frames,
+                watching,
+                device=str(captioner.device),
+                explain=explain,
+                window=window,
+                recording=recording,
+            ).events()
+        _run(events, sinks, frames.name)
+    if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
+        raise typer.Exit(ExitCode.INTERNAL)
+
+
+def _run(events: "Iterator[CaptionEvent]", sinks: "list[Sink]", source: str) -> None:
+    """Every caption to every sink, and the error that ends them."""
+    try:
+        for event in events:
+            for sink in sinks:
+                sink.event(event)
+    except (CameraError, TruncatedVideoError) as error:
+        for sink in sinks:
+            sink.error(source, error)
+        raise
+
+
+def _window(notice: "Notice") -> "Window | None":
+    """A window where one can be opened; None, and why, where not."""
+    from mrnn_edge_cli.webcam.window import Window, why_no_window
+
+    reason = why_no_window()
+    if reason is None:
+        return Window()
+    notice(f"no window ({reason}); captions come as lines")
+    return None
+
+
+def _recording(path: Path, source: str, frames: "FrameSource") -> "Recording":
+    from mrnn_edge_cli.webcam.recording import Recording
+
+    with contextlib.suppress(OSError):
+        if path.samefile(source):
+            raise OptionError(f"--record {path} is the source itself; name another file")
+    # A source that does not say how fast it is, or is not open yet, gives thirty as a rule.
+    return Recording(path, rate=frames.rate or 30.0)
+
+
+def _subtitles(
+    frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None
+) -> "list[Sink]":
+    from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
+
+    wanted = [(srt, SubtitleFormat.SRT), (vtt, SubtitleFormat.VTT)]
+    if frames.live and (srt or vtt):
+        raise OptionError(
+            "--srt and --vtt are for files; --log keeps the captions of a live source"
+        )
+
+    def end_s() -> float:
+        return watching.latest_s + (1.0 / frames.rate if frames.rate else 0.0)
+
+    return [Subtitles(path, kind, end_s=end_s) for path, kind in wanted if path is not None]

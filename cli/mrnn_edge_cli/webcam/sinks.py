@@ -1,0 +1,134 @@
+"""Where captions go as text: lines or records on standard output, records in a log, an error too.
+
+Takes events, writes; knows no frames.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.errors import MrnnEdgeError
+from mrnn_edge_cli.explain import bits, explained, has_colours
+from mrnn_edge_cli.output import say, write
+
+UNSURE = "not sure"
+
+
+class Sink(Protocol):
+    """One way out."""
+
+    @property
+    def failed(self) -> bool:
+        """Something did not get out, and was told."""
+        ...
+
+    def event(self, event: CaptionEvent) -> None:
+        """A new caption."""
+        ...
+
+    def error(self, source: str, error: MrnnEdgeError) -> None:
+        """The source ended with this."""
+        ...
+
+    def close(self) -> None:
+        """No more comes."""
+        ...
+
+
+class Quiet:
+    """What a sink does where it has nothing to do."""
+
+    failed = False
+
+    def error(self, source: str, error: MrnnEdgeError) -> None:
+        """Nothing: the command says it."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines(Quiet):
+    """TIME<TAB>caption on standard output, with `explain` the bits of caption and words too."""
+
+    def __init__(self, *, explain: bool) -> None:
+        self._explain = explain
+
+    def event(self, event: CaptionEvent) -> None:
+        """One line."""
+        caption = event.caption
+        line = f"{clock_time(event.time_s)}\t{caption.text or UNSURE}"
+        if self._explain:
+            words = explained(caption.words, coloured=has_colours())
+            line += f"\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
+        write(line)
+
+
+class Records(Quiet):
+    """A JSON record a line on standard output."""
+
+    def event(self, event: CaptionEvent) -> None:
+        """One record."""
+        write(_json(event.to_record()))
+
+    def error(self, source: str, error: MrnnEdgeError) -> None:
+        """The last record, if the source failed."""
+        write(_json(_error_record(source, error)))
+
+
+class Log(Quiet):
+    """The same records appended to a file. A disk that is full ends the log, not the captions."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = path.open("a", encoding="utf-8")
+
+    def event(self, event: CaptionEvent) -> None:
+        """One record, on its way to the disk at once."""
+        self._append(event.to_record())
+
+    def error(self, source: str, error: MrnnEdgeError) -> None:
+        """The last record, if the source failed."""
+        self._append(_error_record(source, error))
+
+    def close(self) -> None:
+        """Close the file."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(_json(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            self.failed = True
+            say(f"{self._path}: the log ends here ({error}); captions go on")
+            file, self._file = self._file, None
+            _abandon(file)
+
+
+def clock_time(seconds: float) -> str:
+    """1:02:03.45 for people; hours where there are any."""
+    hundredths = round(max(seconds, 0.0) * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 100:02d}.{rest % 100:02d}"
+
+
+def _abandon(file: IO[str]) -> None:
+    """Close a file whose buffer cannot be written."""
+    with contextlib.suppress(OSError):  # said already
+        file.close()
+
+
+def _json(record: dict[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False)
+
+
+def _error_record(source: str, error: MrnnEdgeError) -> dict[str, Any]:
+    return {"file": source, "error": {"type": type(error).__name__, "message": str(error)}}

@@ -1,0 +1,105 @@
+"""A window that shows frames and takes keys; and whether one can be opened here at all.
+
+Only the thread that opened it may call it. Knows no captions.
+"""
+
+import os
+import subprocess
+import sys
+from enum import StrEnum
+from typing import Final
+
+from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.image import Pixels
+
+_TITLE: Final = "mrnn-edge"
+_PROBE: Final = """
+from mrnn_edge.camera.opencv import import_cv2
+cv2 = import_cv2()
+cv2.namedWindow("mrnn-edge", cv2.WINDOW_NORMAL)
+cv2.waitKey(1)
+cv2.destroyAllWindows()
+"""
+_PROBE_S: Final = 20.0
+_PAINT_S: Final = 0.020
+"""Qt paints while a key is waited for. On two cores under five busy processes a window stayed black
+with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."""
+
+
+class Key(StrEnum):
+    """What a key asks for."""
+
+    QUIT = "quit"
+    PAUSE = "pause"
+    SNAPSHOT = "snapshot"
+    MIRROR = "mirror"
+
+
+KEYS: Final = {
+    ord("q"): Key.QUIT,
+    27: Key.QUIT,  # Esc
+    ord(" "): Key.PAUSE,
+    ord("p"): Key.PAUSE,
+    ord("s"): Key.SNAPSHOT,
+    ord("m"): Key.MIRROR,
+}
+
+
+def why_no_window() -> str | None:
+    """Why no window can be opened here; None where one can."""
+    cv2 = import_cv2()
+    if not cv2.currentUIFramework():
+        return "this OpenCV has no windows; the extra camera, in place of camera-headless, has"
+    if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        return "there is no display"
+    # Qt ends the whole process where a display is named and does not answer: let another one try.
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            timeout=_PROBE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "the display does not answer"
+    return None if done.returncode == 0 else f"the display {_display()} cannot be opened"
+
+
+class Window:
+    """One window, opened with the first picture."""
+
+    def __init__(self) -> None:
+        self._cv2 = import_cv2()
+        self._open = False
+
+    def show(self, bgr: Pixels) -> None:
+        """Show a picture, uint8 [H, W, 3] in OpenCV's order."""
+        cv2 = self._cv2
+        if not self._open:
+            self._open = True
+            # GUI_NORMAL: no tool bar of Qt over the picture.
+            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+            cv2.namedWindow(_TITLE, flags)
+            cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
+        cv2.imshow(_TITLE, bgr)
+
+    def key(self, wait_s: float) -> Key | None:
+        """The key that came within so many seconds, 0.02 at least; quit if the window was closed.
+
+        The window draws itself in here: call it after every picture.
+        """
+        pressed = self._cv2.waitKey(round(max(wait_s, _PAINT_S) * 1000.0))
+        if self._open and self._cv2.getWindowProperty(_TITLE, self._cv2.WND_PROP_VISIBLE) < 1.0:
+            return Key.QUIT
+        return KEYS.get(pressed & 0xFF) if pressed >= 0 else None
+
+    def close(self) -> None:
+        """Close it."""
+        if self._open:
+            self._open = False
+            self._cv2.destroyAllWindows()
+
+
+def _display() -> str:
+    return os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or ""

@@ -1,0 +1,94 @@
+"""What the name of a source means, and what of it may be shown.
+
+`0` and `/dev/video2` are devices, `rtsp://…` and `http://…` streams, `clip.mp4` a video, a folder,
+a picture or a pattern such as `frame_%04d.png` a sequence of pictures. Opens nothing.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge.formats import SUFFIXES
+
+_STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")
+_PATTERN = re.compile(r"%0?\d*d")
+_DEVICE = re.compile(r"/dev/video\d+")
+HIDDEN = "***"
+
+
+class SourceKind(StrEnum):
+    """How frames are had from a source."""
+
+    DEVICE = "device"
+    STREAM = "stream"
+    VIDEO = "video"
+    PICTURES = "pictures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A source by its name."""
+
+    kind: SourceKind
+    location: str
+    """What is opened: a device's path or index, a URL with its password, a path."""
+    name: str
+    """What is shown: the URL without its password."""
+
+
+def parse_address(source: str | int | os.PathLike[str]) -> Address:
+    """Tell what a source is. Raises OptionError for an empty name and a scheme that is not read."""
+    text = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
+    text = text.strip()
+    if not text:
+        raise OptionError("the source is empty; give 0, /dev/video2, a file or a URL")
+    if text.isascii() and text.isdigit():
+        return Address(kind=SourceKind.DEVICE, location=str(int(text)), name=str(int(text)))
+    if scheme := _STREAM.match(text):
+        name = hide_credentials(text)
+        if scheme[1].lower() not in _SCHEMES:
+            raise OptionError(
+                f"{name}: {scheme[1]} is no stream that is read here; "
+                f"expected one of {', '.join(_SCHEMES)}, a device or a file"
+            )
+        return Address(kind=SourceKind.STREAM, location=text, name=name)
+    if _DEVICE.fullmatch(text):
+        return Address(kind=SourceKind.DEVICE, location=text, name=text)
+    suffix = os.path.splitext(text)[1].lower()
+    sequence = os.path.isdir(text) or (_PATTERN.search(text) and not os.path.exists(text))
+    # A GIF is a video as a rule; the video reader takes a still one too.
+    kind = SourceKind.PICTURES if sequence or suffix in SUFFIXES - {".gif"} else SourceKind.VIDEO
+    return Address(kind=kind, location=text, name=text)
+
+
+def hide_credentials(url: str) -> str:
+    """A URL whose user, password and values of its query are *** ; other text comes unchanged.
+
+    Cameras take passwords in all three places, and more of them under names of their own than a
+    list could hold. Where one cannot tell them apart, all behind the scheme is hidden.
+    """
+    match = _STREAM.match(url)
+    if not match:
+        return url
+    start, rest = match[0], url[match.end() :]
+    # The last @ ends the password, which may itself hold @, : and /. One behind a question mark is
+    # of a password or of the query, nobody can tell.
+    credentials, at, place = rest.rpartition("@")
+    if "?" in credentials:
+        return f"{start}{HIDDEN}"
+    try:
+        parts = urlsplit(f"{start}{place}")
+        query = "&".join(f"{key}={HIDDEN}" if eq else HIDDEN for key, eq, _ in _pairs(parts.query))
+        host, path = parts.netloc, parts.path
+    except ValueError:
+        return f"{start}{HIDDEN}"
+    shown = f"{start}{HIDDEN + '@' if at and credentials else ''}{host}{path}"
+    return f"{shown}?{query}" if query else shown
+
+
+def _pairs(query: str) -> list[tuple[str, str, str]]:
+    return [pair.partition("=") for pair in query.split("&") if pair]

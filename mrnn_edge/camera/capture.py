@@ -1,0 +1,224 @@
+"""Devices, streams and video files opened with OpenCV, and why one did not open.
+
+OpenCV itself tells neither why nor which: a failed open is False, and so is the end, the damage and
+the unplugged camera at a read. Frames leave here as RGB; BGR stays inside.
+"""
+
+import glob
+import math
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from mrnn_edge.camera.address import Address, SourceKind
+from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.errors import CameraUnavailableError
+from mrnn_edge.image import Pixels
+
+_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
+_KNOCK_S: Final = 2.0
+
+
+class Capture(Protocol):
+    """An open device, stream or file. `grab` and `retrieve` block; one thread calls them."""
+
+    def grab(self) -> bool:
+        """Wait for the next frame; False: there is none, for whatever reason."""
+        ...
+
+    def retrieve(self) -> Pixels | None:
+        """The frame that was grabbed, uint8 [H, W, 3] RGB; None: it cannot be used."""
+        ...
+
+    def rate(self) -> float | None:
+        """Frames a second by what the source says, where that can be."""
+        ...
+
+    def length(self) -> int | None:
+        """Frames of a file by its header, where it says so."""
+        ...
+
+    def position_s(self) -> float | None:
+        """Time of the frame that was grabbed, in seconds from the start of a file."""
+        ...
+
+    def release(self) -> None:
+        """Close it."""
+        ...
+
+
+OpenCapture: TypeAlias = Callable[[], Capture]
+"""Opens a capture; may block. Raises CameraUnavailableError."""
+
+
+class OpenCVCapture:
+    """A cv2.VideoCapture that is open."""
+
+    def __init__(self, capture: Any) -> None:
+        self._cv2 = import_cv2()
+        self._capture = capture
+
+    def grab(self) -> bool:
+        """Wait for the next frame."""
+        return bool(self._capture.grab())
+
+    def retrieve(self) -> Pixels | None:
+        """The frame as RGB: a view that counts OpenCV's BGR backwards and costs nothing."""
+        done, image = self._capture.retrieve()
+        return bgr_to_rgb(image) if done and image is not None else None
+
+    def rate(self) -> float | None:
+        """Frames a second; OpenCV answers 0, 180000 and the like where it does not know."""
+        rate = float(self._capture.get(self._cv2.CAP_PROP_FPS))
+        return rate if math.isfinite(rate) and 0.01 <= rate <= 1000.0 else None
+
+    def length(self) -> int | None:
+        """Frames by the header; negative or absurd where there is none."""
+        count = float(self._capture.get(self._cv2.CAP_PROP_FRAME_COUNT))
+        return int(count) if math.isfinite(count) and 0.0 < count < 1e9 else None
+
+    def position_s(self) -> float | None:
+        """Time of the frame in its file."""
+        position = float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)) / 1000.0
+        return position if math.isfinite(position) and position >= 0.0 else None
+
+    def release(self) -> None:
+        """Close it."""
+        self._capture.release()
+
+
+def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
+    """A function that opens a device, a stream or a video file.
+
+    Raises MissingExtraError at once where there is no OpenCV.
+    """
+    cv2 = import_cv2()
+    location = address.location
+
+    def open_capture() -> Capture:
+        if address.kind is SourceKind.DEVICE:
+            backend = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
+            where = int(location) if location.isdigit() else location
+            capture = cv2.VideoCapture(where, backend)
+        elif address.kind is SourceKind.STREAM:
+            # The limits are heeded only where the backend is named (opencv#23207).
+            limits = [
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                int(policy.open_s * 1000),
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                int(policy.stall_s * 1000),
+            ]
+            capture = cv2.VideoCapture(location, cv2.CAP_FFMPEG, limits)
+        else:
+            check_file(location)
+            capture = cv2.VideoCapture(location)
+        if not capture.isOpened():
+            capture.release()
+            raise CameraUnavailableError(f"{address.name}: {_why_closed(address)}")
+        return OpenCVCapture(capture)
+
+    return open_capture
+
+
+def bgr_to_rgb(image: Any) -> Pixels | None:
+    """What OpenCV gives as uint8 [H, W, 3] RGB; None for what is no picture.
+
+    Grey becomes three equal channels, a fourth channel goes, 16 bits become 8.
+    """
+    if not isinstance(image, np.ndarray) or image.size == 0:
+        return None
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        return None
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        return None
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    rgb: Pixels = image[..., 2::-1]
+    return rgb
+
+
+def check_file(path: str) -> None:
+    """Raise CameraUnavailableError unless a regular file can be read there."""
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise CameraUnavailableError(f"{path}: is no regular file; expected a video")
+        with open(path, "rb"):
+            pass
+    except FileNotFoundError:
+        raise CameraUnavailableError(
+            f"{path}: no such file; expected a video, a device such as 0 or a URL"
+        ) from None
+    except PermissionError:
+        raise CameraUnavailableError(
+            f"{path}: no permission to read it; check its owner and mode"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise CameraUnavailableError(f"{path}: cannot be read ({error})") from None
+
+
+def _why_closed(address: Address) -> str:
+    if address.kind is SourceKind.DEVICE:
+        return _why_no_device(address.location)
+    if address.kind is SourceKind.STREAM:
+        return _why_no_stream(address.name)
+    return _why_no_video(address.location)
+
+
+def _why_no_device(location: str) -> str:
+    if sys.platform != "linux":
+        return "no camera there, or another program has it; try 0, 1 or 2, or close the program"
+    path = f"/dev/video{location}" if location.isdigit() else location
+    if not os.path.exists(path):
+        there = ", ".join(sorted(glob.glob("/dev/video*"))) or "no camera at all"
+        return f"no camera there ({path} does not exist; found: {there}); see `mrnn-edge doctor`"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"no permission for {path}; add yourself to its group, mostly `video`"
+    return (
+        f"{path} does not open as a camera: another program has it (see `fuser -v {path}`), "
+        "or it is one of the nodes of a camera that give no picture; try the next number"
+    )
+
+
+def _why_no_stream(shown: str) -> str:
+    """By the URL without its password: nothing of that is to be quoted."""
+    try:
+        parts = urlsplit(shown)
+        port = parts.port or _PORTS.get(parts.scheme.lower())
+    except ValueError:
+        return "is no URL with a host and a port; check it"
+    if not parts.hostname or port is None:
+        return "gives no video; check that it is being sent"
+    try:
+        socket.create_connection((parts.hostname, port), timeout=_KNOCK_S).close()
+    except socket.gaierror:
+        return f"the host {parts.hostname} is not known; check the name and the network"
+    except ConnectionRefusedError:
+        return f"nothing listens at {parts.hostname}:{port}; check address and port"
+    except OSError as error:
+        return f"{parts.hostname}:{port} does not answer ({error}); check address and network"
+    return (
+        f"{parts.hostname}:{port} answers, but gives no video; "
+        "check the path, the user and the password"
+    )
+
+
+def _why_no_video(path: str) -> str:
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        return "is empty; expected a video"
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return "looks like text; expected a video"
+    return "does not open as a video: no video, cut off, or of a kind that OpenCV cannot read here"

@@ -1,0 +1,82 @@
+"""A frame, where frames come from, and which frames of a file are wanted. Knows no model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge.image import Pixels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One picture of a source, and when it was taken."""
+
+    number: int
+    """Counted from 0 over all frames of the source, those that nobody took included."""
+    time_s: float
+    """The source's time: position in a file, seconds since the start on a live source."""
+    captured: float
+    """When it was captured, by time.monotonic; of a file, when it was read."""
+    pixels: Pixels
+    """uint8 [H, W, 3], RGB."""
+    dropped: int = 0
+    """Frames since the start that a newer one replaced before they were taken."""
+    connection: int = 0
+    """How often the source had been opened anew before this frame."""
+
+
+class FrameSource(Protocol):
+    """Frames, one at a time, on demand."""
+
+    @property
+    def name(self) -> str:
+        """For people and records; holds no password."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Frames come by the clock and the newest one counts, rather than every one."""
+        ...
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second, where that is known."""
+        ...
+
+    def frames(self, *, tick: float) -> Iterator[Frame | None]:
+        """Frames until the source ends; on a live one None for each `tick` seconds without.
+
+        Raises a CameraError where the source cannot be opened or is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the device, file or stream go. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which frames of a file are wanted: all, every n-th, or so many a second of its time."""
+
+    every: int = 1
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise OptionError(f"every is {self.every}, expected 1 or more")
+        if self.fps is not None and not 0.0 < self.fps <= 1000.0:
+            raise OptionError(f"fps is {self.fps}, expected above 0, at most 1000")
+        if self.fps is not None and self.every != 1:
+            raise OptionError("every and fps both thin out the frames; give one of them")
+
+    def wants(self, *, number: int, time_s: float, last_s: float | None) -> bool:
+        """Whether the frame is wanted; `last_s` is the time of the last one that was."""
+        if self.fps is None:
+            return number % self.every == 0
+        # Half a millisecond: times of containers are rounded to one.
+        return last_s is None or time_s >= last_s + 1.0 / self.fps - 0.0005
+
+
+ALL = Selection()

@@ -1,0 +1,231 @@
+"""A live source: the newest frame wins, and a source that was lost is opened again.
+
+Each try has a daemon thread and a slot of its own. The thread opens, captures and puts; whoever
+takes frames also watches: a try that ended, or that blocks, is abandoned with its slot, so that a
+thread that wakes up late disturbs nobody. OpenCV's own limits of time do not hold everywhere, and a
+thread that hangs in C cannot be ended; it can be left behind.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+from mrnn_edge.camera.capture import Capture, OpenCapture
+from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.reconnect import Reconnect, ReconnectPolicy
+from mrnn_edge.camera.slot import Slot
+from mrnn_edge.errors import CameraLostError, CameraUnavailableError, MrnnEdgeError
+
+Notice: TypeAlias = Callable[[str], None]
+"""Told in one line, for people, what happens to a source."""
+
+_FAREWELL_S: Final = 1.0
+"""For a thread to let its device go when the source is closed."""
+
+
+def unheard(_: str) -> None:
+    """The notice that nobody gets."""
+
+
+class LiveSource:
+    """Frames of a device or stream, the newest each time. A FrameSource."""
+
+    live: Final = True
+
+    def __init__(
+        self,
+        name: str,
+        open_capture: OpenCapture,
+        *,
+        policy: ReconnectPolicy | None = None,
+        notice: Notice = unheard,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name: Final = name
+        self._open = open_capture
+        self._policy = policy or ReconnectPolicy()
+        self._notice = notice
+        self._clock = clock
+        self._try: _Try | None = None
+        self._lost = False
+
+    @property
+    def rate(self) -> float | None:
+        """What the source says of itself, once it is open."""
+        return None if self._try is None else self._try.rate
+
+    @property
+    def lost(self) -> bool:
+        """No frame comes at present, and it is being opened again."""
+        return self._lost
+
+    def frames(self, *, tick: float) -> Iterator[Frame | None]:
+        """The newest frame each time, None for each `tick` seconds without one; no end.
+
+        Raises CameraUnavailableError if the first try gives no frame, CameraLostError where none
+        came for as long as the policy allows.
+        """
+        reconnect = Reconnect(self._policy)
+        attempt = self._begin(number=0, dropped=0, connection=0)
+        came = False
+        try:
+            while True:
+                # Before the slot is looked into: what was put last still comes.
+                reason = attempt.trouble(self._policy)
+                frame = attempt.slot.take(tick)
+                if frame is not None:
+                    if self._lost:
+                        self._notice(f"{self.name}: is back")
+                    came, self._lost = True, False
+                    reconnect.frame_came()
+                    yield frame
+                    continue
+                self._check_budget(attempt)
+                if reason is None:
+                    yield None
+                    continue
+                attempt.abandon()
+                if not came:
+                    raise self._unavailable(attempt, reason)
+                if not self._lost:
+                    self._lost = True
+                    self._notice(f"{self.name}: {reason}; trying again")
+                yield from self._pause(reconnect, attempt, tick)
+                attempt = self._begin(
+                    number=attempt.number,
+                    dropped=attempt.total_dropped,
+                    connection=attempt.connection + 1,
+                    last_frame=attempt.last_frame,
+                )
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Abandon the try that runs; its thread gets a moment to let the device go."""
+        if self._try is not None:
+            self._try.abandon()
+            self._try.thread.join(_FAREWELL_S)
+
+    def _begin(
+        self, *, number: int, dropped: int, connection: int, last_frame: float | None = None
+    ) -> "_Try":
+        if self._try is None:
+            self._started = self._clock()
+        self._try = _Try(
+            self._open,
+            clock=self._clock,
+            started=self._started,
+            number=number,
+            dropped=dropped,
+            connection=connection,
+            last_frame=last_frame,
+        )
+        return self._try
+
+    def _pause(self, reconnect: Reconnect, attempt: "_Try", tick: float) -> Iterator[None]:
+        """Wait for the next try, a None a tick."""
+        again = self._clock() + reconnect.next_pause()
+        while (left := again - self._clock()) > 0.0:
+            self._check_budget(attempt)
+            time.sleep(min(left, tick))
+            yield None
+
+    def _check_budget(self, attempt: "_Try") -> None:
+        if not self._lost or attempt.last_frame is None:
+            return
+        silent = self._clock() - attempt.last_frame
+        if silent >= self._policy.budget_s:
+            known = isinstance(attempt.failure, MrnnEdgeError)
+            reason = str(attempt.failure) if known else f"{self.name}: lost"
+            raise CameraLostError(
+                f"{reason}; no frame for {silent:.0f} s, however often it was opened anew; "
+                "check power, cable and network"
+            )
+
+    def _unavailable(self, attempt: "_Try", reason: str) -> MrnnEdgeError:
+        if isinstance(attempt.failure, MrnnEdgeError):
+            return attempt.failure
+        return CameraUnavailableError(
+            f"{self.name}: {reason}; check that it is on, that no other program has it, and the "
+            "address"
+        )
+
+
+class _Try:
+    """A thread that opens the source once and puts its frames into a slot."""
+
+    def __init__(
+        self,
+        open_capture: OpenCapture,
+        *,
+        clock: Callable[[], float],
+        started: float,
+        number: int,
+        dropped: int,
+        connection: int,
+        last_frame: float | None,
+    ) -> None:
+        self.slot = Slot()
+        self.number = number
+        self.connection = connection
+        self.failure: Exception | None = None
+        self.rate: float | None = None
+        self.last_frame = last_frame
+        self._open = open_capture
+        self._clock = clock
+        self._started = started
+        self._dropped = dropped
+        self._begun = clock()
+        self._gave = False
+        self._abandoned = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="mrnn-edge camera", daemon=True)
+        self.thread.start()
+
+    @property
+    def total_dropped(self) -> int:
+        """Frames dropped since the start, over all tries."""
+        return self._dropped + self.slot.dropped
+
+    def trouble(self, policy: ReconnectPolicy) -> str | None:
+        """Why no frame is to be hoped for; None while there is hope."""
+        if self.slot.closed:
+            return "gives no more frames" if self._gave else "gives no frames"
+        limit = policy.stall_s if self._gave else policy.open_s
+        since = self.last_frame if self._gave and self.last_frame is not None else self._begun
+        if self._clock() - since < limit:
+            return None
+        return f"no frame for {limit:g} s"
+
+    def abandon(self) -> None:
+        """Let the thread end as soon as it can; nothing that it does any more is looked at."""
+        self._abandoned.set()
+
+    def _run(self) -> None:
+        capture: Capture | None = None
+        try:
+            capture = self._open()
+            self.rate = capture.rate()
+            while not self._abandoned.is_set() and capture.grab():
+                captured = self._clock()
+                pixels = capture.retrieve()
+                number, self.number = self.number, self.number + 1
+                if pixels is None:
+                    continue
+                self.last_frame, self._gave = captured, True
+                self.slot.put(
+                    Frame(
+                        number=number,
+                        time_s=captured - self._started,
+                        captured=captured,
+                        pixels=pixels,
+                        dropped=self._dropped,
+                        connection=self.connection,
+                    )
+                )
+        except Exception as error:  # cv2.error and what fakes and drivers raise: a try that failed
+            self.failure = error
+        finally:
+            self.slot.close()
+            if capture is not None:
+                capture.release()

@@ -1,0 +1,178 @@
+"""Videos of what was shown: their frames, their time, and disks that fill."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from videos import BLUE, GREEN, RED, read_video, write_video
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.webcam import recording as room
+from mrnn_edge_cli.webcam.recording import Recording
+
+
+def bgr(level: int, *, height: int = 48, width: int = 64) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def levels(path) -> list[int]:
+    """The mean grey of each frame of a video, to tens."""
+    return [round(float(frame.mean()) / 10) * 10 for frame in read_video(path)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".mov", ".MP4"])
+def test_frames_come_out_as_they_went_in(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        for number in range(20):
+            recording.show(bgr(200 if number < 10 else 50), number / 10.0)
+    assert levels(path) == [200] * 10 + [50] * 10
+
+
+def test_a_frame_is_shown_until_the_next_ones_time(tmp_path):
+    path = tmp_path / "out.mp4"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        # The first comes late in the source's time; that is where the film begins.
+        for time_s, level in ((5.0, 50), (5.1, 100), (5.5, 150), (5.52, 250), (5.6, 200)):
+            recording.show(bgr(level), time_s)
+    assert levels(path) == [50, 100, 150, 150, 150, 150, 200]
+
+
+def test_a_long_gap_is_left_out(tmp_path):
+    path = tmp_path / "out.mp4"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        for time_s, level in ((0.0, 50), (0.1, 50), (60.0, 200), (60.1, 200), (60.2, 200)):
+            recording.show(bgr(level), time_s)
+    assert levels(path) == [50, 50, 200, 200, 200]
+
+
+def test_times_that_go_back_do_not_stop_it(tmp_path):
+    path = tmp_path / "out.mp4"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        for time_s in (0.0, 0.1, 0.2, 0.0, 0.1, 0.2):
+            recording.show(bgr(50), time_s)
+    assert len(levels(path)) == 6
+
+
+def test_frames_of_another_size_are_brought_to_the_first_ones(tmp_path):
+    path = tmp_path / "out.mp4"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        recording.show(bgr(50), 0.0)
+        recording.show(bgr(200, height=99, width=33), 0.1)
+    frames = read_video(path)
+    assert [frame.shape for frame in frames] == [(48, 64, 3)] * 2
+
+
+def test_odd_sides_lose_a_row_and_a_column(tmp_path):
+    path = tmp_path / "out.mp4"
+    with contextlib.closing(Recording(path, rate=10.0)) as recording:
+        recording.show(bgr(50, height=49, width=65), 0.0)
+    assert read_video(path)[0].shape == (48, 64, 3)
+
+
+def test_an_unknown_suffix_and_a_missing_folder_are_told_at_once(tmp_path):
+    with pytest.raises(OptionError, match=r"none of \.mp4"):
+        Recording(tmp_path / "out.xyz", rate=10.0)
+    with pytest.raises(OSError, match="No such file"):
+        Recording(tmp_path / "nowhere" / "out.mp4", rate=10.0)
+
+
+def test_a_disk_that_is_nearly_full_ends_it_with_a_film_that_can_be_seen(
+    tmp_path, monkeypatch, capsys
+):
+    usage = namedtuple("usage", "total used free")
+    free = iter([1 << 40, 1 << 40])
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: usage(1 << 40, 0, next(free, room.RESERVE_BYTES - 1))
+    )
+    # Every frame asks, in place of one a second.
+    ticks = iter(range(0, 10_000, 2))
+    monkeypatch.setattr(room.time, "monotonic", lambda: float(next(ticks)))
+    path = tmp_path / "out.mp4"
+    recording = Recording(path, rate=10.0)
+    for number in range(100):
+        recording.show(bgr(50), number / 10.0)
+    recording.close()
+    assert recording.failed
+    assert len(levels(path)) == 3
+    assert (
+        capsys.readouterr().err.count("less than 32 MiB are free on the disk); captions go on") == 1
+    )
+
+
+def test_a_file_that_may_not_grow_any_more_is_told(tmp_path):
+    # In a process of its own: the limit is one of the whole process.
+    code = f"""
+import resource, numpy as np
+from pathlib import Path
+from mrnn_edge_cli.webcam.recording import Recording
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+recording = Recording(Path({str(tmp_path / "out.mp4")!r}), rate=30.0)
+noise = np.random.default_rng(0).integers(0, 256, (20, 120, 160, 3), np.uint8)
+for number in range(400):
+    recording.show(noise[number % 20], number / 30.0)
+recording.close()
+assert recording.failed
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(b"captions go on") == 1
+
+
+def test_an_encoder_that_fails_does_not_hold_the_loop_up(tmp_path, capsys):
+    recording = Recording(tmp_path / "out.mp4", rate=10.0)
+    for number in range(50):
+        recording.show(np.zeros((4, 4), np.float64), float(number))  # no picture at all
+    recording.close()
+    assert recording.failed
+    assert "captions go on" in capsys.readouterr().err
+
+
+@pytest.fixture
+def webcam(command, bundle):
+    def run(*arguments):
+        return command("webcam", *arguments, "--headless", "--model", bundle)
+
+    return run
+
+
+def test_the_command_records_every_frame_with_its_caption_on_it(webcam, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", [(RED, 10), (BLUE, 10), (GREEN, 10)], size=(320, 240))
+    out = tmp_path / "out.mp4"
+    done = webcam(clip, "--record", out)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+    before, after = read_video(clip), read_video(out)
+    assert len(after) == len(before) == 30
+    for plain, drawn in zip(before, after, strict=True):
+        middle = slice(60, 180)
+        assert np.abs(plain[middle].astype(int) - drawn[middle]).mean() < 8
+        assert drawn[-15:].max() > 200  # text
+        assert np.median(drawn[-3:]) < 70  # on a darkened band
+    # The caption changes with the scene, at the very frame that shows it first.
+    foot = [frame[-20:].astype(int) for frame in after]
+    assert np.abs(foot[9] - foot[10]).mean() > np.abs(foot[8] - foot[9]).mean() + 1
+
+
+def test_the_command_does_not_record_over_its_source(webcam, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", [(RED, 10)])
+    size = clip.stat().st_size
+    done = webcam(clip, "--record", clip)
+    assert done.returncode == 2
+    assert "is the source itself" in done.stderr
+    assert clip.stat().st_size == size
+
+
+@pytest.mark.parametrize(("name", "code"), [("out.xyz", 2), ("nowhere/out.mp4", 1)])
+def test_a_recording_that_cannot_be_begun_ends_the_command(webcam, tmp_path, name, code):
+    clip = write_video(tmp_path / "clip.mp4", [(RED, 10)])
+    done = webcam(clip, "--record", tmp_path / name)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

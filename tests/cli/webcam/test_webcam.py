@@ -1,0 +1,367 @@
+"""`mrnn-edge webcam` without a window: lines, records, log, subtitles, exit codes."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+from conftest import noise_picture
+from videos import BLUE, GREEN, RED, records, write_video
+
+
+@pytest.fixture
+def model(tmp_path):
+    return tiny.write(tmp_path / "model")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Three scenes that change at frames 20 and 40, ten frames a second."""
+    return write_video(tmp_path / "clip.mp4", [(RED, 20), (BLUE, 20), (GREEN, 20)])
+
+
+@pytest.fixture
+def webcam(command, model):
+    def run(*arguments, **wishes):
+        return command("webcam", *arguments, "--headless", "--model", model, **wishes)
+
+    return run
+
+
+def test_a_video_gives_a_line_with_the_time_of_each_scene(webcam, clip):
+    done = webcam(clip)
+    assert done.returncode == 0
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [time for time, _ in lines] == ["0:00.00", "0:02.00", "0:04.00"]
+    assert len({caption for _, caption in lines}) == 3
+    assert done.stderr == "mrnn-edge: device cpu\n"
+
+
+def test_records_tell_frame_time_age_dropped_and_skipped(webcam, clip):
+    done = webcam(clip, "--ndjson", "--interval", "0")
+    found = records(done.stdout)
+    assert [record["frame"] for record in found] == [0, 20, 40]
+    assert [record["time_s"] for record in found] == pytest.approx([0.0, 2.0, 4.0])
+    assert [record["skipped"] for record in found] == [0, 19, 38]
+    for record in found:
+        assert record["file"] == str(clip)
+        assert record["dropped"] == 0
+        assert record["age_ms"] >= record["timing_ms"]["total"] > 0.0
+        assert {"caption", "log2_prob", "perplexity", "confidence", "words", "model"} <= set(record)
+        assert record["beam"] == 3
+
+
+def test_explain_adds_the_bits_of_each_word(webcam, clip):
+    first = webcam(clip, "--explain").stdout.splitlines()[0].split("\t")
+    assert first[2].endswith(" bits")
+    assert len(first[3].split("  ")) == len(first[1].split())
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        (("--every", 7), [0, 21, 42]),
+        (("--fps", 2), [0, 20, 40]),
+        (("--interval", 1.5), [0, 30, 45]),
+    ],
+)
+def test_fewer_frames_are_looked_at_by_wish(webcam, clip, options, frames):
+    found = records(webcam(clip, "--ndjson", "--interval", "0", *options).stdout)
+    assert [record["frame"] for record in found] == frames
+
+
+def test_a_threshold_that_nothing_passes_gives_one_caption(webcam, clip):
+    assert len(webcam(clip, "--change-threshold", "2").stdout.splitlines()) == 1
+
+
+def test_a_caption_without_evidence_is_not_sure(webcam, clip):
+    done = webcam(clip, "--min-confidence", "1000")
+    assert done.returncode == 0
+    assert done.stdout == "0:00.00\tnot sure\n"
+
+
+def test_a_deadline_is_in_the_records_as_the_beam_that_it_left(webcam, clip):
+    found = records(webcam(clip, "--ndjson", "--deadline-ms", "0.001").stdout)
+    assert {record["beam"] for record in found} == {1}
+
+
+def test_a_folder_of_pictures_is_a_source(webcam, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(3):
+        noise_picture(folder / f"{number}.jpg", seed=number)
+    done = webcam(folder, "--interval", "0", "--ndjson")
+    assert done.returncode == 0
+    assert records(done.stdout)[0]["frame"] == 0
+    (folder / "1.jpg").write_bytes(b"broken")
+    done = webcam(folder, "--interval", "0")
+    assert done.returncode == 3
+    assert "1 of 3 pictures could not be read" in done.stderr
+
+
+def test_the_log_holds_the_records_and_grows_over_runs(webcam, clip, tmp_path):
+    log = tmp_path / "captions.ndjson"
+    shown = records(webcam(clip, "--ndjson", "--log", log).stdout)
+    webcam(clip, "--log", log)
+    kept = records(log.read_text())
+    assert kept[: len(shown)] == shown
+    assert len(kept) == 2 * len(shown)
+
+
+def test_a_full_disk_ends_the_log_and_not_the_captions(webcam, clip):
+    done = webcam(clip, "--log", "/dev/full")
+    assert len(done.stdout.splitlines()) == 3
+    assert done.stderr.count("the log ends here") == 1
+    assert "captions go on" in done.stderr
+    assert done.returncode == 1
+
+
+def test_subtitles_close_each_cue_where_the_next_begins(webcam, clip, tmp_path):
+    srt, vtt = tmp_path / "out.srt", tmp_path / "out.vtt"
+    done = webcam(clip, "--srt", srt, "--vtt", vtt)
+    captions = [line.partition("\t")[2] for line in done.stdout.splitlines()]
+    cues = [cue.split("\n") for cue in srt.read_text().strip().split("\n\n")]
+    assert [cue[0] for cue in cues] == ["1", "2", "3"]
+    assert [cue[1] for cue in cues] == [
+        "00:00:00,000 --> 00:00:02,000",
+        "00:00:02,000 --> 00:00:04,000",
+        "00:00:04,000 --> 00:00:06,000",
+    ]
+    assert [cue[2] for cue in cues] == captions
+    assert vtt.read_text().startswith("WEBVTT\n\n1\n00:00:00.000 --> 00:00:02.000\n")
+
+
+def test_subtitles_are_for_files(webcam, tmp_path):
+    done = webcam("rtsp://127.0.0.1/x", "--srt", tmp_path / "x.srt")
+    assert done.returncode == 2
+    assert "are for files" in done.stderr
+
+
+def test_no_such_file_text_as_a_video_and_half_a_video_end_with_6(webcam, clip, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video, only words\n" * 50)
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    half = tmp_path / "half.mp4"
+    half.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    for path, message in (
+        (tmp_path / "missing.mp4", "no such file"),
+        (text, "looks like text; expected a video"),
+        (empty, "is empty"),
+        (half, "cut off"),
+        (tmp_path / "none_%03d.png", "no picture there"),
+        ("/dev/null", "no regular file"),
+    ):
+        done = webcam(path)
+        assert done.returncode == 6, path
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stdout == ""
+
+
+def test_a_video_that_breaks_off_gives_its_captions_and_ends_with_3(webcam, tmp_path):
+    whole = write_video(tmp_path / "whole.avi", [(RED, 30), (BLUE, 30)], codec="MJPG")
+    half = tmp_path / "half.avi"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    done = webcam(half, "--ndjson")
+    assert done.returncode == 3
+    first, *_, last = records(done.stdout)
+    assert first["frame"] == 0
+    assert last["error"]["type"] == "TruncatedVideoError"
+    assert "its header says 60" in done.stderr
+
+
+def test_a_camera_that_is_not_there_ends_with_6_and_says_what_is(webcam):
+    done = webcam("61")
+    assert done.returncode == 6
+    assert "no camera there" in done.stderr
+    assert "doctor" in done.stderr
+    assert len(done.stderr.splitlines()) == 2  # the device first
+
+
+def test_a_password_is_in_no_message_record_or_log(webcam, tmp_path):
+    log = tmp_path / "log"
+    done = webcam("rtsp://user:secret@127.0.0.1:1/x?key=secret", "--ndjson", "--log", log)
+    assert done.returncode == 6
+    (record,) = records(done.stdout)
+    assert record["error"]["type"] == "CameraUnavailableError"
+    assert records(log.read_text()) == [record]
+    for text in (done.stdout, done.stderr, log.read_text()):
+        assert "secret" not in text
+        assert "rtsp://***@127.0.0.1:1/x?key=***" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--interval", "-1"),
+        ("--change-threshold", "3"),
+        ("--fps", "0"),
+        ("--fps", "2", "--every", "2"),
+        ("--stall-timeout", "0"),
+        ("--temperature", "2"),
+        ("--deadline-ms", "5", "--sample"),
+        ("--speak-cmd", "no-such-program-anywhere"),
+        ("--speak-cmd", "'"),
+    ],
+)
+def test_wishes_out_of_range_are_usage_errors(webcam, clip, options):
+    done = webcam(clip, *options)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_quiet_says_nothing_but_errors(webcam, clip):
+    assert webcam(clip, "--quiet").stderr == ""
+
+
+def test_without_opencv_the_command_names_the_extra(webcam, clip, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "cv2.py").write_text("raise ImportError('not here')\n")
+    path = os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")])
+    done = webcam(clip, env={"PYTHONPATH": path})
+    assert done.returncode == 2
+    assert "pip install 'mrnn-edge[camera]'" in done.stderr
+    assert "camera-headless" in done.stderr
+
+
+def test_each_caption_is_spoken_one_at_a_time_and_the_newest_wins(webcam, clip, tmp_path):
+    said = tmp_path / "said"
+    speak = tmp_path / "speak"
+    speak.write_text(f"#!/bin/sh\necho begin >> {said}\nsleep 0.5\ncat >> {said}\n")
+    speak.chmod(0o755)
+    done = webcam(clip, "--speak-cmd", f"{speak} -x")
+    captions = [line.partition("\t")[2] for line in done.stdout.splitlines()]
+    spoken = said.read_text().splitlines()
+    # The others came while the first was being said; of those, the last.
+    assert spoken == ["begin", captions[0], "begin", captions[-1]]
+    assert done.returncode == 0
+
+
+def test_a_program_that_fails_to_speak_is_told_once_and_captions_go_on(webcam, clip):
+    done = webcam(clip, "--speak-cmd", "false")
+    assert len(done.stdout.splitlines()) == 3
+    assert done.stderr.count("--speak-cmd: false") == 1
+    assert done.returncode == 1
+
+
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mrnn_edge_cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, number, code):
+    # One scene for ten hours, then another: looked at frame by frame it takes long enough.
+    clip = write_video(tmp_path / "long.avi", [(RED, 10), (BLUE, 60_000)], size=(64, 48))
+    srt = tmp_path / "out.srt"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            COMMAND,
+            "webcam",
+            str(clip),
+            "--headless",
+            "--interval",
+            "0",
+            "--model",
+            str(model),
+            "--srt",
+            str(srt),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert b"Traceback" not in errors
+    assert srt.read_text().count("-->") == 2
+
+
+def test_a_reader_of_the_pipe_that_has_gone_ends_it_with_141(model, clip):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "mrnn_edge_cli",
+            "webcam",
+            str(clip),
+            "--headless",
+            "--model",
+            str(model),
+            "--quiet",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 141
+    assert errors == b""
+
+
+def test_a_full_disk_behind_standard_output_ends_with_1(model, clip):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "mrnn_edge_cli",
+                "webcam",
+                str(clip),
+                "--headless",
+                "--model",
+                str(model),
+                "--quiet",
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert b"check the disk" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_log_that_may_not_grow_any_more_ends_alone(model, clip, tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mrnn_edge_cli",
+            "webcam",
+            str(clip),
+            "--headless",
+            "--model",
+            str(model),
+            "--quiet",
+            "--log",
+            str(tmp_path / "log"),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 3
+    assert b"the log ends here" in done.stderr

@@ -1,0 +1,83 @@
+"""What a source's name means, and that no password gets out of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mrnn_edge.camera.address import SourceKind, hide_credentials, parse_address
+from mrnn_edge.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (0, SourceKind.DEVICE),
+        ("2", SourceKind.DEVICE),
+        ("/dev/video2", SourceKind.DEVICE),
+        ("rtsp://camera/stream", SourceKind.STREAM),
+        ("HTTP://camera/stream.mjpg", SourceKind.STREAM),
+        ("clip.mp4", SourceKind.VIDEO),
+        ("funny.gif", SourceKind.VIDEO),
+        ("no-suffix", SourceKind.VIDEO),
+        ("frame_%04d.png", SourceKind.PICTURES),
+        ("frame_%d", SourceKind.PICTURES),
+        ("photo.JPG", SourceKind.PICTURES),
+        (".", SourceKind.PICTURES),
+    ],
+)
+def test_a_source_is_told_by_its_name(source, kind):
+    assert parse_address(source).kind is kind
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
+    clip = tmp_path / "100%d.mp4"
+    clip.touch()
+    assert parse_address(clip).kind is SourceKind.VIDEO
+
+
+@pytest.mark.parametrize("source", ["", "   "])
+def test_an_empty_source_is_a_usage_error(source):
+    with pytest.raises(OptionError, match="is empty"):
+        parse_address(source)
+
+
+def test_an_unknown_scheme_is_refused_without_its_password():
+    with pytest.raises(OptionError, match="gopher is no stream") as raised:
+        parse_address("gopher://me:secret@host/x")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://cam/live", "rtsp://cam/live"),
+        ("rtsp://user:pw@cam:8554/live", "rtsp://***@cam:8554/live"),
+        ("rtsp://user@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:p@ss:w@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:pa/ss@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:pa?ss#x@cam/live", "rtsp://***"),
+        ("http://cam/a?mail=me@home", "http://***"),
+        ("http://[::1]:80/a.mjpg", "http://[::1]:80/a.mjpg"),
+        ("http://cam/a?user=me&pwd=secret", "http://cam/a?user=***&pwd=***"),
+        ("http://cam/a?secret", "http://cam/a?***"),
+        ("http://[broken/a", "http://***"),
+        ("http://cam/a#secret", "http://cam/a"),
+        ("clip.mp4", "clip.mp4"),
+    ],
+)
+def test_credentials_are_hidden(url, shown):
+    assert hide_credentials(url) == shown
+
+
+@given(password=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_no_password_whatever_its_characters_gets_out(password):
+    marked = f"S3CR{password}3T"
+    shown = hide_credentials(f"rtsp://user:{marked}@cam/live?token={marked.replace('&', '')}")
+    assert "S3CR" not in shown
+    assert "3T" not in shown
+
+
+def test_the_location_keeps_the_password_and_the_name_does_not():
+    address = parse_address("rtsp://user:pw@cam/live")
+    assert address.location == "rtsp://user:pw@cam/live"
+    assert "pw" not in address.name

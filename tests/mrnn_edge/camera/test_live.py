@@ -1,0 +1,191 @@
+"""A live source: newest frame, watchdog, reconnection, budget. All with fakes, in milliseconds."""
+
+import threading
+import time
+
+import pytest
+from fake_capture import Camera, FakeCapture, colour, until_error
+
+from mrnn_edge.camera.live import LiveSource
+from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.errors import CameraLostError, CameraUnavailableError
+
+QUICK = ReconnectPolicy(open_s=0.5, stall_s=0.2, budget_s=0.6, pauses_s=(0.01, 0.02))
+PICTURE = colour(10, 20, 30)
+
+
+def source(camera: Camera, notices: list[str] | None = None, policy=QUICK) -> LiveSource:
+    heard = notices if notices is not None else []
+    return LiveSource("cam", camera, policy=policy, notice=heard.append)
+
+
+def take(frames, count):
+    """The next `count` frames, without the ticks between them."""
+    taken = []
+    for frame in frames:
+        if frame is not None:
+            taken.append(frame)
+        if len(taken) == count:
+            return taken
+    raise AssertionError("the source ended")
+
+
+def test_a_slow_taker_gets_the_newest_frame_and_the_count_of_those_it_missed():
+    camera = Camera(FakeCapture([PICTURE] * 1000, interval_s=0.005))
+    frames = source(camera).frames(tick=0.05)
+    (first,) = take(frames, 1)
+    time.sleep(0.2)
+    (second,) = take(frames, 1)
+    assert second.number > first.number + 5
+    assert second.dropped == second.number - 1
+    assert time.monotonic() - second.captured < 0.1
+    frames.close()
+
+
+def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
+    notices = []
+    camera = Camera(
+        FakeCapture([PICTURE] * 3), "cam: gone", "cam: gone", FakeCapture([PICTURE] * 3)
+    )
+    came, error = until_error(source(camera, notices).frames(tick=0.01))
+    assert isinstance(error, CameraLostError)
+    taken = [frame for frame in came if frame is not None]
+    assert {frame.connection for frame in taken} == {0, 3}
+    # Numbers go on over the gap, none is given twice.
+    assert taken[-1].number == 5
+    assert taken[-1].number + 1 == len(taken) + taken[-1].dropped
+    assert notices[0] == "cam: gives no more frames; trying again"
+    assert notices[1] == "cam: is back"
+
+
+def test_a_read_that_blocks_is_abandoned_and_the_source_opened_anew():
+    stuck = threading.Event()
+    camera = Camera(FakeCapture([PICTURE], blocks=stuck), FakeCapture([PICTURE], blocks=stuck))
+    notices = []
+    frames = source(camera, notices).frames(tick=0.01)
+    first, second = take(frames, 2)
+    assert (first.connection, second.connection) == (0, 1)
+    assert notices[0] == "cam: no frame for 0.2 s; trying again"
+    stuck.set()
+    frames.close()
+    assert all(each.released.wait(5) for each in camera.connections)
+
+
+def test_a_thread_that_wakes_up_late_disturbs_nobody():
+    class Sleeper(FakeCapture):
+        def grab(self):
+            if self._at == 0:
+                woken.wait(30)
+            return super().grab()
+
+    woken = threading.Event()
+    late = Sleeper([colour(1, 1, 1)] * 5)
+    camera = Camera(late, FakeCapture([colour(2, 2, 2)] * 1000, interval_s=0.005))
+    frames = source(camera).frames(tick=0.01)
+    take(frames, 2)
+    woken.set()
+    assert late.released.wait(5)
+    assert all(frame.pixels[0, 0, 0] == 2 for frame in take(frames, 20))
+    frames.close()
+
+
+def test_a_source_that_stays_away_is_given_up_when_the_budget_is_spent():
+    camera = Camera(FakeCapture([PICTURE]))
+    start = time.monotonic()
+    with pytest.raises(CameraLostError, match="nothing there any more; no frame for") as raised:
+        list(source(camera).frames(tick=0.01))
+    assert time.monotonic() - start >= QUICK.budget_s
+    assert "check power, cable and network" in str(raised.value)
+    assert camera.opened > 3
+
+
+def test_a_frame_resets_the_budget():
+    policy = ReconnectPolicy(open_s=0.5, stall_s=0.2, budget_s=0.3, pauses_s=(0.1,))
+    camera = Camera(*(FakeCapture([PICTURE]) for _ in range(8)))
+    start = time.monotonic()
+    frames = source(camera, policy=policy).frames(tick=0.01)
+    assert len(take(frames, 8)) == 8
+    assert time.monotonic() - start > policy.budget_s
+
+
+def test_a_frame_resets_the_pauses():
+    policy = ReconnectPolicy(open_s=0.5, stall_s=0.5, budget_s=1.0, pauses_s=(0.01, 30.0))
+    camera = Camera(*(FakeCapture([PICTURE]) for _ in range(5)))
+    frames = source(camera, policy=policy).frames(tick=0.01)
+    assert [frame.connection for frame in take(frames, 5)] == [0, 1, 2, 3, 4]
+    frames.close()
+
+
+def test_frames_dropped_on_a_lost_connection_stay_counted():
+    camera = Camera(
+        FakeCapture([PICTURE] * 20, interval_s=0.002), FakeCapture([PICTURE] * 2, interval_s=0.2)
+    )
+    frames = source(camera).frames(tick=0.01)
+    take(frames, 1)
+    time.sleep(0.3)  # the other nineteen pass by, the last one stays
+    last, new = take(frames, 2)
+    assert (last.number, last.dropped, last.connection) == (19, 18, 0)
+    assert (new.number, new.dropped, new.connection) == (20, 18, 1)
+    frames.close()
+
+
+def test_a_first_open_that_fails_ends_at_once_with_its_reason():
+    camera = Camera("cam: no permission", FakeCapture([PICTURE]))
+    with pytest.raises(CameraUnavailableError, match="cam: no permission"):
+        list(source(camera).frames(tick=0.01))
+    assert camera.opened == 1
+
+
+def test_a_source_that_opens_and_never_sends_ends_when_the_time_to_open_is_over():
+    camera = Camera(FakeCapture([], blocks=threading.Event()))
+    with pytest.raises(CameraUnavailableError, match=r"no frame for 0\.5 s; check that it is on"):
+        list(source(camera).frames(tick=0.01))
+
+
+def test_an_open_that_blocks_ends_when_the_time_to_open_is_over():
+    def never() -> FakeCapture:
+        threading.Event().wait(30)
+        raise AssertionError
+
+    with pytest.raises(CameraUnavailableError, match=r"no frame for 0\.5 s"):
+        list(LiveSource("cam", never, policy=QUICK).frames(tick=0.01))
+
+
+def test_what_a_driver_raises_is_a_try_that_failed():
+    class Broken(FakeCapture):
+        def retrieve(self):
+            raise RuntimeError("driver")
+
+    camera = Camera(Broken([PICTURE]))
+    with pytest.raises(CameraUnavailableError, match="gives no frames"):
+        list(source(camera).frames(tick=0.01))
+
+
+def test_frames_that_are_no_pictures_are_passed_by_and_counted():
+    camera = Camera(FakeCapture([None, None, PICTURE], blocks=threading.Event()))
+    (frame,) = take(source(camera).frames(tick=0.01), 1)
+    assert frame.number == 2
+
+
+def test_closing_lets_the_device_go_and_ends_the_thread():
+    capture = FakeCapture([PICTURE] * 10_000, interval_s=0.001)
+    before = threading.active_count()
+    frames = source(Camera(capture)).frames(tick=0.01)
+    take(frames, 1)
+    frames.close()
+    assert capture.released.wait(5)
+    assert threading.active_count() <= before
+
+
+def test_a_live_source_tells_while_it_is_lost():
+    camera = Camera(FakeCapture([PICTURE]), FakeCapture([PICTURE], blocks=threading.Event()))
+    live = source(camera)
+    frames = live.frames(tick=0.001)
+    seen = []
+    for frame in frames:
+        seen.append((frame is not None, live.lost))
+        if frame is not None and frame.connection == 1:
+            break
+    assert (False, True) in seen
+    assert seen[-1] == (True, False)
+    frames.close()
