@@ -16,24 +16,21 @@ from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
-from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.device import Device
 from mrnn_edge.errors import (
     BundleError,
-    DeviceError,
-    ImageInputError,
     InputError,
-    ModelError,
     NumericalError,
     OptionError,
 )
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
-from mrnn_edge.image import ImageSource, Picture, Pixels, read_picture
+from mrnn_edge.image import ImageSource, Picture, Pixels, as_picture, read_picture
 from mrnn_edge.records import Caption, SentenceScore
 from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
 from mrnn_edge.sentences import SentenceScorer
-from mrnn_edge.session import first_line
 from mrnn_edge.timing import StageTimer
+from mrnn_edge.warm_up import warm_up
 
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
@@ -122,7 +119,7 @@ class Captioner:
             concurrency=concurrency,
         )
         captioner = cls(bundle, graphs, loading)
-        captioner._warm_up()
+        warm_up(graphs, captioner.captions, captioner.config.image, bundle.folder)
         return captioner
 
     def __reduce__(self) -> tuple[Callable[[_Loading], "Captioner"], tuple[_Loading]]:
@@ -253,7 +250,7 @@ class Captioner:
         pictures: dict[int, Picture] = {}
         for index, image in enumerate(images):
             try:
-                pictures[index] = self._picture(image)
+                pictures[index] = as_picture(image, self.config.image)
             except InputError as error:
                 outcomes[index] = error
         if pictures:
@@ -281,7 +278,7 @@ class Captioner:
 
     def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
-        vectors = self._graphs.encoder(self._picture(image).pixels[None])
+        vectors = self._graphs.encoder(as_picture(image, self.config.image).pixels[None])
         vector: Floats = vectors[0]
         return vector
 
@@ -358,39 +355,6 @@ class Captioner:
         frames = open_source(source, selection=Selection(every=every, fps=fps))
         scene = Scene.of(self, wishes, source=frames.name)
         return watch(frames, Watch(scene, interval_s=interval))
-
-    def _picture(self, image: ImageSource | Picture) -> Picture:
-        if not isinstance(image, Picture):
-            return self.read(image)
-        spec = self.config.image
-        if image.pixels.shape != (spec.height, spec.width, 3) or image.pixels.dtype != np.uint8:
-            raise ImageInputError(
-                f"a picture read as {list(image.pixels.shape)}, {image.pixels.dtype}; expected "
-                f"[{spec.height}, {spec.width}, 3], uint8; read it for this model"
-            )
-        return image
-
-    def _warm_up(self) -> None:
-        """One grey picture and one step: what is not finite or does not run is refused at load."""
-        spec = self.config.image
-        grey = np.full((1, spec.height, spec.width, 3), 127, np.uint8)
-        try:
-            options = DecodeOptions(beam=1, max_words=1)
-            self._decode(grey, options, Constraints(), StageTimer())
-        except NumericalError as error:
-            raise BundleError(
-                f"{self._bundle.folder}: {error} (a grey one, at load); export the model anew"
-            ) from None
-        except ModelError as error:
-            raise BundleError(f"{self._bundle.folder}: {error} (at load)") from None
-        except DeviceError as error:
-            if self.device.kind is DeviceKind.CUDA:
-                raise
-            # Memory apart, a processor runs what can be run: it is the graph.
-            raise BundleError(
-                f"{self._bundle.folder}: ONNX Runtime opens its graphs but cannot run them "
-                f"({first_line(error.__cause__ or error)}); export the model anew"
-            ) from error
 
     def _decode(
         self,

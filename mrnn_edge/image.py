@@ -105,6 +105,22 @@ def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool 
     return Picture(pixels=pixels, frames=frames, notes=notes, decode_ms=spent * 1000.0)
 
 
+def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
+    """A picture that was read already, or what `read_picture` makes of the source.
+
+    Raises ImageInputError for one that was read for a model of another size.
+    """
+    if not isinstance(source, Picture):
+        return read_picture(source, spec)
+    pixels = source.pixels
+    if pixels.shape != (spec.height, spec.width, 3) or pixels.dtype != np.uint8:
+        raise ImageInputError(
+            f"a picture read as {list(pixels.shape)}, {pixels.dtype}; expected "
+            f"[{spec.height}, {spec.width}, 3], uint8; read it for this model"
+        )
+    return source
+
+
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
     """The pixels of `read_picture`, for those who need no more."""
     with _decoded(source, allow_truncated=False) as decoded:
