@@ -61,6 +61,7 @@ def measure(folder: Path, count: int, options: list[str]) -> dict[str, Any]:
                 records += 1
                 if records % STEP == 0 and records < count:
                     readings.append(resident(process.pid, "VmRSS"))
+                if records % 10 == 0 and records < count:
                     peak = resident(process.pid, "VmHWM")
         if process.returncode not in (0, 3):
             raise SystemExit(f"the command ended with {process.returncode}")

@@ -231,9 +231,9 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` at the end, or is gone after an exception.
 
     Readers see the old bytes or the new ones, also after a crash of the machine, unless `synced` is
-    off, which saves a wait for the disk. A link stays one, and what it
-    points to is replaced; the mode is that of the file before, or the process's own for new ones.
-    Raises OptionError for a path that cannot be replaced so: a folder, a device, no folder for it.
+    off, which saves a wait for the disk. A link stays one, and what it points to is replaced; the
+    mode is that of the file before, or the process's own for new ones. Raises OptionError for a
+    path that cannot be replaced so: a folder, a device, no folder for it.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():

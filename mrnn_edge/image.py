@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Final, TypeAlias
 
 import numpy as np
@@ -155,7 +154,8 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         if not stat.S_ISREG(mode):
             # A FIFO or a device would block or never end.
             raise FileError(f"{name}: is no regular file; copy the picture into a file first")
-        with open(path, "rb") as file:
+        # Nor may one block that has taken the file's place since.
+        with open(path, "rb", opener=_without_waiting) as file:
             yield file
     except FileNotFoundError:
         raise FileError(f"{name}: no such file; check the path") from None
@@ -163,6 +163,10 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         raise FileError(f"{name}: no permission to read it; check its owner and mode") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise FileError(f"{name}: cannot be read ({error})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -177,10 +181,9 @@ def _decoded(source: ImageSource, allow_truncated: bool) -> Iterator[_Decoded]:
         with _from_file(io.BytesIO(source), "the bytes", allow_truncated) as decoded:
             yield decoded
     elif isinstance(source, str | os.PathLike):
-        path = Path(source)
         with (
-            open_file(path) as file,
-            _from_file(file, os.fspath(path), allow_truncated) as decoded,
+            open_file(source) as file,
+            _from_file(file, os.fspath(source), allow_truncated) as decoded,
         ):
             yield decoded
     elif isinstance(source, io.TextIOBase):

@@ -26,9 +26,9 @@ def list_files(
     """The files that were named, and with `recursive` those below each folder.
 
     A named file comes whatever its suffix, missing or not: its outcome tells. A name that is no
-    file and holds *, ? or [ is a pattern (** for any folders); one that nothing matches comes as it
-    is. A folder gives the files with one of the `suffixes`, lower-case, as `.jpg`; links to folders
-    are not followed; a subfolder that cannot be read comes as the outcome that says so.
+    file and holds *, ? or [ is a pattern; one that nothing matches comes as it is. A folder gives
+    the files with one of the `suffixes`, lower-case, as `.jpg`; links to folders are not followed;
+    a subfolder that cannot be read comes as the outcome that says so. Raises OptionError for **.
     """
     for path in paths:
         for match in _matches(path):
@@ -62,7 +62,10 @@ def parse_suffixes(wanted: Iterable[str]) -> frozenset[str]:
 def _matches(path: str) -> list[str]:
     if os.path.lexists(path) or not glob.has_magic(path):
         return [path]
-    return sorted(glob.glob(path, recursive=True), key=os.fsencode) or [path]
+    if "**" in path:
+        # glob would follow links to folders there, round and round.
+        raise OptionError(f"{path}: ** is no pattern here; name the folder with -r, and --ext")
+    return sorted(glob.glob(path), key=os.fsencode) or [path]
 
 
 def _below(folder: str, suffixes: Collection[str]) -> Iterator[Listed]:

@@ -13,7 +13,7 @@ from typing import Final
 from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions
-from mrnn_edge.device import DeviceKind
+from mrnn_edge.device import DeviceKind, usable_cores
 from mrnn_edge.errors import InputError
 from mrnn_edge.image import Picture
 from mrnn_edge.listing import Listed
@@ -26,6 +26,11 @@ BATCH: Final = 4
 """Pictures a call on the CPU. More of them cost 14 MB of activations each and are hardly faster
 (docs/bulk.md)."""
 CUDA_BATCH: Final = 32
+MAX_AT_ONCE: Final = 4
+"""Batches at a time at most, whatever the cores: each holds some 35 MB of activations. With more
+cores each batch runs on several."""
+MAX_READERS: Final = 8
+"""Pictures decoded at a time at most: each takes its own size, 36 MB for 12 megapixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +99,11 @@ def caption_files(
         wanted = (each.place not in done for each in batch)
         return list(compress(outcomes, wanted))
 
-    threads = max(2, captioner.graphs.threads)
+    on_cuda = captioner.device.kind is DeviceKind.CUDA
+    threads = usable_cores() if on_cuda else captioner.graphs.threads
+    readers = max(2, min(MAX_READERS, threads))
     looked_at = map_ahead(
-        read, places(), threads=threads, ahead=2 * max(threads, size), name="read"
+        read, places(), threads=readers, ahead=2 * max(readers, size), name="read"
     )
     batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
     for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):

@@ -85,12 +85,12 @@ def caption_all(
     captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
     tally = _Tally()
     with ExitStack() as stack:
-        put, done = _destination(stack, places, settings, reading.files)
         page = None
         if places.html is not None:
             from mrnn_edge_cli.page import Page
 
             page = stack.enter_context(Page.at(places.html))
+        put, done, failed_before = _destination(stack, places, settings, reading.files)
         stop = stack.enter_context(stoppable())
         outcomes = stack.enter_context(
             closing(
@@ -124,22 +124,24 @@ def caption_all(
         say(_summary(tally, wanted, len(done), time.monotonic() - start))
     if stop.exit_code is not None and tally.total < wanted:
         return stop.exit_code
-    return ExitCode.SOME_FAILED if tally.failed or tally.sidecars_left else ExitCode.DONE
+    if tally.failed or tally.sidecars_left or failed_before:
+        return ExitCode.SOME_FAILED
+    return ExitCode.DONE
 
 
 def _destination(
     stack: ExitStack, places: Places, settings: dict[str, Any], files: Sequence["Listed"]
-) -> tuple[Callable[[str], None], set[int]]:
-    """Where entries are put, and the places of the files whose entries are there already."""
+) -> tuple[Callable[[str], None], set[int], int]:
+    """Where entries are put, the places of the files whose entries are there, and their errors."""
     form = places.form
     if places.output is None:
         if (head := form.head()) is not None:
             write(head)
-        return write, set()
+        return write, set(), 0
     opened = open_output(places.output, existing=places.existing, form=form, run=settings)
     output = stack.enter_context(opened)
     done = _done(files, output.written, form) if isinstance(form, LineFormat) else set()
-    return output.write, done
+    return output.write, done, output.failed
 
 
 def _done(files: Sequence["Listed"], written: Counter[str], form: LineFormat) -> set[int]:
@@ -198,7 +200,7 @@ def _summary(tally: _Tally, wanted: int, done: int, seconds: float) -> str:
 def run_settings(
     captioner: "Captioner",
     wishes: "DecodeOptions",
-    form: Format,
+    places: Places,
     *,
     explain: bool,
     allow_truncated: bool,
@@ -206,7 +208,8 @@ def run_settings(
     """What two runs must have in common for one to go on with the other's output."""
     return {
         "format": 1,
-        "output": str(form.name),
+        "output": str(places.form.name),
+        "sidecars": [str(kind) for kind in places.sidecars],
         "explain": explain,
         "model": captioner.config.name,
         "bundle_id": captioner.config.id,

@@ -1,6 +1,7 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -116,7 +117,7 @@ def caption(
         require=tuple(require or ()),
         min_confidence=min_confidence,
     )
-    from mrnn_edge.pipeline import BATCH, STANDARD_INPUT, read_standard_input
+    from mrnn_edge.pipeline import BATCH, MAX_AT_ONCE, STANDARD_INPUT, read_standard_input
     from mrnn_edge_cli.bulk import Places, Reading, caption_all, run_settings
 
     named = [*(paths or []), *_listed_in(from_file, null=null, paths=paths or [])]
@@ -135,7 +136,7 @@ def caption(
         device=device,
         precision=precision,
         threads=threads,
-        concurrency=math.ceil(len(files) / BATCH),
+        concurrency=min(MAX_AT_ONCE, math.ceil(len(files) / BATCH)),
         quiet=quiet,
     )
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
@@ -150,7 +151,7 @@ def caption(
         fail_fast=fail_fast,
     )
     settings = run_settings(
-        captioner, wishes, places.form, explain=explain, allow_truncated=allow_truncated
+        captioner, wishes, places, explain=explain, allow_truncated=allow_truncated
     )
     code = caption_all(captioner, reading, wishes, places, settings=settings, quiet=quiet)
     if code:
@@ -159,22 +160,24 @@ def caption(
 
 def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> list[str]:
     """The paths of the list, if one was named."""
-    from mrnn_edge.image import open_file
     from mrnn_edge.listing import read_names
-    from mrnn_edge.pipeline import STANDARD_INPUT, read_standard_input
+    from mrnn_edge.pipeline import STANDARD_INPUT
 
     if from_file is None:
         if null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
-    if from_file == STANDARD_INPUT:
-        if STANDARD_INPUT in paths:
-            raise OptionError("- is the list and a picture; standard input can be one of them")
-        data = read_standard_input()
-    else:
-        with open_file(from_file) as file:
+    on_stdin = from_file == STANDARD_INPUT
+    try:
+        # A list may be long, or a pipe: all of it is read.
+        with open(0 if on_stdin else from_file, "rb", closefd=not on_stdin) as file:
             data = file.read()
-    return read_names(data, separator=b"\0" if null else b"\n")
+    except OSError as error:
+        raise OptionError(f"--from-file: the list cannot be read ({error})") from None
+    names = read_names(data, separator=b"\0" if null else b"\n")
+    if on_stdin and STANDARD_INPUT in (*paths, *names):
+        raise OptionError("- is the list and a picture; standard input can be one of them")
+    return names
 
 
 def _files(named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None) -> "list[Listed]":
@@ -219,6 +222,8 @@ def _form(
 def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | None) -> "Existing":
     from mrnn_edge_cli.output_file import Existing
 
+    if output and html and os.path.realpath(output) == os.path.realpath(html):
+        raise OptionError(f"--output and --html are both {output}; name two files")
     if not resume:
         return Existing.REPLACE if force else Existing.REFUSE
     if output is None:

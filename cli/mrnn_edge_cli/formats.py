@@ -56,8 +56,11 @@ class LineFormat(Format):
         """How a file is named in its entry."""
 
     @abstractmethod
-    def keys(self, entries: Iterable[str]) -> Iterator[str]:
-        """The files' names in entries, head included. Raises ValueError for what is none."""
+    def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
+        """Each entry's key, and whether it is an error; the head is passed over.
+
+        Raises ValueError for what is no entry.
+        """
 
     def is_whole(self, text: str) -> bool:
         """Whether lines that were read together end an entry."""
@@ -87,12 +90,12 @@ class Text(LineFormat):
     def key(self, file: str) -> str:
         return _encodable(one_line(file))
 
-    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+    def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
         for entry in entries:
             file, tab, _ = entry.partition("\t")
             if not tab:
                 raise ValueError("expected PATH<TAB>caption")
-            yield file
+            yield file, False
 
 
 class Json(Format):
@@ -123,12 +126,12 @@ class Ndjson(LineFormat):
     def key(self, file: str) -> str:
         return file
 
-    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+    def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
         for entry in entries:
             record = json.loads(entry)
             if not isinstance(record, dict) or not isinstance(record.get("file"), str):
                 raise ValueError('expected a record with "file"')
-            yield record["file"]
+            yield record["file"], "error" in record
 
 
 class Csv(LineFormat):
@@ -154,14 +157,18 @@ class Csv(LineFormat):
         # The same file, and no formula.
         return _encodable(f"./{file}" if file.startswith(_FORMULA) else file)
 
-    def keys(self, entries: Iterable[str]) -> Iterator[str]:
+    def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
         rows = csv.reader(entries)
-        if next(rows, None) not in (None, list(COLUMNS)):
-            raise ValueError(f"expected the columns {self.head()}")
-        for row in rows:
-            if len(row) != len(COLUMNS):
-                raise ValueError(f"expected {len(COLUMNS)} columns")
-            yield row[0]
+        try:
+            if next(rows, None) not in (None, list(COLUMNS)):
+                raise ValueError(f"expected the columns {self.head()}")
+            for row in rows:
+                if len(row) != len(COLUMNS):
+                    raise ValueError(f"expected {len(COLUMNS)} columns")
+                cells = dict(zip(COLUMNS, row, strict=True))
+                yield cells["file"], bool(cells["error"])
+        except csv.Error as error:
+            raise ValueError(str(error)) from None
 
     def is_whole(self, text: str) -> bool:
         # Within quotes a line end belongs to a name.

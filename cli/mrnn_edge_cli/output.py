@@ -3,13 +3,15 @@
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mrnn_edge_cli.failures import ExitCode
 
 T = TypeVar("T")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def write(text: str) -> None:
@@ -45,8 +47,8 @@ def write_json_array(records: Iterable[Any]) -> None:
 
 
 def one_line(text: str) -> str:
-    """A path or a sentence that keeps to its line and its column."""
-    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    """A path or a sentence that keeps to its line and column, and does nothing to a terminal."""
+    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
 def say(text: str) -> None:

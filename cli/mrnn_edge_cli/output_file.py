@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from mrnn_edge.bundle import to_json, write_atomically
 from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.formats import Format, LineFormat
 
 try:
@@ -39,10 +40,12 @@ class Existing(Enum):
 class OutputFile:
     """An open output. Each entry is whole in it or, where the disk is full, absent."""
 
-    def __init__(self, file: BinaryIO, written: Counter[str]) -> None:
+    def __init__(self, file: BinaryIO, written: Counter[str], *, failed: int = 0) -> None:
         self._file = file
         self.written = written
         """The keys of the files whose entries were there before."""
+        self.failed = failed
+        """How many of those entries are errors."""
 
     def write(self, text: str) -> None:
         """One entry, or a head or foot, handed to the system before this returns."""
@@ -51,6 +54,8 @@ class OutputFile:
         try:
             while data:
                 data = data[self._file.write(data) :]
+        except BrokenPipeError:
+            raise SystemExit(ExitCode.READER_GONE) from None
         except OSError:
             if end is not None:
                 with suppress(OSError):
@@ -169,18 +174,19 @@ def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
     def entries() -> Iterator[str]:
         nonlocal whole
         entry = b""
-        for line in iter(reader.readline, b""):
+        for line in iter(lambda: reader.readline(_LONGEST_ENTRY), b""):
             entry += line
             if len(entry) > _LONGEST_ENTRY:
                 raise ValueError("no end of it in sight")
-            if form.is_whole(text := entry.decode("utf-8")):
+            # Half a line may end within a character.
+            if line.endswith(b"\n") and form.is_whole(text := entry.decode("utf-8")):
                 yield text.removesuffix("\n")
                 whole += len(entry)
                 entry = b""
 
     with open(path, "rb") as reader:
         try:
-            written = Counter(form.keys(entries()))
+            found = list(form.read(entries()))
         except ValueError as error:  # bad UTF-8, bad JSON, wrong columns
             raise OptionError(
                 f"{path}: after byte {whole:,} stands what is no {form.name} of mrnn-edge "
@@ -188,5 +194,6 @@ def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
             ) from None
     file.truncate(whole)
     file.seek(whole)
-    output = OutputFile(file, written)
+    written = Counter(key for key, _ in found)
+    output = OutputFile(file, written, failed=sum(failed for _, failed in found))
     return output if whole else _with_head(output, form)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop: what was begun is finished, a second signal leaves at once.
+"""Ctrl-C, SIGTERM and SIGHUP as a wish to stop: what was begun is finished, a second leaves.
 
 Knows signals; what is stopped asks `Stop` between two pieces of its work.
 """
@@ -10,7 +10,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""SIGHUP is a terminal that was closed, a connection that was lost; Windows has none."""
 
 
 class Stop:

@@ -148,9 +148,10 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     assert timeless((tmp_path / "half").read_text()) == timeless(whole)
     assert re.search(r"\d were there already", done.stderr)
     done = command(*base, "half", "--resume")
-    assert (done.returncode, "0 of 0" in done.stderr) == (0, True)
+    # Nothing is left to do, and two of them have failed all the same.
+    assert (done.returncode, "0 of 0" in done.stderr) == (3, True)
     before = (tmp_path / "half").read_bytes()
-    for change in (["--beam", 5], ["--max-words", 4], ["--allow-truncated"], ["--prefix", "a"]):
+    for change in (["--beam", 5], ["--xmp"], ["--allow-truncated"], ["--prefix", "a"]):
         done = command(*base, "half", "--resume", *change)
         assert done.returncode == 2
         assert "was begun otherwise" in done.stderr
@@ -188,14 +189,34 @@ def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
         (["-", "--from-file", "-"], "standard input can be one of them"),
         (["-", "--sidecar"], "standard input has no place beside it"),
         (["a.png", "-o", "no/folder/o"], "there is no folder"),
-        (["--from-file", "/dev/null/x"], "cannot be read"),
+        (["--from-file", "/dev/null/x"], "the list cannot be read"),
+        (["a.png", "-o", "o", "--html", "./o"], "name two files"),
+        (["a/**/b.png"], "name the folder with -r"),
     ],
 )
 def test_calls_that_cannot_be_meant_are_refused(command, model, arguments, message):
     done = command("caption", *arguments, "--model", model)
-    assert (done.returncode, done.stdout) == (3 if message == "cannot be read" else 2, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_page_that_cannot_be_costs_no_output_of_before(command, model, picture, tmp_path):
+    (tmp_path / "o").write_text("of before")
+    places = ["-o", "o", "--force", "--html", "no/folder/page.html"]
+    done = command("caption", picture, "--model", model, *places)
+    assert done.returncode == 2
+    assert (tmp_path / "o").read_text() == "of before"
+
+
+def test_an_output_whose_reader_has_gone_ends_with_141(model, picture):
+    command = [*COMMAND, "caption", str(picture), "--model", str(model), "-o", "/dev/stdout"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert b"Traceback" not in done.stderr
 
 
 def start(folder, model, *arguments, **pipes):
@@ -215,7 +236,9 @@ def many(tmp_path_factory):
     return folder / "in"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_between_batches_with_whole_records_and_a_summary(
     model, many, tmp_path, number, code
 ):

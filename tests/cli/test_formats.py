@@ -69,7 +69,9 @@ def entries(form, text):
 def test_every_entry_is_found_again_under_its_files_name(form, outcomes):
     text = written(form, outcomes)
     said = [each for each in outcomes if form.entry(each) is not None]
-    assert list(form.keys(entries(form, text))) == [form.key(each.file) for each in said]
+    assert list(form.read(entries(form, text))) == [
+        (form.key(each.file), each.result is LOST) for each in said
+    ]
 
 
 @pytest.mark.parametrize("form", line_formats(), ids=lambda form: form.name)
@@ -118,10 +120,11 @@ def test_csv_names_a_file_that_looks_like_a_formula_by_its_folder():
         (Ndjson(), '{"caption": "a"}'),
         (Ndjson(), "[1]"),
         (Csv(), "a,b"),
+        (Csv(), ",".join(COLUMNS) + "\na,\rb,,,,,"),
         (Csv(), ",".join(COLUMNS) + "\nonly,three,cells"),
         (Text(alone=False, explain=False, coloured=False), "no tab in it"),
     ],
 )
 def test_what_is_no_entry_is_refused(form, text):
     with pytest.raises(ValueError, match=r"."):
-        list(form.keys(text.split("\n")))
+        list(form.read(text.split("\n")))

@@ -8,12 +8,12 @@ import pytest
 
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.records import Outcome
-from mrnn_edge_cli.formats import Csv, Json, Ndjson
+from mrnn_edge_cli.formats import Csv, Json, Ndjson, Text
 from mrnn_edge_cli.output_file import Existing, open_output
 
 RUN = {"format": 1, "bundle_id": "0123", "decoding": {"beam": None, "forbid": ["dog"]}}
 OUTCOMES = [
-    Outcome(file=name, result=FileError(f"{name}: gone")) for name in ("a", 'b "\n', "c,d", "a")
+    Outcome(file=name, result=FileError(f"{name}: gone")) for name in ("a", 'é "\n', "c,d", "a")
 ]
 
 
@@ -37,7 +37,18 @@ def test_a_new_output_holds_head_and_entries_and_its_settings_stand_beside_it(pa
     assert json.loads((path.parent / "out.run.json").read_text()) == RUN
 
 
-@pytest.mark.parametrize("form", [Ndjson(), Csv()], ids=lambda form: form.name)
+class Names(Text):
+    """Plain text, which has no line of its own for failures, with one."""
+
+    def entry(self, outcome):
+        return f"{self.key(outcome.file)}\t{outcome.result}".replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [Ndjson(), Csv(), Names(alone=False, explain=False, coloured=False)],
+    ids=lambda form: form.name,
+)
 def test_cut_at_any_byte_it_goes_on_to_the_same_bytes(path, form):
     write(path, form, OUTCOMES)
     whole = path.read_bytes()

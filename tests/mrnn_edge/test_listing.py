@@ -102,13 +102,19 @@ def test_what_is_no_suffix_is_refused(wanted):
 
 
 def test_a_pattern_gives_its_files_in_order_and_a_file_of_that_name_comes_first(tmp_path):
-    touch(tmp_path, ["b.jpg", "a.jpg", "deep/er/c.jpg", "x.txt"])
-    found = list(list_files([str(tmp_path / "**" / "*.jpg")], recursive=False))
-    assert found == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "deep/er/c.jpg")]
+    touch(tmp_path, ["b.jpg", "a.jpg", "deep/c.jpg", "x.txt"])
+    found = list(list_files([str(tmp_path / "*.jpg"), str(tmp_path / "*/*")], recursive=False))
+    assert found == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "deep/c.jpg")]
     touch(tmp_path, ["[a].jpg"])
     assert list(list_files([str(tmp_path / "[a].jpg")], recursive=False)) == [
         str(tmp_path / "[a].jpg")
     ]
+
+
+def test_two_stars_which_would_follow_links_round_and_round_are_refused(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(OptionError, match="name the folder with -r"):
+        list(list_files([str(tmp_path / "**" / "*.jpg")], recursive=False))
 
 
 def test_a_pattern_that_matches_nothing_comes_as_it_is(tmp_path):
