@@ -340,6 +340,7 @@ def fake_runtime(
 
     def session(graph, options, providers, enable_fallback, read_config_from_model):
         wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        assert options.entries["session.load_model_format"] == "ONNX"
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
             if error:
