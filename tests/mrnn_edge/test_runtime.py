@@ -18,6 +18,7 @@ from mrnn_edge.errors import (
     SignatureError,
     VocabularyMismatchError,
 )
+from mrnn_edge.graphs import EncoderGraph
 
 
 def test_the_graphs_compute_what_numpy_computes(captioner):
@@ -245,6 +246,15 @@ def test_weights_that_are_not_finite_are_refused_at_load(tmp_path, weight):
     network.weights[weight][0] = np.nan
     with pytest.raises(BundleError, match="not finite"):
         Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
+
+
+def test_a_model_for_which_there_is_no_memory_is_refused_at_load(bundle, monkeypatch):
+    def encode(self, pixels):
+        raise MemoryError
+
+    monkeypatch.setattr(EncoderGraph, "__call__", encode)
+    with pytest.raises(BundleError, match=r"no memory for a grey picture of 16 x 16 pixels"):
+        Captioner.load(bundle, device="cpu")
 
 
 def test_a_graph_that_opens_and_does_not_run_is_refused_at_load(tmp_path):
