@@ -18,6 +18,9 @@ E = TypeVar("E", bound=StrEnum)
 MAX_LENGTH_PENALTY = 10.0
 """Beyond it only the length counts; unbounded, the power of the length would overflow."""
 
+MAX_SIDE = 4096
+"""Pixels of a side of the encoder's picture; a model that declares more is refused, not run."""
+
 MAX_REQUIRED = 8
 """Words that a sentence can be made to hold: the search keeps a beam for each number of them."""
 
@@ -65,6 +68,13 @@ class ImageSpec:
     height: int
     width: int
     resize: Resize = Resize.SQUASH
+
+    def __post_init__(self) -> None:
+        for name, value in (("height", self.height), ("width", self.width)):
+            if not 1 <= value <= MAX_SIDE:
+                raise BundleError(
+                    f"config.json: image.{name} is {value}, expected 1 to {MAX_SIDE} pixels"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -301,6 +301,8 @@ def _options(runtime: ModuleType, threads: int, severity: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = severity
+    # Left to choose, it would take what wire.py has read as ONNX for a flatbuffer of its own.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     return options
 
 

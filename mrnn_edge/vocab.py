@@ -36,7 +36,9 @@ class SpecialTokens:
 class Vocabulary:
     """A list of words in which the position is the id, special tokens first.
 
-    Raises VocabularyMismatchError if a word stands twice or the special tokens do not stand first.
+    Raises VocabularyMismatchError if a word stands twice, the special tokens do not stand first, or
+    a word after them is none that the tokeniser gives: a caption goes into terminals and tables,
+    where a word of a stranger could be a control sequence, a formula or a line of its own.
     """
 
     words: tuple[str, ...]
@@ -51,9 +53,15 @@ class Vocabulary:
         special = (self.special.start, self.special.end, self.special.unknown)
         if sorted(special) != sorted(self.words[:3]):
             raise VocabularyMismatchError(
-                f"the vocabulary begins with {', '.join(self.words[:3]) or 'nothing'}; "
-                f"expected the special tokens {', '.join(special)} there"
+                f"the vocabulary begins with {_shown(self.words[:3]) or 'nothing'}; "
+                f"expected the special tokens {_shown(special)} there"
             )
+        for index, word in enumerate(self.words[3:], start=3):
+            if not _TOKEN.fullmatch(word):
+                raise VocabularyMismatchError(
+                    f"word {index} of the vocabulary is {_shown([word])}, expected lower-case "
+                    "letters a to z and digits; export the model anew"
+                )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -100,6 +108,11 @@ class Vocabulary:
     def to_json(self) -> bytes:
         """The bytes of vocab.json. Equal vocabularies give equal bytes."""
         return (json.dumps(list(self.words), ensure_ascii=True, indent=0) + "\n").encode("ascii")
+
+
+def _shown(words: Iterable[str]) -> str:
+    """Words of a stranger in one line of ASCII, the long ones cut."""
+    return ", ".join(ascii(word[:40]) for word in words)
 
 
 def build_vocabulary(

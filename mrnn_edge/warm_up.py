@@ -22,13 +22,18 @@ def warm_up(graphs: Graphs, captions: CaptionGenerator, image: ImageSpec, folder
     Raises BundleError, which names the model's folder, for weights that are not finite and for
     graphs that do not run; on CUDA, where that may be the device's fault, DeviceError.
     """
-    grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
     try:
+        grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
         options = DecodeOptions(beam=1, max_words=1)
         captions.decode(graphs.encoder(grey), options, Constraints())
     except NumericalError as error:
         raise BundleError(
             f"{folder}: {error} (a grey one, at load); export the model anew"
+        ) from None
+    except MemoryError:
+        raise BundleError(
+            f"{folder}: no memory for a grey picture of {image.width} x {image.height} pixels or "
+            "its caption (at load); free memory or take a smaller model"
         ) from None
     except ModelError as error:
         raise BundleError(f"{folder}: {error} (at load)") from None

@@ -9,7 +9,11 @@ from typing import Final, TypeAlias
 
 _Field: TypeAlias = tuple[int, int | memoryview]
 
+_KEYS: Final = 1 << 32
+"""Number and kind of a field are one number of 32 bits."""
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_FLATBUFFER: Final = b"ORTM"
+"""At bytes 4 to 8; such bytes can be a protobuf as well, of which nothing below is true."""
 _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_INPUT, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 4, 5, 7
@@ -28,6 +32,8 @@ def graph_faults(model: bytes) -> Iterator[str]:
 
     Raises ValueError if the bytes are no protobuf.
     """
+    if model[4:8] == _FLATBUFFER:
+        yield "it is in the format of ONNX Runtime's own"
     for number, value in _fields(memoryview(model)):
         if number == _MODEL_FUNCTIONS:
             yield "it defines functions of its own"
@@ -87,6 +93,9 @@ def _fields(data: memoryview) -> Iterator[_Field]:
     while at < len(data):
         key, at = _varint(data, at)
         kind, number = key & 7, key >> 3
+        # ONNX Runtime's protobuf drops the bits above, and reads another field than is seen here.
+        if key >= _KEYS or number == 0:
+            raise ValueError(f"a field of number {number}")
         if kind == _VARINT:
             value, at = _varint(data, at)
             yield number, value

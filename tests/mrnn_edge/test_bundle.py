@@ -172,6 +172,13 @@ def test_a_vocabulary_of_another_length_is_refused(bundle):
         load_bundle(bundle)
 
 
+def test_a_word_that_is_a_formula_is_refused_when_the_model_is_loaded(bundle):
+    words = json.loads((bundle / "vocab.json").read_bytes())
+    (bundle / "vocab.json").write_text(json.dumps([*words[:-1], "=cmd|'/C calc'!A0"]))
+    with pytest.raises(VocabularyMismatchError, match="word 11 of the vocabulary is"):
+        load_bundle(bundle)
+
+
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'{"a": 1}', b"[1, 2]"])
 def test_a_vocabulary_that_is_no_list_of_words_is_refused(bundle, content):
     (bundle / "vocab.json").write_bytes(content)

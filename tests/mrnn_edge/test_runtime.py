@@ -18,6 +18,7 @@ from mrnn_edge.errors import (
     SignatureError,
     VocabularyMismatchError,
 )
+from mrnn_edge.graphs import EncoderGraph
 
 
 def test_the_graphs_compute_what_numpy_computes(captioner):
@@ -247,6 +248,15 @@ def test_weights_that_are_not_finite_are_refused_at_load(tmp_path, weight):
         Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
 
 
+def test_a_model_for_which_there_is_no_memory_is_refused_at_load(bundle, monkeypatch):
+    def encode(self, pixels):
+        raise MemoryError
+
+    monkeypatch.setattr(EncoderGraph, "__call__", encode)
+    with pytest.raises(BundleError, match=r"no memory for a grey picture of 16 x 16 pixels"):
+        Captioner.load(bundle, device="cpu")
+
+
 def test_a_graph_that_opens_and_does_not_run_is_refused_at_load(tmp_path):
     network = tiny.TinyNetwork()
     network.weights["word_table"] = np.zeros((0, tiny.STATE), np.float32)
@@ -340,6 +350,7 @@ def fake_runtime(
 
     def session(graph, options, providers, enable_fallback, read_config_from_model):
         wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        assert options.entries["session.load_model_format"] == "ONNX"
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
             if error:

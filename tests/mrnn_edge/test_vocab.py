@@ -67,3 +67,40 @@ def test_a_word_that_stands_twice_is_refused_by_name():
 def test_special_tokens_that_do_not_stand_first_are_refused(words, special):
     with pytest.raises(VocabularyMismatchError, match="expected the special tokens"):
         Vocabulary(words, special)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "Dog",
+        "dog's",
+        "hot dog",
+        "dog\n",
+        "\x1b[2J",
+        "=1+1",
+        "caf\u00e9",
+        "\ud800",
+        "\u0663",
+        "<s>",
+    ],
+)
+def test_a_word_that_the_tokeniser_does_not_give_is_refused_and_told_in_ascii(word):
+    with pytest.raises(VocabularyMismatchError, match="word 4 of the vocabulary is") as refused:
+        Vocabulary(("<start>", "<end>", "<unk>", "dog", word))
+    assert ascii(word) in str(refused.value)
+    assert str(refused.value).isascii()
+    assert str(refused.value).isprintable()
+
+
+def test_words_in_the_place_of_special_tokens_are_told_in_one_line_of_ascii():
+    with pytest.raises(VocabularyMismatchError) as refused:
+        Vocabulary(("<start>", "<end>", "\x1b[2J\n" + "\u00e9" * 1000))
+    assert str(refused.value).isascii()
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 500
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_a_vocabulary_of_any_text_that_was_tokenised_is_taken(texts):
+    build_vocabulary([tokenize(text) for text in texts], minimum_count=1)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from mrnn_edge.bundle import load_bundle, shipped_models
-from mrnn_edge.config import GraphRole
+from mrnn_edge.config import GraphRole, Precision
+from mrnn_edge.errors import BundleError
 from mrnn_edge.wire import graph_faults
 
 
@@ -84,6 +85,39 @@ def test_a_word_that_only_looks_like_external_data_is_none():
         model.doc_string = "location"
 
     assert faults_after(rename) == []
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+@pytest.mark.parametrize("key", [(7 << 3 | 2) + (1 << 32), (7 << 3 | 2) + (1 << 63), 0, 2])
+@pytest.mark.parametrize("where", ["model", "graph"])
+def test_a_field_that_another_reader_takes_for_another_is_refused(key, where):
+    # protobuf drops the bits above 32: a graph with a loop came in by the first of these keys.
+    hidden = varint(key) + (varint(3) + b"abc" if key & 7 else b"\x01")
+    data = hidden if where == "model" else varint(7 << 3 | 2) + varint(len(hidden)) + hidden
+    with pytest.raises(ValueError, match="a field of number"):
+        list(graph_faults(data))
+
+
+def test_a_loop_behind_an_overlong_key_does_not_load(tmp_path):
+    model = onnx.load_from_string(tiny.files()["step.onnx"])
+    graph = model.graph.SerializeToString()
+    model.ClearField("graph")
+    key = varint((7 << 3 | 2) + (1 << 32))
+    step = model.SerializeToString() + key + varint(len(graph)) + graph
+    folder = tiny.write(tmp_path / "model", tiny.files(step=step))
+    with pytest.raises(BundleError, match=r"step\.onnx is no graph of ONNX"):
+        load_bundle(folder).graph(Precision.FLOAT32, GraphRole.STEP)
+
+
+def test_a_graph_that_is_a_flatbuffer_of_onnx_runtime_as_well_is_found():
+    # The mark is read as two fields that ModelProto does not know; the rest is a graph as exported.
+    marked = b"\x08\x08\x0d\x00ORTM" + bytes(4) + tiny.files()["step.onnx"]
+    assert onnx.load_from_string(marked).graph.node
+    assert list(graph_faults(marked)) == ["it is in the format of ONNX Runtime's own"]
 
 
 @given(st.binary(max_size=60))
