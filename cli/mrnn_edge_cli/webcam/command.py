@@ -113,6 +113,7 @@ def webcam(
     from mrnn_edge.camera.scene import Scene, WatchOptions
     from mrnn_edge.camera.source import open_source
     from mrnn_edge.camera.watch import Watch, watch
+    from mrnn_edge_cli.webcam.outputs import check_outputs
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
     from mrnn_edge_cli.webcam.speech import Speech
 
@@ -140,6 +141,7 @@ def webcam(
         if not quiet:
             say(text)
 
+    check_outputs(source, {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record})
     with contextlib.ExitStack() as stack:
         frames = open_source(
             source,
@@ -169,7 +171,7 @@ def webcam(
             stack.callback(sink.close)
         recording = None
         if record is not None:
-            recording = _recording(record, source, frames)
+            recording = _recording(record, frames)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)
@@ -214,12 +216,9 @@ def _window(notice: "Notice") -> "Window | None":
     return None
 
 
-def _recording(path: Path, source: str, frames: "FrameSource") -> "Recording":
+def _recording(path: Path, frames: "FrameSource") -> "Recording":
     from mrnn_edge_cli.webcam.recording import Recording
 
-    with contextlib.suppress(OSError):
-        if path.samefile(source):
-            raise OptionError(f"--record {path} is the source itself; name another file")
     # A source that does not say how fast it is, or is not open yet, gives thirty as a rule.
     return Recording(path, rate=frames.rate or 30.0)
 
