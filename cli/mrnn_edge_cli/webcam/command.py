@@ -114,8 +114,9 @@ def webcam(
     from mrnn_edge.camera.source import open_source
     from mrnn_edge.camera.watch import Watch, watch
     from mrnn_edge_cli.webcam.outputs import check_outputs
+    from mrnn_edge_cli.webcam.recording import check_name
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
-    from mrnn_edge_cli.webcam.speech import Speech
+    from mrnn_edge_cli.webcam.speech import Speech, split_command
 
     wishes = WatchOptions(
         interval_s=interval,
@@ -141,7 +142,12 @@ def webcam(
         if not quiet:
             say(text)
 
+    # Before an output is opened, which empties it.
     check_outputs(source, {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record})
+    if record is not None:
+        check_name(record)
+    if speak_cmd is not None:
+        split_command(speak_cmd)
     with contextlib.ExitStack() as stack:
         frames = open_source(
             source,
@@ -158,17 +164,22 @@ def webcam(
         scene = Scene.of(captioner, wishes, source=frames.name)
         watching = Watch(scene, interval_s=interval, notice=notice)
         window = None if headless else _window(notice)
-        sinks = _subtitles(frames, watching, srt=srt, vtt=vtt)
-        if ndjson:
-            sinks.append(Records())
-        elif window is None:
-            sinks.append(Lines(explain=explain))
-        if log is not None:
-            sinks.append(Log(log))
-        if speak_cmd is not None:
-            sinks.append(Speech(speak_cmd))
-        for sink in sinks:
+        sinks: list[Sink] = []
+
+        def add(sink: "Sink") -> None:
+            sinks.append(sink)
             stack.callback(sink.close)
+
+        for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt):
+            add(subtitles)
+        if ndjson:
+            add(Records())
+        elif window is None:
+            add(Lines(explain=explain))
+        if log is not None:
+            add(Log(log))
+        if speak_cmd is not None:
+            add(Speech(speak_cmd))
         recording = None
         if record is not None:
             recording = _recording(record, frames)
@@ -225,7 +236,8 @@ def _recording(path: Path, frames: "FrameSource") -> "Recording":
 
 def _subtitles(
     frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None
-) -> "list[Sink]":
+) -> "Iterator[Sink]":
+    """Each is opened as it is taken, so that it can be closed if the next cannot be opened."""
     from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
 
     wanted = [(srt, SubtitleFormat.SRT), (vtt, SubtitleFormat.VTT)]
@@ -237,4 +249,6 @@ def _subtitles(
     def end_s() -> float:
         return watching.latest_s + (1.0 / frames.rate if frames.rate else 0.0)
 
-    return [Subtitles(path, kind, end_s=end_s) for path, kind in wanted if path is not None]
+    for path, kind in wanted:
+        if path is not None:
+            yield Subtitles(path, kind, end_s=end_s)
