@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mrnn_edge.camera.address import Address, SourceKind
-from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.errors import CameraUnavailableError
 from mrnn_edge.image import Pixels
@@ -103,6 +103,10 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
     location = address.location
 
     def open_capture() -> Capture:
+        if not takes_path(location):
+            raise CameraUnavailableError(
+                f"{address.name}: the name is not UTF-8, which OpenCV cannot open; rename it"
+            )
         if address.kind is SourceKind.DEVICE:
             backend = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
             where = int(location) if location.isdigit() else location

@@ -49,6 +49,8 @@ class LiveSource:
         self._clock = clock
         self._try: _Try | None = None
         self._lost = False
+        self._lost_at = 0.0
+        self._retried = False
 
     @property
     def rate(self) -> float | None:
@@ -77,7 +79,7 @@ class LiveSource:
                 if frame is not None:
                     if self._lost:
                         self._notice(f"{self.name}: is back")
-                    came, self._lost = True, False
+                    came, self._lost, self._retried = True, False, False
                     reconnect.frame_came()
                     yield frame
                     continue
@@ -88,8 +90,10 @@ class LiveSource:
                 attempt.abandon()
                 if not came:
                     raise self._unavailable(attempt, reason)
-                if not self._lost:
-                    self._lost = True
+                if self._lost:
+                    self._retried = True
+                else:
+                    self._lost, self._lost_at = True, self._clock()
                     self._notice(f"{self.name}: {reason}; trying again")
                 yield from self._pause(reconnect, attempt, tick)
                 attempt = self._begin(
@@ -104,8 +108,7 @@ class LiveSource:
     def close(self) -> None:
         """Abandon the try that runs; its thread gets a moment to let the device go."""
         if self._try is not None:
-            self._try.abandon()
-            self._try.thread.join(_FAREWELL_S)
+            self._try.leave()
 
     def _begin(
         self, *, number: int, dropped: int, connection: int, last_frame: float | None = None
@@ -132,10 +135,12 @@ class LiveSource:
             yield None
 
     def _check_budget(self, attempt: "_Try") -> None:
-        if not self._lost or attempt.last_frame is None:
+        # From when the loss was seen: whoever takes frames may have paused for longer than that.
+        if not self._retried or attempt.last_frame is None:
             return
-        silent = self._clock() - attempt.last_frame
-        if silent >= self._policy.budget_s:
+        now = self._clock()
+        if now - self._lost_at >= self._policy.budget_s:
+            silent = now - attempt.last_frame
             known = isinstance(attempt.failure, MrnnEdgeError)
             reason = str(attempt.failure) if known else f"{self.name}: lost"
             raise CameraLostError(
@@ -178,6 +183,7 @@ class _Try:
         self._dropped = dropped
         self._begun = clock()
         self._gave = False
+        self._left = False
         self._abandoned = threading.Event()
         self.thread = threading.Thread(target=self._run, name="mrnn-edge camera", daemon=True)
         self.thread.start()
@@ -200,6 +206,13 @@ class _Try:
     def abandon(self) -> None:
         """Let the thread end as soon as it can; nothing that it does any more is looked at."""
         self._abandoned.set()
+
+    def leave(self) -> None:
+        """Abandon it, and wait a moment for the thread, the first time."""
+        self.abandon()
+        if not self._left:
+            self._left = True
+            self.thread.join(_FAREWELL_S)
 
     def _run(self) -> None:
         capture: Capture | None = None

@@ -32,3 +32,12 @@ def import_cv2() -> ModuleType:
         ) from None
     module: ModuleType = cv2
     return module
+
+
+def takes_path(path: str) -> bool:
+    """Whether cv2 can be given a path: one that is not UTF-8 ends the process (SIGSEGV, 5.0)."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,7 +15,7 @@ class ReconnectPolicy:
     stall_s: float = 5.0
     """For the next frame of a source that gave one; then the read counts as blocked for good."""
     budget_s: float = 60.0
-    """Without any frame, until the source is given up."""
+    """From when the loss was seen until the source is given up, after one try at least."""
     pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
     """Before each try; the last one stands for all later ones."""
 

@@ -134,6 +134,13 @@ class Scene:
 
         Raises an InputError where the model has none for it; the next frame may have one.
         """
+        try:
+            return self._described(frame)
+        except InputError:
+            self._standing = self._text = None  # what stood is of another frame
+            raise
+
+    def _described(self, frame: Frame) -> CaptionEvent | None:
         if not self._stillness.changed(frame.pixels) and self._options.change_threshold > 0.0:
             self._skipped += 1
             return None
@@ -186,9 +193,14 @@ class Scene:
         return replace(wishes, beam=width, nbest=min(wishes.nbest, width))
 
     def _stays(self, new: Hypothesis, vector: Floats, distance: float) -> bool:
-        """Whether the standing caption is about as likely for this frame as the new one."""
+        """Whether the standing caption is about as likely for this frame as the new one.
+
+        One that was withheld does not stand: the new one may have evidence enough.
+        """
         old = self._standing
-        if old is None or distance >= max(CUT, self._options.change_threshold):
+        if old is None or self._text is None:
+            return False
+        if distance >= max(CUT, self._options.change_threshold):
             return False
         captions = self._captions
         (found,) = path_log_probs(captions.step, vector, [old], captions.space)

@@ -113,8 +113,10 @@ def webcam(
     from mrnn_edge.camera.scene import Scene, WatchOptions
     from mrnn_edge.camera.source import open_source
     from mrnn_edge.camera.watch import Watch, watch
+    from mrnn_edge_cli.webcam.outputs import check_outputs
+    from mrnn_edge_cli.webcam.recording import check_name
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
-    from mrnn_edge_cli.webcam.speech import Speech
+    from mrnn_edge_cli.webcam.speech import Speech, split_command
 
     wishes = WatchOptions(
         interval_s=interval,
@@ -140,6 +142,12 @@ def webcam(
         if not quiet:
             say(text)
 
+    # Before an output is opened, which empties it.
+    check_outputs(source, {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record})
+    if record is not None:
+        check_name(record)
+    if speak_cmd is not None:
+        split_command(speak_cmd)
     with contextlib.ExitStack() as stack:
         frames = open_source(
             source,
@@ -156,20 +164,25 @@ def webcam(
         scene = Scene.of(captioner, wishes, source=frames.name)
         watching = Watch(scene, interval_s=interval, notice=notice)
         window = None if headless else _window(notice)
-        sinks = _subtitles(frames, watching, srt=srt, vtt=vtt)
-        if ndjson:
-            sinks.append(Records())
-        elif window is None:
-            sinks.append(Lines(explain=explain))
-        if log is not None:
-            sinks.append(Log(log))
-        if speak_cmd is not None:
-            sinks.append(Speech(speak_cmd))
-        for sink in sinks:
+        sinks: list[Sink] = []
+
+        def add(sink: "Sink") -> None:
+            sinks.append(sink)
             stack.callback(sink.close)
+
+        for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt):
+            add(subtitles)
+        if ndjson:
+            add(Records())
+        elif window is None:
+            add(Lines(explain=explain))
+        if log is not None:
+            add(Log(log))
+        if speak_cmd is not None:
+            add(Speech(speak_cmd))
         recording = None
         if record is not None:
-            recording = _recording(record, source, frames)
+            recording = _recording(record, frames)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)
@@ -214,19 +227,17 @@ def _window(notice: "Notice") -> "Window | None":
     return None
 
 
-def _recording(path: Path, source: str, frames: "FrameSource") -> "Recording":
+def _recording(path: Path, frames: "FrameSource") -> "Recording":
     from mrnn_edge_cli.webcam.recording import Recording
 
-    with contextlib.suppress(OSError):
-        if path.samefile(source):
-            raise OptionError(f"--record {path} is the source itself; name another file")
     # A source that does not say how fast it is, or is not open yet, gives thirty as a rule.
     return Recording(path, rate=frames.rate or 30.0)
 
 
 def _subtitles(
     frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None
-) -> "list[Sink]":
+) -> "Iterator[Sink]":
+    """Each is opened as it is taken, so that it can be closed if the next cannot be opened."""
     from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
 
     wanted = [(srt, SubtitleFormat.SRT), (vtt, SubtitleFormat.VTT)]
@@ -238,4 +249,6 @@ def _subtitles(
     def end_s() -> float:
         return watching.latest_s + (1.0 / frames.rate if frames.rate else 0.0)
 
-    return [Subtitles(path, kind, end_s=end_s) for path, kind in wanted if path is not None]
+    for path, kind in wanted:
+        if path is not None:
+            yield Subtitles(path, kind, end_s=end_s)

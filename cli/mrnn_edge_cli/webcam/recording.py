@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels
 from mrnn_edge_cli.output import say
@@ -33,10 +33,8 @@ class Recording:
     """A video file that frames are added to, each shown until the next one's time."""
 
     def __init__(self, path: Path, *, rate: float) -> None:
-        """Raises OptionError for a suffix that no codec is known for, OSError without a folder."""
-        if path.suffix.lower() not in CODECS:
-            known = ", ".join(CODECS)
-            raise OptionError(f"--record {path}: the suffix is none of {known}; take one of these")
+        """Raises OptionError as `check_name` does, OSError without a folder."""
+        check_name(path)
         path.open("ab").close()  # now, with the reason, rather than later without
         self._path = path
         self._rate = rate
@@ -125,3 +123,14 @@ class Recording:
         opens = bool(capture.isOpened())
         capture.release()
         return opens
+
+
+def check_name(path: Path) -> None:
+    """Raise OptionError for a suffix without a codec, and for a name that OpenCV cannot open."""
+    if path.suffix.lower() not in CODECS:
+        known = ", ".join(CODECS)
+        raise OptionError(f"--record {path}: the suffix is none of {known}; take one of these")
+    if not takes_path(str(path)):
+        raise OptionError(
+            f"--record {path}: the name is not UTF-8, which OpenCV cannot open; take another"
+        )

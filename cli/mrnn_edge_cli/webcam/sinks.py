@@ -10,6 +10,7 @@ from typing import IO, Any, Protocol
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
+from mrnn_edge.records import Caption
 from mrnn_edge_cli.explain import bits, explained, has_colours
 from mrnn_edge_cli.output import say, write
 
@@ -58,7 +59,7 @@ class Lines(Quiet):
     def event(self, event: CaptionEvent) -> None:
         """One line."""
         caption = event.caption
-        line = f"{clock_time(event.time_s)}\t{caption.text or UNSURE}"
+        line = f"{clock_time(event.time_s)}\t{spoken(caption)}"
         if self._explain:
             words = explained(caption.words, coloured=has_colours())
             line += f"\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
@@ -109,6 +110,11 @@ class Log(Quiet):
             say(f"{self._path}: the log ends here ({error}); captions go on")
             file, self._file = self._file, None
             _abandon(file)
+
+
+def spoken(caption: Caption) -> str:
+    """The sentence for people, which may be empty; of one that was withheld, that it was."""
+    return UNSURE if caption.text is None else caption.text
 
 
 def clock_time(seconds: float) -> str:

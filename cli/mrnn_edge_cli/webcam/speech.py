@@ -14,7 +14,7 @@ from typing import Final
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.output import say
-from mrnn_edge_cli.webcam.sinks import UNSURE, Quiet
+from mrnn_edge_cli.webcam.sinks import Quiet, spoken
 
 FAREWELL_S: Final = 10.0
 """For the sentence that is being said when captions end."""
@@ -25,7 +25,7 @@ class Speech(Quiet):
 
     def __init__(self, command: str) -> None:
         """Raises OptionError where the program cannot be found."""
-        self._command = _split(command)
+        self._command = split_command(command)
         self._changed = threading.Condition()
         self._next: str | None = None
         self._ended = False
@@ -36,7 +36,7 @@ class Speech(Quiet):
     def event(self, event: CaptionEvent) -> None:
         """Say this next, in place of what has not been begun."""
         with self._changed:
-            self._next = event.caption.text or UNSURE
+            self._next = spoken(event.caption)
             self._changed.notify()
 
     def close(self) -> None:
@@ -76,7 +76,8 @@ class Speech(Quiet):
             say(f"--speak-cmd: {self._command[0]} {reason}; captions go on")
 
 
-def _split(command: str) -> Sequence[str]:
+def split_command(command: str) -> Sequence[str]:
+    """The program and its arguments. Raises OptionError where the program cannot be found."""
     try:
         words = shlex.split(command)
     except ValueError as error:

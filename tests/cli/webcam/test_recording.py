@@ -81,6 +81,13 @@ def test_an_unknown_suffix_and_a_missing_folder_are_told_at_once(tmp_path):
         Recording(tmp_path / "nowhere" / "out.mp4", rate=10.0)
 
 
+def test_a_name_that_is_not_utf8_is_told_before_opencv_sees_it(tmp_path):
+    path = tmp_path / "caf\udce9.mp4"
+    with pytest.raises(OptionError, match="is not UTF-8"):
+        Recording(path, rate=10.0)
+    assert not path.exists()
+
+
 def test_a_disk_that_is_nearly_full_ends_it_with_a_film_that_can_be_seen(
     tmp_path, monkeypatch, capsys
 ):

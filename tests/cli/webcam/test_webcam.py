@@ -216,6 +216,17 @@ def test_wishes_out_of_range_are_usage_errors(webcam, clip, options):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "wrong", [("--speak-cmd", "no-such-program-anywhere"), ("--record", "out.xyz")]
+)
+def test_a_wrong_wish_is_told_before_an_output_is_emptied(webcam, clip, tmp_path, wrong):
+    srt, log = tmp_path / "out.srt", tmp_path / "log"
+    srt.write_text("work of yesterday")
+    assert webcam(clip, "--srt", srt, "--log", log, *wrong).returncode == 2
+    assert srt.read_text() == "work of yesterday"
+    assert not log.exists()
+
+
 def test_quiet_says_nothing_but_errors(webcam, clip):
     assert webcam(clip, "--quiet").stderr == ""
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 
 import numpy as np
@@ -123,3 +124,22 @@ def test_a_stream_says_whether_anybody_listens_and_shows_no_password(why):
 def test_a_stream_without_a_host_is_told(why):
     assert "gives no video" in why("udp://")
     assert "no URL with a host and a port" in why("http://host:port/x")
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_opencv_sees_it(tmp_path):
+    # In a process of its own: OpenCV ends it.
+    clip = write_video(tmp_path / "clip.avi", [(RED, 3)], codec="MJPG")
+    name = os.fsencode(tmp_path) + b"/caf\xe9.avi"
+    os.rename(clip, name)
+    code = """
+import os, sys
+from mrnn_edge.camera.source import open_source
+from mrnn_edge.errors import CameraUnavailableError
+try:
+    open_source(sys.argv[1])
+except CameraUnavailableError as error:
+    print(ascii(str(error)))
+"""
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"is not UTF-8" in done.stdout

@@ -189,3 +189,34 @@ def test_a_live_source_tells_while_it_is_lost():
     assert (False, True) in seen
     assert seen[-1] == (True, False)
     frames.close()
+
+
+def test_a_loss_that_is_seen_late_leaves_time_for_a_try():
+    camera = Camera(FakeCapture([PICTURE]), FakeCapture([PICTURE], blocks=threading.Event()))
+    frames = source(camera).frames(tick=0.01)
+    take(frames, 1)
+    time.sleep(QUICK.budget_s + 0.2)  # the taker pauses
+    (frame,) = take(frames, 1)
+    assert frame.connection == 1
+    frames.close()
+
+
+def test_a_budget_below_the_stall_leaves_one_try():
+    policy = ReconnectPolicy(open_s=0.5, stall_s=0.2, budget_s=0.05, pauses_s=(0.1,))
+    stuck = threading.Event()
+    camera = Camera(FakeCapture([PICTURE], blocks=stuck), FakeCapture([PICTURE], blocks=stuck))
+    frames = source(camera, policy=policy).frames(tick=0.01)
+    assert [frame.connection for frame in take(frames, 2)] == [0, 1]
+    frames.close()
+
+
+def test_closing_waits_once_for_a_thread_that_hangs(monkeypatch):
+    joins = []
+    live = source(Camera(FakeCapture([PICTURE], blocks=threading.Event())))
+    frames = live.frames(tick=0.01)
+    take(frames, 1)
+    monkeypatch.setattr(threading.Thread, "join", lambda self, timeout=None: joins.append(self))
+    frames.close()
+    live.close()
+    live.close()
+    assert len(joins) == 1

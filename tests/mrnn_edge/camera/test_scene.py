@@ -11,9 +11,10 @@ from mrnn_edge import Captioner
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.camera.scene import CUT, Scene, WatchOptions, cosine_distance, shrink
 from mrnn_edge.config import DecodeOptions, ImageSpec, Sampling
-from mrnn_edge.errors import ConstraintError, OptionError
+from mrnn_edge.errors import ConstraintError, NumericalError, OptionError
 from mrnn_edge.generation import CaptionGenerator, search_space
 from mrnn_edge.image import read_pixels
+from mrnn_edge.prior import PriorVectors
 
 WORDS = vocabulary()
 END, RED, BLUE = WORDS.end, *WORDS.encode(["red", "blue"])
@@ -254,6 +255,38 @@ def test_a_caption_that_is_withheld_is_told_once(captioner: Captioner):
     assert [event is not None for event in events] == [True, False, False, False]
     assert events[0].caption.text is None
     assert "not sure" in events[0].caption.reason
+
+
+def test_a_caption_that_was_withheld_gives_way_to_one_with_evidence():
+    # The prior knows neither: a confidence is log2 P(red) + 1, 0 and then 0.83 bits.
+    mean = vector(SAME, 0.0)
+    prior = PriorVectors(mean=mean, centres=mean[None], weights=np.ones(1, np.float32))
+    watched = scene(
+        Script(mean, vector(OTHER_VIEW, 3.0)),
+        options=WatchOptions(decode=DecodeOptions(min_confidence=0.5)),
+        prior=prior,
+    )
+    first, second = (watched.look(frame(number)) for number in range(2))
+    assert first is not None
+    assert first.caption.text is None
+    assert second is not None
+    assert second.caption.text == "red"
+
+
+def test_after_a_frame_without_a_sentence_the_caption_before_it_is_said_again():
+    class Mute(TwoSentences):
+        def __call__(self, token, state, image):
+            log_probs, state = super().__call__(token, state, image)
+            return np.where(image[:, 1:2] > 50.0, np.float32(np.nan), log_probs), state
+
+    script = Script(vector(SAME, 5.0), vector(OTHER_SCENE, 60.0), vector(SAME, 5.0))
+    watched = scene(script, step=Mute())
+    assert texts(watched, 1) == ["red"]
+    with pytest.raises(NumericalError):
+        watched.look(frame(1))
+    event = watched.look(frame(2))
+    assert event is not None
+    assert event.caption.text == "red"
 
 
 def _float32(network):
