@@ -111,7 +111,7 @@ class Beams:
         if len(bad):
             raise NumericalError(
                 "the step graph gave numbers that are not finite "
-                f"for picture {bad.min()} of the batch"
+                f"for picture {bad.min()} of the batch; check the model with `mrnn-edge verify`"
             )
         return log_probs, state
 
@@ -192,7 +192,8 @@ def beam_search(
     for image, group in enumerate(finished):
         if not group and not constraints.required:
             raise NumericalError(
-                f"the step graph gave no word a chance for picture {image} of the batch"
+                f"the step graph gave no word a chance for picture {image} of the batch; "
+                "check the model with `mrnn-edge verify`"
             )
     return [
         sorted(group, key=lambda hypothesis: -hypothesis.score(length_penalty))[:width]

@@ -105,7 +105,8 @@ class EncoderGraph:
         bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
         if len(bad):
             raise NumericalError(
-                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch"
+                f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch; "
+                "check the model with `mrnn-edge verify`"
             )
         return image
 

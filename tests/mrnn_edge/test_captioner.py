@@ -143,6 +143,7 @@ def test_a_picture_that_makes_nan_spoils_no_neighbour(tmp_path):
     dark, white = captioner.caption_batch([plain(127), plain(255)])
     assert isinstance(dark, Caption)
     assert "not finite" in str(white)
+    assert str(white).endswith("; check the model with `mrnn-edge verify`")
 
 
 def test_one_string_in_place_of_a_list_is_refused_not_taken_letter_by_letter(captioner, picture):

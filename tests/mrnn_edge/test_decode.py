@@ -166,5 +166,7 @@ def test_numbers_that_are_not_finite_are_refused_with_the_picture_they_came_from
         return log_probs, state
 
     vectors = np.array([[-1, 0], [-1, 0], [1, 0]], np.float32)
-    with pytest.raises(NumericalError, match="picture 2 "):
+    with pytest.raises(
+        NumericalError, match="picture 2 .*; check the model with `mrnn-edge verify`"
+    ):
         beam_search(step, vectors, SPACE, width=2, max_words=3)
