@@ -15,6 +15,7 @@ from mrnn_edge.formats import SUFFIXES
 
 _STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")
+_MISTYPED = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _PATTERN = re.compile(r"%0?\d*d")
 _DEVICE = re.compile(r"/dev/video\d+")
 HIDDEN = "***"
@@ -62,18 +63,21 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
     sequence = os.path.isdir(text) or (_PATTERN.search(text) and not os.path.exists(text))
     # A GIF is a video as a rule; the video reader takes a still one too.
     kind = SourceKind.PICTURES if sequence or suffix in SUFFIXES - {".gif"} else SourceKind.VIDEO
-    return Address(kind=kind, location=text, name=text)
+    return Address(kind=kind, location=text, name=hide_credentials(text))
 
 
 def hide_credentials(url: str) -> str:
-    """A URL whose user, password and values of its query are *** ; other text comes unchanged.
+    """A URL whose user, password and values of its path and query are *** .
+
+    Of any other name all before the last @ is hidden, unless that @ is of a file or folder that is
+    there: it may be a URL that was mistyped.
 
     Cameras take passwords in all three places, and more of them under names of their own than a
     list could hold. Where one cannot tell them apart, all behind the scheme is hidden.
     """
     match = _STREAM.match(url)
     if not match:
-        return url
+        return _hide_in_name(url)
     start, rest = match[0], url[match.end() :]
     # The last @ ends the password, which may itself hold @, : and /. One behind a question mark is
     # of a password or of the query, nobody can tell.
@@ -83,11 +87,27 @@ def hide_credentials(url: str) -> str:
     try:
         parts = urlsplit(f"{start}{place}")
         query = "&".join(f"{key}={HIDDEN}" if eq else HIDDEN for key, eq, _ in _pairs(parts.query))
-        host, path = parts.netloc, parts.path
+        host, path = parts.netloc, _hide_values(parts.path)
     except ValueError:
         return f"{start}{HIDDEN}"
     shown = f"{start}{HIDDEN + '@' if at and credentials else ''}{host}{path}"
     return f"{shown}?{query}" if query else shown
+
+
+def _hide_in_name(name: str) -> str:
+    credentials, at, place = name.rpartition("@")
+    if os.path.exists(name) or (at and os.path.exists(f"{credentials}@{place.split('/')[0]}")):
+        return name
+    if not at and not _MISTYPED.match(name):
+        return name
+    place, question, _ = _hide_values(place).partition("?")
+    return f"{HIDDEN + '@' if at else ''}{place}{'?' + HIDDEN if question else ''}"
+
+
+def _hide_values(path: str) -> str:
+    """Some cameras take `user=me_password=secret` in the path; a password may hold a slash."""
+    key, equals, _ = path.partition("=")
+    return f"{key}={HIDDEN}" if equals else path
 
 
 def _pairs(query: str) -> list[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mrnn_edge.camera.address import Address, SourceKind
+from mrnn_edge.camera.address import Address, SourceKind, hide_credentials
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.errors import CameraUnavailableError
@@ -154,22 +154,24 @@ def bgr_to_rgb(image: Any) -> Pixels | None:
 
 def check_file(path: str) -> None:
     """Raise CameraUnavailableError unless a regular file can be read there."""
+    shown = hide_credentials(path)
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise CameraUnavailableError(f"{path}: is no regular file; expected a video")
+            raise CameraUnavailableError(f"{shown}: is no regular file; expected a video")
         with open(path, "rb"):
             pass
     except FileNotFoundError:
         raise CameraUnavailableError(
-            f"{path}: no such file; expected a video, a device such as 0 or a URL"
+            f"{shown}: no such file; expected a video, a device such as 0 or a URL"
         ) from None
     except PermissionError:
         raise CameraUnavailableError(
-            f"{path}: no permission to read it; check its owner and mode"
+            f"{shown}: no permission to read it; check its owner and mode"
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise CameraUnavailableError(f"{path}: cannot be read ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else error  # without the path
+        raise CameraUnavailableError(f"{shown}: cannot be read ({reason})") from None
 
 
 def _why_closed(address: Address) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from mrnn_edge.camera.address import hide_credentials
 from mrnn_edge.camera.capture import Capture, OpenCapture
 from mrnn_edge.camera.frames import ALL, Frame, Selection
 from mrnn_edge.camera.live import Notice, unheard
@@ -98,7 +99,7 @@ class PictureSequence:
     live: Final = False
 
     def __init__(self, name: str, *, selection: Selection = ALL, notice: Notice = unheard) -> None:
-        self.name: Final = name
+        self.name: Final = hide_credentials(name)
         self._paths = list_pictures(name)
         self._selection = selection
         self._notice = notice
@@ -188,7 +189,12 @@ def list_pictures(name: str) -> list[str]:
     there is none.
     """
     if os.path.isdir(name):
-        names = sorted(os.listdir(name), key=os.fsencode)
+        try:
+            names = sorted(os.listdir(name), key=os.fsencode)
+        except OSError as error:
+            raise CameraUnavailableError(
+                f"{name}: cannot be listed ({error.strerror}); check its owner and mode"
+            ) from None
         paths = [
             os.path.join(name, each)
             for each in names
@@ -200,8 +206,8 @@ def list_pictures(name: str) -> list[str]:
         paths = _by_number(name)
     if not paths:
         raise CameraUnavailableError(
-            f"{name}: no picture there; expected a video, a folder of pictures or a pattern such "
-            "as frame_%04d.png"
+            f"{hide_credentials(name)}: no picture there; expected a video, a folder of pictures "
+            "or a pattern such as frame_%04d.png"
         )
     return paths
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.camera.address import SourceKind, hide_credentials, parse_address
-from mrnn_edge.errors import OptionError
+from mrnn_edge.camera.source import open_source
+from mrnn_edge.errors import CameraUnavailableError, OptionError
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,10 @@ def test_an_unknown_scheme_is_refused_without_its_password():
         ("http://[broken/a", "http://***"),
         ("http://cam/a#secret", "http://cam/a"),
         ("clip.mp4", "clip.mp4"),
+        ("rtsp://cam/user=me_password=sec/ret", "rtsp://cam/user=***"),
+        ("rtsp:/me:secret@cam", "***@cam"),
+        ("me:sec@ret@cam/live?key=x", "***@cam/live?***"),
+        ("rtsp:/cam/a?key=secret", "rtsp:/cam/a?***"),
     ],
 )
 def test_credentials_are_hidden(url, shown):
@@ -81,3 +86,13 @@ def test_the_location_keeps_the_password_and_the_name_does_not():
     address = parse_address("rtsp://user:pw@cam/live")
     assert address.location == "rtsp://user:pw@cam/live"
     assert "pw" not in address.name
+
+
+def test_a_file_or_folder_with_an_at_is_shown_and_a_missing_name_is_not(tmp_path):
+    (tmp_path / "me@home").mkdir()
+    pattern = str(tmp_path / "me@home" / "%d.png")
+    assert hide_credentials(pattern) == pattern
+    for name in ("rtsp:/me:secret@cam", "me:secret@cam/live.png"):
+        with pytest.raises(CameraUnavailableError) as raised:
+            open_source(name)
+        assert "secret" not in str(raised.value)

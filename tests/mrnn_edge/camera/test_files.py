@@ -179,3 +179,12 @@ def test_frames_with_their_own_times_come_as_they_are():
 def test_what_is_no_frame_is_refused_with_its_number(wrong, found):
     with pytest.raises(ImageInputError, match=f"frame 1 is .*{found}"):
         list(GivenFrames([PICTURE, wrong]).frames(tick=1.0))
+
+
+def test_a_folder_that_may_not_be_listed_is_no_source(tmp_path, monkeypatch):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", refused)
+    with pytest.raises(CameraUnavailableError, match="cannot be listed"):
+        PictureSequence(str(tmp_path))
