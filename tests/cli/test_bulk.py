@@ -15,7 +15,7 @@ import tiny
 from conftest import noise_picture
 from foreground import COMMAND
 
-KILLS = int(os.environ.get("MRNN_EDGE_KILLS", "5"))
+KILLS = int(os.environ.get("MRNN_EDGE_KILLS", "3"))
 """Rounds of kill -9; the figures of docs/bulk.md are of 100."""
 
 
