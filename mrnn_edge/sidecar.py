@@ -5,10 +5,10 @@ an XMP sidecar is known by its toolkit's name, which other programs replace when
 text has no room for a name, so one with other words is somebody's.
 """
 
+import html
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from xml.sax.saxutils import escape
 
 from mrnn_edge import __version__
 from mrnn_edge.bundle import replacing
@@ -73,7 +73,8 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
 def _content(caption: str, kind: SidecarKind) -> bytes:
     if kind is SidecarKind.TEXT:
         return f"{caption}\n".encode()
-    return _XMP.format(toolkit=_TOOLKIT, version=__version__, caption=escape(caption)).encode()
+    text = html.escape(caption, quote=False)
+    return _XMP.format(toolkit=_TOOLKIT, version=__version__, caption=text).encode()
 
 
 def _is_ours(path: Path, kind: SidecarKind) -> bool:

@@ -234,10 +234,12 @@ def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | No
 
 
 def _sidecars(files: "Sequence[Listed]", *, text: bool, xmp: bool) -> "list[SidecarKind]":
+    if not text and not xmp:
+        return []
     from mrnn_edge.pipeline import STANDARD_INPUT
     from mrnn_edge.sidecar import SidecarKind
 
-    if (text or xmp) and STANDARD_INPUT in files:
+    if STANDARD_INPUT in files:
         raise OptionError("standard input has no place beside it; leave the sidecars or - out")
     wanted = ((SidecarKind.TEXT, text), (SidecarKind.XMP, xmp))
     return [kind for kind, chosen in wanted if chosen]
