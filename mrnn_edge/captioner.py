@@ -238,8 +238,8 @@ class Captioner:
 
         Raises OptionError for a single path or the bytes of one file in place of a list, for a
         required word that the vocabulary lacks, and for a least confidence where the model carries
-        no prior to measure it by. As every call: DeviceError where the device fails twice,
-        ForkedSessionError in a child that was forked after the model was loaded.
+        no prior to measure it by. As every call: DeviceError, on the CPU ModelError, where a run
+        fails twice, ForkedSessionError in a child that was forked after the model was loaded.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")

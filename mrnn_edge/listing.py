@@ -25,17 +25,31 @@ def list_files(
 ) -> Iterator[Listed]:
     """The files that were named, and with `recursive` those below each folder.
 
-    A named file comes whatever its suffix, missing or not: its outcome tells. A name that is no
-    file and holds *, ? or [ is a pattern; one that nothing matches comes as it is. A folder gives
-    the files with one of the `suffixes`, lower-case, as `.jpg`; links to folders are not followed;
-    a subfolder that cannot be read comes as the outcome that says so. Raises OptionError for **.
+    A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
+    files with one of the `suffixes`, lower-case, as `.jpg`; links to folders are not followed; a
+    subfolder that cannot be read comes as the outcome that says so.
     """
     for path in paths:
-        for match in _matches(path):
-            if recursive and os.path.isdir(match):
-                yield from _below(match, suffixes)
-            else:
-                yield match
+        if recursive and os.path.isdir(path):
+            yield from _below(path, suffixes)
+        else:
+            yield path
+
+
+def expand_patterns(paths: Iterable[str]) -> Iterator[str]:
+    """The same paths, one that is no file and holds *, ? or [ taken as a pattern.
+
+    One that nothing matches comes as it is. Names out of a list are no patterns: what is called
+    `a[1].jpg` there, and has gone, must not become `a1.jpg`. Raises OptionError for **.
+    """
+    for path in paths:
+        if os.path.lexists(path) or not glob.has_magic(path):
+            yield path
+        elif "**" in path:
+            # glob would follow links to folders there, round and round.
+            raise OptionError(f"{path}: ** is no pattern here; name the folder with -r, and --ext")
+        else:
+            yield from sorted(glob.glob(path), key=os.fsencode) or [path]
 
 
 def read_names(data: bytes, *, separator: bytes = b"\n") -> list[str]:
@@ -57,15 +71,6 @@ def parse_suffixes(wanted: Iterable[str]) -> frozenset[str]:
             raise OptionError(f"{each!r} is no suffix of a file; expected one such as jpg")
         suffixes.add("." + each.strip().lower().removeprefix("."))
     return frozenset(suffixes)
-
-
-def _matches(path: str) -> list[str]:
-    if os.path.lexists(path) or not glob.has_magic(path):
-        return [path]
-    if "**" in path:
-        # glob would follow links to folders there, round and round.
-        raise OptionError(f"{path}: ** is no pattern here; name the folder with -r, and --ext")
-    return sorted(glob.glob(path), key=os.fsencode) or [path]
 
 
 def _below(folder: str, suffixes: Collection[str]) -> Iterator[Listed]:

@@ -4,6 +4,7 @@ Takes paths, gives outcomes one by one, and holds a bounded number of pictures h
 there are. Knows neither where the paths come from (listing.py) nor where the outcomes go.
 """
 
+import math
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ def caption_files(
     batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
     for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):
         yield from outcomes
+
+
+def calls_at_once(files: int) -> int:
+    """The `concurrency` to load a captioner with for so many files, on a CPU of many cores."""
+    return min(MAX_AT_ONCE, math.ceil(files / BATCH))
 
 
 def batch_size(captioner: Captioner) -> int:

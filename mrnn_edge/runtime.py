@@ -91,7 +91,7 @@ class _Model:
             check_signature(session, role, signatures[role](self.config))
             return session
 
-        return Session(opened, device=str(device))
+        return Session(opened, device=device)
 
 
 def open_graphs(

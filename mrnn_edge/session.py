@@ -5,8 +5,9 @@ the graph computes.
 
 What is done about a run that fails: the graph is opened anew, once, and the same run tried again,
 so that memory that was short for a moment or a device that was reset costs time and no picture. A
-second failure is a DeviceError. What is done about a fork: nothing can be, the threads of the
-session stay with the parent and a run in the child could wait for them for ever. It is refused.
+second failure is put down to the device, or on the CPU to the model. What is done about a fork:
+nothing can be, the threads of the session stay with the parent and a run in the child could wait
+for them for ever. It is refused.
 """
 
 import os
@@ -15,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any, Protocol
 
-from mrnn_edge.errors import DeviceError, ForkedSessionError
+from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.errors import DeviceError, ForkedSessionError, ModelError
 
 _SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\(.*?\)( const)? (?=\S)")
 
@@ -30,8 +32,8 @@ class OpenGraph(Protocol):
 class Session:
     """An open graph. Threads may share it; a process that was forked later may not."""
 
-    def __init__(self, opener: Callable[[], OpenGraph], *, device: str) -> None:
-        """Opens the graph. `device` is where it runs, for messages."""
+    def __init__(self, opener: Callable[[], OpenGraph], *, device: Device) -> None:
+        """Opens the graph. `device` is where it runs, and what a failure is put down to."""
         self._open = opener
         self._device = device
         self._lock = Lock()
@@ -42,7 +44,8 @@ class Session:
     def run(self, outputs: list[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
         """The named outputs for the named inputs.
 
-        Raises DeviceError where it fails twice, ForkedSessionError in a forked child.
+        Where it fails twice: DeviceError, or on the CPU, which runs what can be run, ModelError.
+        ForkedSessionError in a forked child.
         """
         if os.getpid() != self._process:
             raise ForkedSessionError(
@@ -58,10 +61,15 @@ class Session:
         try:
             return self._current(opened + 1).run(outputs, feeds)
         except Exception as error:
+            failed = f"({cause}), and on a graph opened anew ({first_line(error)})"
+            if self._device.kind is DeviceKind.CPU:
+                raise ModelError(
+                    f"the graph failed when it ran {failed}; check the model with "
+                    "`mrnn-edge verify`, or give it fewer pictures at a time"
+                ) from error
             raise DeviceError(
-                f"{self._device} failed in the middle of a run ({cause}), and on a graph opened "
-                f"anew ({first_line(error)}); give it fewer pictures at a time or another "
-                "--device, and see what `mrnn-edge doctor` finds"
+                f"{self._device} failed in the middle of a run {failed}; give it fewer pictures "
+                "at a time or another --device, and see what `mrnn-edge doctor` finds"
             ) from error
 
     def _current(self, number: int) -> OpenGraph:

@@ -9,18 +9,16 @@ import numpy as np
 
 from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.constraints import Constraints
-from mrnn_edge.device import DeviceKind
-from mrnn_edge.errors import BundleError, DeviceError, ModelError, NumericalError
+from mrnn_edge.errors import BundleError, ModelError, NumericalError
 from mrnn_edge.generation import CaptionGenerator
 from mrnn_edge.runtime import Graphs
-from mrnn_edge.session import first_line
 
 
 def warm_up(graphs: Graphs, captions: CaptionGenerator, image: ImageSpec, folder: Path) -> None:
     """Encode a grey picture and take one step.
 
     Raises BundleError, which names the model's folder, for weights that are not finite and for
-    graphs that do not run; on CUDA, where that may be the device's fault, DeviceError.
+    graphs that do not run on the CPU. On CUDA that may be the device's fault: DeviceError.
     """
     try:
         grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
@@ -37,11 +35,3 @@ def warm_up(graphs: Graphs, captions: CaptionGenerator, image: ImageSpec, folder
         ) from None
     except ModelError as error:
         raise BundleError(f"{folder}: {error} (at load)") from None
-    except DeviceError as error:
-        if graphs.device.kind is DeviceKind.CUDA:
-            raise
-        # Memory apart, a processor runs what can be run: it is the graph.
-        raise BundleError(
-            f"{folder}: ONNX Runtime opens its graphs but cannot run them "
-            f"({first_line(error.__cause__ or error)}); export the model anew"
-        ) from error

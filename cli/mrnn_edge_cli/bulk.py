@@ -73,10 +73,9 @@ def caption_all(
     wishes: "DecodeOptions",
     places: Places,
     *,
-    settings: dict[str, Any],
     quiet: bool,
 ) -> int:
-    """Caption the files; the exit code. `settings` are what --resume compares.
+    """Caption the files; the exit code.
 
     Raises OptionError for wishes and places that cannot be, before a file is touched.
     """
@@ -90,6 +89,7 @@ def caption_all(
             from mrnn_edge_cli.page import Page
 
             page = stack.enter_context(Page.at(places.html))
+        settings = _settings(captioner, reading, wishes, places)
         put, done, failed_before = _destination(stack, places, settings, reading.files)
         stop = stack.enter_context(stoppable())
         outcomes = stack.enter_context(
@@ -197,24 +197,18 @@ def _summary(tally: _Tally, wanted: int, done: int, seconds: float) -> str:
     return f"{', '.join(parts)}, {seconds:,.1f} s{rate}"
 
 
-def run_settings(
-    captioner: "Captioner",
-    wishes: "DecodeOptions",
-    places: Places,
-    *,
-    explain: bool,
-    allow_truncated: bool,
+def _settings(
+    captioner: "Captioner", reading: Reading, wishes: "DecodeOptions", places: Places
 ) -> dict[str, Any]:
     """What two runs must have in common for one to go on with the other's output."""
     return {
         "format": 1,
-        "output": str(places.form.name),
+        "output": places.form.description,
         "sidecars": [str(kind) for kind in places.sidecars],
-        "explain": explain,
         "model": captioner.config.name,
         "bundle_id": captioner.config.id,
         "precision": str(captioner.precision),
-        "allow_truncated": allow_truncated,
+        "allow_truncated": reading.allow_truncated,
         "decoding": asdict(wishes),
     }
 

@@ -1,6 +1,5 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,10 +116,14 @@ def caption(
         require=tuple(require or ()),
         min_confidence=min_confidence,
     )
-    from mrnn_edge.pipeline import BATCH, MAX_AT_ONCE, STANDARD_INPUT, read_standard_input
-    from mrnn_edge_cli.bulk import Places, Reading, caption_all, run_settings
+    from mrnn_edge.listing import expand_patterns
+    from mrnn_edge.pipeline import STANDARD_INPUT, calls_at_once, read_standard_input
+    from mrnn_edge_cli.bulk import Places, Reading, caption_all
 
-    named = [*(paths or []), *_listed_in(from_file, null=null, paths=paths or [])]
+    named = [
+        *expand_patterns(paths or []),
+        *_listed_in(from_file, null=null, paths=paths or []),
+    ]
     files = _files(named, recursive=recursive, ext=ext)
     alone = files == paths and len(files) == 1 and output is None
     places = Places(
@@ -136,7 +139,7 @@ def caption(
         device=device,
         precision=precision,
         threads=threads,
-        concurrency=min(MAX_AT_ONCE, math.ceil(len(files) / BATCH)),
+        concurrency=calls_at_once(len(files)),
         quiet=quiet,
     )
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
@@ -150,10 +153,7 @@ def caption(
         allow_truncated=allow_truncated,
         fail_fast=fail_fast,
     )
-    settings = run_settings(
-        captioner, wishes, places, explain=explain, allow_truncated=allow_truncated
-    )
-    code = caption_all(captioner, reading, wishes, places, settings=settings, quiet=quiet)
+    code = caption_all(captioner, reading, wishes, places, quiet=quiet)
     if code:
         raise typer.Exit(code)
 

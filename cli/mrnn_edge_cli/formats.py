@@ -8,7 +8,6 @@ import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from typing import Final
 
 from mrnn_edge.errors import InputError
@@ -21,19 +20,11 @@ _FORMULA: Final = ("=", "+", "-", "@")
 """Spreadsheets compute a cell that begins so, and a file may be named anything."""
 
 
-class FormatName(StrEnum):
-    """The ways in which outcomes are written."""
-
-    TEXT = "text"
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-
-
 class Format(ABC):
     """A way in which outcomes are written: a head, something an outcome, a foot; no line ends."""
 
-    name: FormatName
+    description: str
+    """In a word or two, for messages and to tell one format from another."""
 
     def head(self) -> str | None:
         """What stands before all outcomes."""
@@ -70,11 +61,10 @@ class LineFormat(Format):
 class Text(LineFormat):
     """PATH<TAB>caption, or the caption alone; failures are for stderr."""
 
-    name = FormatName.TEXT
-
     def __init__(self, *, alone: bool, explain: bool, coloured: bool) -> None:
         self._alone = alone
         self._explain = explain
+        self.description = "text, explained" if explain else "text"
         self._coloured = coloured
 
     def entry(self, outcome: Outcome) -> str | None:
@@ -101,7 +91,7 @@ class Text(LineFormat):
 class Json(Format):
     """One array, written record by record: it may be longer than the memory."""
 
-    name = FormatName.JSON
+    description = "json"
 
     def __init__(self) -> None:
         self._empty = True
@@ -118,7 +108,7 @@ class Json(Format):
 class Ndjson(LineFormat):
     """A record a line."""
 
-    name = FormatName.NDJSON
+    description = "ndjson"
 
     def entry(self, outcome: Outcome) -> str:
         return json.dumps(outcome.to_record(), allow_nan=False)
@@ -137,7 +127,7 @@ class Ndjson(LineFormat):
 class Csv(LineFormat):
     """A row a picture under a row of names, for spreadsheets."""
 
-    name = FormatName.CSV
+    description = "csv"
 
     def head(self) -> str:
         return ",".join(COLUMNS)

@@ -189,7 +189,7 @@ def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
             found = list(form.read(entries()))
         except ValueError as error:  # bad UTF-8, bad JSON, wrong columns
             raise OptionError(
-                f"{path}: after byte {whole:,} stands what is no {form.name} of mrnn-edge "
+                f"{path}: after byte {whole:,} stands what is no {form.description} of mrnn-edge "
                 f"({error}); name another --output"
             ) from None
     file.truncate(whole)

@@ -98,6 +98,15 @@ def test_a_list_of_files_from_a_file_or_standard_input(
     assert timeless(from_file) == timeless(from_stdin)
 
 
+def test_a_list_names_files_and_no_patterns(command, model, tmp_path):
+    noise_picture(tmp_path / "a1.png")
+    (tmp_path / "list").write_text("a[1].png\na**.png\na1.png\n")
+    done = command("caption", "--from-file", "list", "--ndjson", "--model", model)
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["file"] for record in records] == ["a[1].png", "a**.png", "a1.png"]
+    assert ["error" in record for record in records] == [True, True, False]
+
+
 def test_suffixes_and_patterns_choose(command, model, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.bmp", "c.PNG"):
@@ -151,7 +160,13 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     # Nothing is left to do, and two of them have failed all the same.
     assert (done.returncode, "0 of 0" in done.stderr) == (3, True)
     before = (tmp_path / "half").read_bytes()
-    for change in (["--beam", 5], ["--xmp"], ["--allow-truncated"], ["--prefix", "a"]):
+    for change in (
+        ["--beam", 5],
+        ["--xmp"],
+        ["--max-words", 4],
+        ["--allow-truncated"],
+        ["--prefix", "a"],
+    ):
         done = command(*base, "half", "--resume", *change)
         assert done.returncode == 2
         assert "was begun otherwise" in done.stderr

@@ -57,11 +57,11 @@ def test_a_device_that_fails_once_costs_no_picture(failing):
     assert failing("once", after=8) == failing("once", after=10**6)
 
 
-def test_a_device_that_goes_on_failing_ends_the_command_with_5_and_one_line(failing):
+def test_a_graph_that_goes_on_failing_on_the_cpu_ends_the_command_with_4_and_one_line(failing):
     _, expected, _ = failing("once", after=10**6)
     code, captions, (line,) = failing("lasting", after=8)
-    assert code == 5
+    assert code == 4
     assert captions == expected[: len(captions)]
     assert len(captions) < len(expected)
     assert "CUDA failure 719" in line
-    assert "mrnn-edge doctor" in line
+    assert "mrnn-edge verify" in line

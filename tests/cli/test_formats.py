@@ -64,7 +64,7 @@ def entries(form, text):
     return found
 
 
-@pytest.mark.parametrize("form", line_formats(), ids=lambda form: form.name)
+@pytest.mark.parametrize("form", line_formats(), ids=lambda form: form.description)
 @given(outcomes=st.lists(OUTCOMES, max_size=5))
 def test_every_entry_is_found_again_under_its_files_name(form, outcomes):
     text = written(form, outcomes)
@@ -74,7 +74,7 @@ def test_every_entry_is_found_again_under_its_files_name(form, outcomes):
     ]
 
 
-@pytest.mark.parametrize("form", line_formats(), ids=lambda form: form.name)
+@pytest.mark.parametrize("form", line_formats(), ids=lambda form: form.description)
 @given(outcomes=st.lists(OUTCOMES, min_size=1, max_size=3), data=st.data())
 def test_an_entry_cut_anywhere_is_not_whole(form, outcomes, data):
     for outcome in outcomes:

@@ -47,7 +47,7 @@ class Names(Text):
 @pytest.mark.parametrize(
     "form",
     [Ndjson(), Csv(), Names(alone=False, explain=False, coloured=False)],
-    ids=lambda form: form.name,
+    ids=lambda form: form.description,
 )
 def test_cut_at_any_byte_it_goes_on_to_the_same_bytes(path, form):
     write(path, form, OUTCOMES)

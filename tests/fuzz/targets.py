@@ -15,6 +15,8 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import InputError, ModelError
 from mrnn_edge.image import read_picture
 
+READ = "picture"
+CAPTIONED = "caption"
 SPEC = ImageSpec(height=12, width=20)
 
 
@@ -26,7 +28,7 @@ def fuzz_image(data: bytes) -> str:
         _read(data, allow_truncated=False)
     except InputError as error:
         return type(error).__name__
-    return "picture"
+    return READ
 
 
 def _read(data: bytes, *, allow_truncated: bool) -> None:
@@ -66,4 +68,4 @@ def _use(captioner: Captioner) -> str:
             np.zeros((1, sizes.image), np.float32),
             np.full(1, min(3, len(tiny.vocabulary()) - 1), np.int64),
         )
-    return "caption"
+    return CAPTIONED

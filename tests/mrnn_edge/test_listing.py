@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.listing import list_files, parse_suffixes, read_names
+from mrnn_edge.listing import expand_patterns, list_files, parse_suffixes, read_names
 from mrnn_edge.records import Outcome
 
 
@@ -103,23 +103,27 @@ def test_what_is_no_suffix_is_refused(wanted):
 
 def test_a_pattern_gives_its_files_in_order_and_a_file_of_that_name_comes_first(tmp_path):
     touch(tmp_path, ["b.jpg", "a.jpg", "deep/c.jpg", "x.txt"])
-    found = list(list_files([str(tmp_path / "*.jpg"), str(tmp_path / "*/*")], recursive=False))
+    found = list(expand_patterns([str(tmp_path / "*.jpg"), str(tmp_path / "*/*")]))
     assert found == [str(tmp_path / name) for name in ("a.jpg", "b.jpg", "deep/c.jpg")]
     touch(tmp_path, ["[a].jpg"])
-    assert list(list_files([str(tmp_path / "[a].jpg")], recursive=False)) == [
-        str(tmp_path / "[a].jpg")
-    ]
+    assert list(expand_patterns([str(tmp_path / "[a].jpg")])) == [str(tmp_path / "[a].jpg")]
 
 
 def test_two_stars_which_would_follow_links_round_and_round_are_refused(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(OptionError, match="name the folder with -r"):
-        list(list_files([str(tmp_path / "**" / "*.jpg")], recursive=False))
+        list(expand_patterns([str(tmp_path / "**" / "*.jpg")]))
 
 
 def test_a_pattern_that_matches_nothing_comes_as_it_is(tmp_path):
     pattern = str(tmp_path / "*.jpg")
-    assert list(list_files([pattern], recursive=False)) == [pattern]
+    assert list(expand_patterns([pattern])) == [pattern]
+
+
+def test_names_that_are_listed_are_no_patterns(tmp_path):
+    touch(tmp_path, ["a1.jpg"])
+    gone = [str(tmp_path / "a[1].jpg"), str(tmp_path / "**.jpg")]
+    assert list(list_files(gone, recursive=True)) == gone
 
 
 def test_lists_hold_any_name(tmp_path):

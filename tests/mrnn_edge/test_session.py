@@ -1,4 +1,4 @@
-"""A graph whose runs fail: opened anew once, then a DeviceError (the runtime is a fake)."""
+"""A graph whose runs fail: opened anew once, then an error (the runtime is a fake)."""
 
 import gc
 import threading
@@ -9,9 +9,11 @@ import pytest
 import tiny
 
 from mrnn_edge import Captioner
-from mrnn_edge.errors import BundleError, DeviceError
+from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.errors import BundleError, DeviceError, ModelError
 from mrnn_edge.session import Session
 
+CUDA = Device(kind=DeviceKind.CUDA)
 FEEDS = {"term": np.ones(1, np.float32)}
 
 
@@ -37,7 +39,7 @@ def session_of(*failures, error=None):
         opened.append(Graph(len(opened), failures[len(opened)], error))
         return opened[-1]
 
-    return Session(opener, device="cuda:0"), opened
+    return Session(opener, device=CUDA), opened
 
 
 def test_a_run_that_fails_once_is_done_again_on_a_graph_opened_anew():
@@ -74,7 +76,7 @@ def test_a_graph_that_cannot_be_opened_anew_is_a_device_error_that_says_why():
         except StopIteration:
             raise BundleError("encoder.onnx is missing") from None
 
-    session = Session(opener, device="cuda:0")
+    session = Session(opener, device=CUDA)
     with pytest.raises(DeviceError, match=r"device lost.*encoder\.onnx is missing"):
         session.run(["sum"], FEEDS)
 
@@ -90,7 +92,7 @@ def test_the_memory_of_the_graph_that_failed_is_free_before_the_new_one_opens():
         return graph
 
     graphs: list[weakref.ref] = []
-    Session(opener, device="cuda:0").run(["sum"], FEEDS)
+    Session(opener, device=CUDA).run(["sum"], FEEDS)
     assert alive == [None, False]
 
 
@@ -107,7 +109,7 @@ def test_of_threads_that_fail_together_one_opens_the_graph_for_all():
         opened.append(Graph(len(opened), 0, None) if opened else Dead())
         return opened[-1]
 
-    session = Session(opener, device="cuda:0")
+    session = Session(opener, device=CUDA)
     answers = []
     workers = [
         threading.Thread(target=lambda: answers.append(session.run(["sum"], FEEDS)))
@@ -140,7 +142,7 @@ def test_a_captioner_outlives_a_run_that_fails_and_its_captions_stay_the_same(bu
     assert (found.text, found.log2_prob) == (expected.text, expected.log2_prob)
 
 
-def test_a_captioner_whose_runs_all_fail_raises_a_device_error(bundle, monkeypatch):
+def test_on_the_cpu_which_runs_what_can_be_run_it_is_the_model_that_fails(bundle, monkeypatch):
     import onnxruntime
 
     captioner = Captioner.load(bundle, device="cpu")
@@ -149,5 +151,5 @@ def test_a_captioner_whose_runs_all_fail_raises_a_device_error(bundle, monkeypat
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
-    with pytest.raises(DeviceError, match="cpu failed in the middle of a run"):
+    with pytest.raises(ModelError, match="out of memory.*check the model with `mrnn-edge verify`"):
         captioner.caption(np.zeros((tiny.SIDE, tiny.SIDE, 3), np.uint8))

@@ -103,4 +103,7 @@ def test_words_in_the_place_of_special_tokens_are_told_in_one_line_of_ascii():
 
 @given(st.lists(st.text(), max_size=5))
 def test_a_vocabulary_of_any_text_that_was_tokenised_is_taken(texts):
-    build_vocabulary([tokenize(text) for text in texts], minimum_count=1)
+    sentences = [tokenize(text) for text in texts]
+    vocabulary = build_vocabulary(sentences, minimum_count=1)
+    said = {word for words in sentences for word in words}
+    assert set(vocabulary.words) - set(vocabulary.words[:3]) == said
