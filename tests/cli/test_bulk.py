@@ -1,6 +1,8 @@
 """`mrnn-edge caption` over many files: lists, formats, files gone on with, sidecars, stops."""
 
+import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -14,6 +16,8 @@ import pytest
 import tiny
 from conftest import noise_picture
 from foreground import COMMAND
+
+from mrnn_edge_cli import main
 
 KILLS = int(os.environ.get("MRNN_EDGE_KILLS", "3"))
 """Rounds of kill -9; the figures of docs/bulk.md are of 100."""
@@ -314,3 +318,54 @@ def test_killed_at_any_moment_and_resumed_it_is_the_run_that_was_never_killed(
         assert process.returncode == 0
         assert timeless(out.read_text()) == timeless(whole.read_text())
     assert kills >= KILLS // 2
+
+
+def test_a_terminal_sees_a_bar_with_rate_and_time_left_and_the_data_stays_clean(model, many):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "caption", "-r", str(many), "--ndjson", "--model", str(model)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+    )
+    os.close(theirs)
+    shown = b""
+    # Linux ends the reading of a terminal that everybody has left with an error.
+    with contextlib.suppress(OSError):
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    records = [json.loads(line) for line in output.splitlines()]
+    assert [record["file"] for record in records] == [str(path) for path in sorted(many.iterdir())]
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode(errors="replace"))
+    assert re.search(r"caption .* \d+/900 +[\d,]+\.\d/s +0:00:\d\d", text)
+    assert "900 of 900 pictures captioned" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "fatal"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), False),
+    ],
+)
+def test_a_sidecar_that_cannot_be_written_costs_itself_and_a_full_disk_the_run(
+    model, picture, tmp_path, monkeypatch, capsys, error, fatal
+):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("mrnn_edge.sidecar.replacing", refuse)
+    arguments = [str(picture), "--model", str(model), "--xmp", "-o", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["mrnn-edge", "caption", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == (1 if fatal else 3)
+    assert error.strerror in capsys.readouterr().err
+    # The picture has its caption all the same, unless nothing can be written any more.
+    assert (tmp_path / "out").read_text().count("\n") == (0 if fatal else 1)
