@@ -320,16 +320,19 @@ def test_killed_at_any_moment_and_resumed_it_is_the_run_that_was_never_killed(
     assert kills >= KILLS // 2
 
 
-def test_a_terminal_sees_a_bar_with_rate_and_time_left_and_the_data_stays_clean(model, many):
+def test_a_terminal_sees_a_bar_with_rate_and_time_left_and_the_data_stays_clean(
+    model, many, tmp_path
+):
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     command = [*COMMAND, "caption", "-r", str(many), "--ndjson", "--model", str(model)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
-    )
+    with open(tmp_path / "out", "wb") as out:
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "200"},
+        )
     os.close(theirs)
     shown = b""
     # Linux ends the reading of a terminal that everybody has left with an error.
@@ -337,9 +340,8 @@ def test_a_terminal_sees_a_bar_with_rate_and_time_left_and_the_data_stays_clean(
         while data := os.read(ours, 4096):
             shown += data
     os.close(ours)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    records = [json.loads(line) for line in output.splitlines()]
+    assert process.wait(timeout=60) == 0
+    records = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert [record["file"] for record in records] == [str(path) for path in sorted(many.iterdir())]
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode(errors="replace"))
     assert re.search(r"caption .* \d+/900 +[\d,]+\.\d/s +0:00:\d\d", text)
