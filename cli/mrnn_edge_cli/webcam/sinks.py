@@ -3,16 +3,16 @@
 Takes events, writes; knows no frames.
 """
 
-import contextlib
 import json
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge.records import Caption
 from mrnn_edge_cli.explain import bits, explained, has_colours
-from mrnn_edge_cli.output import say, write
+from mrnn_edge_cli.output import write
+from mrnn_edge_cli.webcam.text_file import Start, TextFile
 
 UNSURE = "not sure"
 
@@ -41,7 +41,10 @@ class Sink(Protocol):
 class Quiet:
     """What a sink does where it has nothing to do."""
 
-    failed = False
+    @property
+    def failed(self) -> bool:
+        """Nothing can fail."""
+        return False
 
     def error(self, source: str, error: MrnnEdgeError) -> None:
         """Nothing: the command says it."""
@@ -82,34 +85,24 @@ class Log(Quiet):
     """The same records appended to a file. A disk that is full ends the log, not the captions."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = path.open("a", encoding="utf-8")
+        self._file = TextFile(path, Start.APPEND, ended="the log ends here")
+
+    @property
+    def failed(self) -> bool:
+        """The log has ended before its time."""
+        return self._file.failed
 
     def event(self, event: CaptionEvent) -> None:
         """One record, on its way to the disk at once."""
-        self._append(event.to_record())
+        self._file.write(_json(event.to_record()) + "\n")
 
     def error(self, source: str, error: MrnnEdgeError) -> None:
         """The last record, if the source failed."""
-        self._append(_error_record(source, error))
+        self._file.write(_json(_error_record(source, error)) + "\n")
 
     def close(self) -> None:
         """Close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def _append(self, record: dict[str, Any]) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write(_json(record) + "\n")
-            self._file.flush()
-        except OSError as error:
-            self.failed = True
-            say(f"{self._path}: the log ends here ({error}); captions go on")
-            file, self._file = self._file, None
-            _abandon(file)
+        self._file.close()
 
 
 def spoken(caption: Caption) -> str:
@@ -124,12 +117,6 @@ def clock_time(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{head}:{rest // 100:02d}.{rest % 100:02d}"
-
-
-def _abandon(file: IO[str]) -> None:
-    """Close a file whose buffer cannot be written."""
-    with contextlib.suppress(OSError):  # said already
-        file.close()
 
 
 def _json(record: dict[str, Any]) -> str:

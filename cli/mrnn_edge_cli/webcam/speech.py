@@ -4,8 +4,11 @@ The program is the user's (`espeak-ng`, `spd-say -w -e`, `say`, `piper …`): no
 through a shell.
 """
 
+import contextlib
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -16,8 +19,11 @@ from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.sinks import Quiet, spoken
 
-FAREWELL_S: Final = 10.0
-"""For the sentence that is being said when captions end."""
+FAREWELL_S: Final = 5.0
+"""For what is still to be said when captions end."""
+LONGEST_S: Final = 30.0
+"""One caption takes ten at most; a program that takes longer hangs."""
+_FORCE: Final = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 
 
 class Speech(Quiet):
@@ -29,9 +35,16 @@ class Speech(Quiet):
         self._changed = threading.Condition()
         self._next: str | None = None
         self._ended = False
+        self._silenced = False
         self._running: subprocess.Popen[bytes] | None = None
+        self._failed = False
         self._thread = threading.Thread(target=self._run, name="mrnn-edge speech", daemon=True)
         self._thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """The program failed, once at least."""
+        return self._failed
 
     def event(self, event: CaptionEvent) -> None:
         """Say this next, in place of what has not been begun."""
@@ -40,14 +53,15 @@ class Speech(Quiet):
             self._changed.notify()
 
     def close(self) -> None:
-        """Let it say what it has, within ten seconds."""
+        """Let it say what it has, within five seconds, and end it then."""
         with self._changed:
             self._ended = True
             self._changed.notify()
         self._thread.join(FAREWELL_S)
-        running = self._running
-        if running is not None and running.poll() is None:
-            running.terminate()
+        with self._changed:  # nothing is begun behind this one's back
+            self._silenced = True
+            if self._running is not None:
+                _end(self._running)
 
     def _run(self) -> None:
         while True:
@@ -56,24 +70,50 @@ class Speech(Quiet):
                 text, self._next = self._next, None
             if text is None:
                 return
-            self._say(text)
+            try:
+                reason = self._say(text)
+            except OSError as error:
+                reason = str(error)
+            if reason and not self._failed and not self._silenced:
+                self._failed = True
+                say(f"--speak-cmd: {self._command[0]} {reason}; captions go on")
 
-    def _say(self, text: str) -> None:
-        try:
-            self._running = subprocess.Popen(
+    def _say(self, text: str) -> str | None:
+        """Why it was not said. Raises OSError where the program cannot be run."""
+        with self._changed:
+            if self._silenced:
+                return None
+            self._running = running = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                # A group of its own: what it starts is ended with it, and Ctrl-C is not for it.
+                start_new_session=True,
             )
-            self._running.communicate(f"{text}\n".encode())
-            code = self._running.returncode
-            reason = f"ended with {code}" if code else None
-        except OSError as error:
-            reason = str(error)
-        if reason and not self.failed:
-            self.failed = True
-            say(f"--speak-cmd: {self._command[0]} {reason}; captions go on")
+        try:
+            running.communicate(f"{text}\n".encode(), LONGEST_S)
+            reason = f"ended with {running.returncode}" if running.returncode else None
+        except subprocess.TimeoutExpired:
+            _end(running)
+            reason = f"did not end within {LONGEST_S:g} s"
+        with self._changed:
+            self._running = None
+        return reason
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """End it and what it started: politely, and a second later by force."""
+    for number in (signal.SIGTERM, _FORCE):
+        if running.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(running.pid, number)
+            else:
+                running.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(1.0)
 
 
 def split_command(command: str) -> Sequence[str]:

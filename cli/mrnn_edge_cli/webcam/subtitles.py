@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
 
 from mrnn_edge.camera.events import CaptionEvent
-from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.sinks import Quiet
+from mrnn_edge_cli.webcam.text_file import Start, TextFile
 
 
 class SubtitleFormat(StrEnum):
@@ -21,14 +20,18 @@ class Subtitles(Quiet):
     """Cues as they close; the last one closes at `end_s()`, the end of what was seen."""
 
     def __init__(self, path: Path, kind: SubtitleFormat, *, end_s: Callable[[], float]) -> None:
-        self._path = path
         self._kind = kind
         self._end_s = end_s
-        self._file: IO[str] | None = path.open("w", encoding="utf-8")
+        self._file = TextFile(path, Start.EMPTY, ended="the subtitles end here")
         self._open: CaptionEvent | None = None
         self._cues = 0
         if kind is SubtitleFormat.VTT:
-            self._write("WEBVTT\n\n")
+            self._file.write("WEBVTT\n\n")
+
+    @property
+    def failed(self) -> bool:
+        """The subtitles have ended before their time."""
+        return self._file.failed
 
     def event(self, event: CaptionEvent) -> None:
         """The caption that stood until now becomes a cue."""
@@ -38,28 +41,15 @@ class Subtitles(Quiet):
     def close(self) -> None:
         """The last caption becomes a cue, and the file is closed."""
         self._cue(self._end_s())
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._file.close()
 
     def _cue(self, end_s: float) -> None:
         event, self._open = self._open, None
-        if event is None or event.caption.text is None or end_s <= event.time_s:
+        if event is None or not event.caption.text or end_s <= event.time_s:
             return
         self._cues += 1
         times = f"{stamp(event.time_s, self._kind)} --> {stamp(end_s, self._kind)}"
-        self._write(f"{self._cues}\n{times}\n{event.caption.text}\n\n")
-
-    def _write(self, text: str) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write(text)
-            self._file.flush()
-        except OSError as error:
-            self.failed = True
-            say(f"{self._path}: the subtitles end here ({error}); captions go on")
-            self._file = None
+        self._file.write(f"{self._cues}\n{times}\n{event.caption.text}\n\n")
 
 
 def stamp(seconds: float, kind: SubtitleFormat) -> str:
