@@ -1,7 +1,8 @@
 """`mrnn-edge webcam`: what a camera, a stream or a video shows, anew when it changes."""
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +15,15 @@ from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.options import to_sampling
 from mrnn_edge_cli.output import say
+from mrnn_edge_cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import FrameSource
     from mrnn_edge.camera.live import Notice
     from mrnn_edge.camera.watch import Watch
-    from mrnn_edge_cli.webcam.recording import Recording
     from mrnn_edge_cli.webcam.sinks import Sink
-    from mrnn_edge_cli.webcam.window import Window
+    from mrnn_edge_cli.webcam.window import Window, WindowLostError
 
 
 def webcam(
@@ -106,15 +107,15 @@ def webcam(
 
     In a window (keys: q quit, space pause, s snapshot, m mirror), or without one a line a caption:
     TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it stays away, or
-    was never there.
+    was never there. Ctrl-C, SIGTERM and SIGHUP finish the files.
     """
     from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.reconnect import ReconnectPolicy
     from mrnn_edge.camera.scene import Scene, WatchOptions
     from mrnn_edge.camera.source import open_source
-    from mrnn_edge.camera.watch import Watch, watch
+    from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.outputs import check_outputs
-    from mrnn_edge_cli.webcam.recording import check_name
+    from mrnn_edge_cli.webcam.recording import Recording, check_name
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
     from mrnn_edge_cli.webcam.speech import Speech, split_command
 
@@ -164,11 +165,18 @@ def webcam(
         scene = Scene.of(captioner, wishes, source=frames.name)
         watching = Watch(scene, interval_s=interval, notice=notice)
         window = None if headless else _window(notice)
+        # What is opened from here on is closed before a signal ends the process.
+        stop = stack.enter_context(stoppable())
         sinks: list[Sink] = []
 
         def add(sink: "Sink") -> None:
             sinks.append(sink)
             stack.callback(sink.close)
+
+        def window_lost(error: "WindowLostError") -> None:
+            notice(f"no window any more ({error}); captions come as lines")
+            if not ndjson:
+                add(Lines(explain=explain))
 
         for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt):
             add(subtitles)
@@ -182,12 +190,12 @@ def webcam(
             add(Speech(speak_cmd))
         recording = None
         if record is not None:
-            recording = _recording(record, frames)
+            recording = Recording.of(frames, record, notice=notice)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)
         if window is None and recording is None:
-            events = watch(frames, watching)
+            events = _headless(frames, watching, stop)
         else:
             from mrnn_edge_cli.webcam.view import View
 
@@ -198,10 +206,27 @@ def webcam(
                 explain=explain,
                 window=window,
                 recording=recording,
+                window_lost=window_lost,
+                stop=stop,
             ).events()
         _run(events, sinks, frames.name)
+    if stop.exit_code is not None:
+        raise typer.Exit(stop.exit_code)
     if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
         raise typer.Exit(ExitCode.INTERNAL)
+
+
+def _headless(
+    frames: "FrameSource", watching: "Watch", stop: Callable[[], bool]
+) -> "Iterator[CaptionEvent]":
+    """The captions of a source until it ends or `stop()` is true; it is closed then."""
+    from mrnn_edge.camera.watch import TICK_S
+
+    until_stopped = itertools.takewhile(lambda _: not stop(), frames.frames(tick=TICK_S))
+    try:
+        yield from watching.over(until_stopped)
+    finally:
+        frames.close()
 
 
 def _run(events: "Iterator[CaptionEvent]", sinks: "list[Sink]", source: str) -> None:
@@ -225,13 +250,6 @@ def _window(notice: "Notice") -> "Window | None":
         return Window()
     notice(f"no window ({reason}); captions come as lines")
     return None
-
-
-def _recording(path: Path, frames: "FrameSource") -> "Recording":
-    from mrnn_edge_cli.webcam.recording import Recording
-
-    # A source that does not say how fast it is, or is not open yet, gives thirty as a rule.
-    return Recording(path, rate=frames.rate or 30.0)
 
 
 def _subtitles(

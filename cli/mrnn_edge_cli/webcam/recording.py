@@ -4,15 +4,20 @@ OpenCV tells nobody of a disk that is full. So free space is watched, and the fi
 can still be finished; a file that does not grow, or cannot be opened afterwards, is told too.
 """
 
+import contextlib
 import math
 import os
 import queue
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from mrnn_edge.camera.frames import FrameSource
+from mrnn_edge.camera.live import Notice
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels
@@ -22,71 +27,140 @@ CODECS: Final = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v",
 RESERVE_BYTES: Final = 32 << 20
 """Free space at which a recording ends; its own end takes less than one of them."""
 WAITING: Final = 8
-"""Frames between the loop and the encoder, 22 MB of 1280 x 720. A loop that is faster waits."""
-_MAX_FILL_S: Final = 1.0
+"""Frames between the loop and the encoder, 22 MB of 1280 x 720."""
+MAX_FILL_S: Final = 10.0
 """A longer gap, while a stream was lost, is left out of the film."""
+_USUAL_RATE: Final = 30.0
+"""Frames a second of a camera that does not say."""
+_HIGHEST_RATE: Final = 60.0
+"""Of the film of a live source: streams announce rates that they never reach."""
 _UNGROWN: Final = 300
 """Frames after which a file that has not grown will not."""
+_FAREWELL_S: Final = 30.0
+"""For what waits, and the end of the file; a disk that takes longer does not answer."""
+
+
+class Busy(Enum):
+    """What becomes of a frame that finds the encoder behind."""
+
+    WAIT = auto()
+    """The loop waits: of a file every frame is in the film."""
+    LEAVE_OUT = auto()
+    """The loop goes on: a live source does not wait."""
+
+
+class _Shown(NamedTuple):
+    bgr: Pixels
+    time_s: float
+    follows: bool
+    """No frame was left out before it."""
 
 
 class Recording:
     """A video file that frames are added to, each shown until the next one's time."""
 
-    def __init__(self, path: Path, *, rate: float) -> None:
-        """Raises OptionError as `check_name` does, OSError without a folder."""
+    def __init__(
+        self, path: Path, *, rate: Callable[[], float], busy: Busy, notice: Notice
+    ) -> None:
+        """`rate`, in frames a second, is asked with the first frame: a live source knows it then.
+
+        Raises OptionError as `check_name` does, OSError without a folder.
+        """
         check_name(path)
         path.open("ab").close()  # now, with the reason, rather than later without
         self._path = path
-        self._rate = rate
+        self._asked_rate = rate
+        self._rate = 0.0
+        self._busy = busy
+        self._notice = notice
         self._cv2 = import_cv2()
         self._writer: Any = None
         self._size = (0, 0)
+        self._before: Pixels | None = None
         self._written = 0
         self._start_s = 0.0
         self._checked = (-math.inf, 0, 0)  # when, at which frame, how many bytes
+        self._came = 0
+        self._left_out = 0
+        self._follows = True
         self.failed = False
-        self._frames: queue.Queue[tuple[Pixels, float] | None] = queue.Queue(WAITING)
+        self._frames: queue.Queue[_Shown | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="mrnn-edge recording", daemon=True)
         self._thread.start()
 
+    @classmethod
+    def of(cls, source: FrameSource, path: Path, *, notice: Notice) -> "Recording":
+        """The film of a source, at its rate. Raises as the constructor does."""
+
+        def rate() -> float:
+            announced = source.rate or _USUAL_RATE
+            return min(announced, _HIGHEST_RATE) if source.live else announced
+
+        busy = Busy.LEAVE_OUT if source.live else Busy.WAIT
+        return cls(path, rate=rate, busy=busy, notice=notice)
+
     def show(self, bgr: Pixels, time_s: float) -> None:
         """Add a frame, uint8 [H, W, 3] in OpenCV's order; it must not be changed after."""
-        if not self.failed:
-            self._frames.put((bgr, time_s))
+        if self.failed:
+            return
+        self._came += 1
+        shown = _Shown(bgr, time_s, self._follows)
+        try:
+            self._frames.put(shown, block=self._busy is Busy.WAIT)
+            self._follows = True
+        except queue.Full:
+            self._left_out += 1
+            self._follows = False
 
     def close(self) -> None:
         """Write what waits and finish the file."""
+        if self._left_out and not self.failed:
+            self._notice(
+                f"{self._path}: {self._left_out:,} of {self._came:,} frames are not in it; they "
+                "came faster than they are encoded here"
+            )
+        try:
+            self._frames.put(None, timeout=_FAREWELL_S)
+            self._thread.join(_FAREWELL_S)
+        except queue.Full:
+            pass
+        if self.failed:
+            return
         if self._thread.is_alive():
-            self._frames.put(None)
-            self._thread.join()
-        if self._written and not self.failed and not self._can_be_opened():
+            self._fail(f"the film is not finished after {_FAREWELL_S:g} s; does the disk answer?")
+        elif self._written and not self._can_be_opened():
             self._fail("cannot be opened now that it is finished; is the disk full?")
 
     def _run(self) -> None:
-        while (item := self._frames.get()) is not None:
+        while (shown := self._frames.get()) is not None:
             if self.failed:
                 continue  # the loop must not wait for a full queue
             try:
-                self._add(*item)
+                self._add(shown)
             except Exception as error:  # a loop that waits for this thread must not wait for ever
+                self._release()
                 self._fail(f"the recording ends here ({error})")
-        if self._writer is not None:
-            self._writer.release()
+        self._release()
 
-    def _add(self, bgr: Pixels, time_s: float) -> None:
-        height, width = bgr.shape[:2]
+    def _add(self, shown: _Shown) -> None:
+        height, width = shown.bgr.shape[:2]
         if self._writer is None:
-            self._open(width, height, time_s)
+            self._open(width, height, shown.time_s)
+        bgr = shown.bgr
         if (width, height) != self._size:
             bgr = self._cv2.resize(bgr, self._size)
-        due = round((time_s - self._start_s) * self._rate) + 1
-        if due - self._written > _MAX_FILL_S * self._rate + 1 or due < self._written:
-            # A stream was lost, or a clock was set: go on from here.
-            self._start_s = time_s - self._written / self._rate
+        due = round((shown.time_s - self._start_s) * self._rate) + 1
+        longest = self._written + MAX_FILL_S * self._rate + 1
+        if not shown.follows or not self._written <= due <= longest:
+            # Frames were left out, a stream was lost, or a clock was set: go on from here.
+            self._start_s = shown.time_s - self._written / self._rate
             due = self._written + 1
-        for _ in range(due - self._written):
+        for _ in range(due - self._written - 1):
+            self._writer.write(self._before)
+        if due > self._written:
             self._writer.write(bgr)
-        self._written = max(due, self._written)
+        self._before = bgr
+        self._written = due
         self._check()
 
     def _open(self, width: int, height: int, time_s: float) -> None:
@@ -94,6 +168,7 @@ class Recording:
         # MPEG-4 halves the colours' sides; an odd row or column would be lost.
         self._size = (width - width % 2 or 2, height - height % 2 or 2)
         self._start_s = time_s
+        self._rate = self._asked_rate()
         self._writer = self._cv2.VideoWriter(str(self._path), codec, self._rate, self._size)
         if not self._writer.isOpened():
             raise OSError("OpenCV cannot write a video there")
@@ -111,12 +186,16 @@ class Recording:
             raise OSError("the file does not grow any more; a limit of its size, or a full disk")
         self._checked = (now, self._written if grown != size else frame, grown)
 
+    def _release(self) -> None:
+        """Finish the file; whether that worked is seen when it is opened."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(self._cv2.error):
+                writer.release()
+
     def _fail(self, reason: str) -> None:
         self.failed = True
         say(f"{self._path}: {reason}; captions go on")
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
 
     def _can_be_opened(self) -> bool:
         capture = self._cv2.VideoCapture(str(self._path))

@@ -5,7 +5,7 @@ while a sentence is decoded. A file is described frame by frame, and in a window
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -23,15 +23,19 @@ from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.recording import Recording
 from mrnn_edge_cli.webcam.rhythm import Rhythm
-from mrnn_edge_cli.webcam.window import Key, Window
+from mrnn_edge_cli.webcam.window import Key, Window, WindowLostError
 
 _TICK_S: Final = 0.05
+"""The longest that the window is left to itself; it draws itself and takes keys only when asked."""
 _STATUS_S: Final = 0.25
 """Between two changes of the status; figures that change faster cannot be read."""
 
 
 class View:
-    """A window, a recording, or both, over one source."""
+    """A window, a recording, or both, over one source.
+
+    A window that fails is closed, `window_lost` is told why, and captions go on.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,9 @@ class View:
         explain: bool,
         window: Window | None,
         recording: Recording | None,
+        window_lost: Callable[[WindowLostError], None],
+        stop: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._watching = watching
@@ -49,7 +56,10 @@ class View:
         self._overlay = Overlay(explain=explain)
         self._window = window
         self._recording = recording
-        self._rhythm = Rhythm()
+        self._window_lost = window_lost
+        self._stop = stop
+        self._clock = clock
+        self._rhythm = Rhythm(clock)
         self._age_ms: float | None = None
         self._status_due = 0.0
         self._mirrored = False
@@ -59,7 +69,10 @@ class View:
         self._picture: Pixels | None = None
 
     def events(self) -> Iterator[CaptionEvent]:
-        """Show and record until the source ends or somebody quits; raises what the source does."""
+        """Show and record until the source ends, somebody quits or `stop()` is true.
+
+        Raises what the source raises.
+        """
         beside = WatchBeside(self._watching) if self._source.live else None
         look = beside or self._watching
         try:
@@ -72,30 +85,64 @@ class View:
                     self._age_ms = event.age_ms
                     yield event
                 self._show(frame)
-                if self._quit:
+                if self._ends():
                     return
         finally:
             self._source.close()
             if beside is not None:
                 beside.close()
 
+    def _ends(self) -> bool:
+        return self._quit or self._stop()
+
     def _show(self, frame: Frame | None) -> None:
-        now = time.monotonic()
+        if self._window is None and self._recording is None:  # it had a window
+            return
         if frame is not None:
             self._rhythm.beat()
             self._last = frame
-        redraw = frame is not None
-        if now >= self._status_due:
-            self._status_due = now + _STATUS_S
-            self._overlay.status(self._status())
-            redraw = True  # on a source that is lost the last frame says so
-        if redraw and self._last is not None:
-            self._picture = self._drawn(self._last)
+        self._draw(anew=frame is not None)
         if frame is not None and self._recording is not None and self._picture is not None:
             self._recording.show(self._picture, frame.time_s)
         if self._window is not None and self._picture is not None:
-            self._window.show(self._picture)
-            self._keys(self._window, frame)
+            try:
+                self._in_window(self._window, frame)
+            except WindowLostError as error:
+                self._window.close()
+                self._window = None
+                self._window_lost(error)
+
+    def _draw(self, *, anew: bool) -> None:
+        """Draw the last frame if it is `anew`, or if what stands over it has changed."""
+        now = self._clock()
+        if now >= self._status_due:
+            self._status_due = now + _STATUS_S
+            self._overlay.status(self._status())
+            anew = True  # on a source that is lost the last frame says so
+        if anew and self._last is not None:
+            self._picture = self._drawn(self._last)
+
+    def _in_window(self, window: Window, frame: Frame | None) -> None:
+        """Show the picture and obey keys, of a file until its next frame is due."""
+        while True:
+            if self._picture is not None:
+                window.show(self._picture)
+            due_s = 0.0
+            if frame is not None and not self._source.live:
+                due_s = self._rhythm.until(frame.time_s)
+            mirrored = self._mirrored
+            self._obey(window.key(min(due_s, _TICK_S)))
+            if self._paused:
+                self._pause(window)
+            if self._ends() or due_s <= _TICK_S:
+                return
+            self._draw(anew=mirrored is not self._mirrored)
+
+    def _pause(self, window: Window) -> None:
+        since = self._clock()
+        while self._paused and not self._ends():
+            self._obey(window.key(_TICK_S))
+        self._rhythm.stood_still(self._clock() - since)
 
     def _drawn(self, frame: Frame) -> Pixels:
         """The frame in OpenCV's order, a copy, with everything on it."""
@@ -111,18 +158,6 @@ class View:
         if self._age_ms is not None:
             parts.append(f"caption {self._age_ms:.0f} ms old")
         return "   ".join([*parts, self._device])
-
-    def _keys(self, window: Window, frame: Frame | None) -> None:
-        wait_s = 0.0
-        if frame is not None and not self._source.live:
-            wait_s = self._rhythm.until(frame.time_s)
-        self._obey(window.key(wait_s))
-        if not self._paused:
-            return
-        since = time.monotonic()
-        while self._paused and not self._quit:
-            self._obey(window.key(_TICK_S))
-        self._rhythm.stood_still(time.monotonic() - since)
 
     def _obey(self, key: Key | None) -> None:
         if key is Key.QUIT:

@@ -3,13 +3,16 @@
 Only the thread that opened it may call it. Knows no captions.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
 from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge.image import Pixels
 
 _TITLE: Final = "mrnn-edge"
@@ -24,6 +27,10 @@ _PROBE_S: Final = 20.0
 _PAINT_S: Final = 0.020
 """Qt paints while a key is waited for. On two cores under five busy processes a window stayed black
 with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."""
+
+
+class WindowLostError(MrnnEdgeError):
+    """The window system failed while the window was open. Captions need no window."""
 
 
 class Key(StrEnum):
@@ -74,31 +81,43 @@ class Window:
         self._open = False
 
     def show(self, bgr: Pixels) -> None:
-        """Show a picture, uint8 [H, W, 3] in OpenCV's order."""
+        """Show a picture, uint8 [H, W, 3] in OpenCV's order. Raises WindowLostError."""
         cv2 = self._cv2
-        if not self._open:
-            self._open = True
-            # GUI_NORMAL: no tool bar of Qt over the picture.
-            flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-            cv2.namedWindow(_TITLE, flags)
-            cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
-        cv2.imshow(_TITLE, bgr)
+        with self._errors():
+            if not self._open:
+                self._open = True
+                # GUI_NORMAL: no tool bar of Qt over the picture.
+                flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+                cv2.namedWindow(_TITLE, flags)
+                cv2.resizeWindow(_TITLE, bgr.shape[1], bgr.shape[0])
+            cv2.imshow(_TITLE, bgr)
 
     def key(self, wait_s: float) -> Key | None:
         """The key that came within so many seconds, 0.02 at least; quit if the window was closed.
 
-        The window draws itself in here: call it after every picture.
+        The window draws itself in here: call it after every picture, and ten times a second at
+        least. Raises WindowLostError.
         """
-        pressed = self._cv2.waitKey(round(max(wait_s, _PAINT_S) * 1000.0))
-        if self._open and self._cv2.getWindowProperty(_TITLE, self._cv2.WND_PROP_VISIBLE) < 1.0:
-            return Key.QUIT
+        with self._errors():
+            pressed = self._cv2.waitKey(round(max(wait_s, _PAINT_S) * 1000.0))
+            visible = self._cv2.WND_PROP_VISIBLE
+            if self._open and self._cv2.getWindowProperty(_TITLE, visible) < 1.0:
+                return Key.QUIT
         return KEYS.get(pressed & 0xFF) if pressed >= 0 else None
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, or leave it to the system where it cannot be closed."""
         if self._open:
             self._open = False
-            self._cv2.destroyAllWindows()
+            with contextlib.suppress(self._cv2.error):
+                self._cv2.destroyAllWindows()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except self._cv2.error as error:
+            raise WindowLostError(" ".join(str(error).split())) from None
 
 
 def _display() -> str:

@@ -1,6 +1,8 @@
 """The loop that shows every frame: keys, pace, what the status says, captions beside."""
 
+import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,29 +15,44 @@ from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch
 from mrnn_edge.errors import CameraLostError
 from mrnn_edge_cli.webcam.view import View
-from mrnn_edge_cli.webcam.window import Key
+from mrnn_edge_cli.webcam.window import Key, WindowLostError
 
 RED, BLUE = colour(250, 5, 5, height=96, width=128), colour(5, 5, 250, height=96, width=128)
 LEFT_RED = np.concatenate([RED[:, :64], BLUE[:, :64]], axis=1)
 
 
-class FakeWindow:
-    """Notes what it is shown; a script of keys by the number of the call."""
+class Clock:
+    now = 100.0
 
-    def __init__(self, keys: dict[int, Key] | None = None) -> None:
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeWindow:
+    """Notes what it is shown; a script of keys by the number of the call. Waits by its clock."""
+
+    def __init__(
+        self, keys: dict[int, Key] | None = None, *, clock: Clock | None = None, fails: int = 0
+    ) -> None:
         self.keys = keys or {}
+        self.clock = clock or Clock()
+        self.fails = fails
         self.shown: list[np.ndarray] = []
         self.waits: list[float] = []
+        self.closed = False
 
     def show(self, bgr):
         self.shown.append(bgr.copy())
+        if len(self.shown) == self.fails:
+            raise WindowLostError("the display has gone")
 
     def key(self, wait_s):
+        self.clock.now += wait_s
         self.waits.append(wait_s)
         return self.keys.get(len(self.waits))
 
     def close(self):
-        pass
+        self.closed = True
 
 
 class FakeRecording:
@@ -48,7 +65,10 @@ class FakeRecording:
         self.frames.append((bgr, time_s))
 
 
-def view(captioner, source, *, window=None, recording=None, interval_s=0.0) -> View:
+def view(
+    captioner, source, *, window=None, recording=None, interval_s=0.0, lost=None, stop=bool,
+    clock=time.monotonic,
+) -> View:  # fmt: skip
     scene = Scene.of(captioner, WatchOptions(), source="s")
     return View(
         source,
@@ -57,6 +77,9 @@ def view(captioner, source, *, window=None, recording=None, interval_s=0.0) -> V
         explain=False,
         window=window,
         recording=recording,
+        window_lost=pytest.fail if lost is None else lost,
+        stop=stop,
+        clock=clock,
     )
 
 
@@ -86,10 +109,69 @@ def test_the_frame_itself_is_not_drawn_on(captioner):
 
 
 def test_a_file_is_shown_at_its_speed(captioner):
+    clock = Clock()
+    window = FakeWindow(clock=clock)
+    shown = view(captioner, video([RED, BLUE] * 2, rate=0.5), window=window, clock=clock)
+    list(shown.events())
+    # Four frames, two seconds apart; the last one is shown when it is due, and that is the end.
+    assert clock.now == pytest.approx(100.0 + 3 * 2.0, abs=0.2)
+    red = [picture[40, 60].tolist() == [5, 5, 250] for picture in window.shown]
+    assert [len(list(same)) for _, same in itertools.groupby(red)] == pytest.approx(
+        [1, 40, 40, 40], abs=2
+    )
+
+
+def test_between_two_frames_the_window_is_never_left_alone_for_long(captioner):
+    clock = Clock()
+    window = FakeWindow(clock=clock)
+    list(view(captioner, video([RED] * 3, rate=0.1), window=window, clock=clock).events())
+    assert clock.now > 119.0
+    assert max(window.waits) <= 0.05
+
+
+def test_keys_are_obeyed_while_the_next_frame_is_far_off(captioner):
+    clock = Clock()
+    window = FakeWindow({5: Key.MIRROR, 9: Key.QUIT}, clock=clock)
+    list(view(captioner, video([LEFT_RED] * 3, rate=0.1), window=window, clock=clock).events())
+    assert clock.now < 101.0
+    assert window.shown[4][40, 10].tolist() == window.shown[5][40, 120].tolist() == [5, 5, 250]
+
+
+def test_a_key_does_not_hurry_a_file(captioner):
+    clock = Clock()
+    window = FakeWindow({3: Key.MIRROR, 4: Key.MIRROR}, clock=clock)
+    list(view(captioner, video([RED] * 2, rate=0.1), window=window, clock=clock).events())
+    assert clock.now > 109.0
+
+
+def test_a_window_that_fails_is_closed_and_told_once_and_captions_go_on(captioner):
+    told = []
+    window, recording = FakeWindow(fails=3), FakeRecording()
+    shown = view(
+        captioner, video([RED] * 5 + [BLUE] * 5), window=window, recording=recording,
+        lost=told.append,
+    )  # fmt: skip
+    assert [event.frame for event in shown.events()] == [0, 5]
+    assert window.closed
+    assert len(window.shown) == 3
+    assert [str(error) for error in told] == ["the display has gone"]
+    assert len(recording.frames) == 10
+
+
+def test_without_a_window_any_more_and_without_a_film_captions_go_on(captioner):
+    shown = view(captioner, video([RED, BLUE]), window=FakeWindow(fails=1), lost=str)
+    assert [event.frame for event in shown.events()] == [0, 1]
+
+
+def test_a_wish_to_stop_ends_it_between_two_frames_and_in_a_pause(captioner):
     window = FakeWindow()
-    list(view(captioner, video([RED] * 4, rate=0.01), window=window).events())
-    # The fake does not wait, so each frame is a hundred seconds further ahead of its time.
-    assert [round(wait_s / 100.0) for wait_s in window.waits] == [0, 1, 2, 3]
+    shown = view(captioner, video([RED] * 9), window=window, stop=lambda: len(window.waits) >= 3)
+    list(shown.events())
+    assert len(window.shown) == 3
+    window = FakeWindow({2: Key.PAUSE})
+    shown = view(captioner, video([RED] * 9), window=window, stop=lambda: len(window.waits) >= 7)
+    list(shown.events())
+    assert len(window.shown) == 2
 
 
 def test_quit_ends_it_and_closes_the_source(captioner):
@@ -147,7 +229,7 @@ def test_a_live_picture_moves_on_while_a_caption_is_decoded(captioner):
     window = FakeWindow({200: Key.QUIT})
     shown = View(
         LiveSource("cam", Camera(capture)), Slow(), device="cpu", explain=False,
-        window=window, recording=None,
+        window=window, recording=None, window_lost=pytest.fail, stop=bool,
     )  # fmt: skip
     released = threading.Timer(0.1, go.set)
     released.start()

@@ -10,7 +10,7 @@ import time
 import pytest
 import tiny
 from conftest import noise_picture
-from videos import BLUE, GREEN, RED, records, write_video
+from videos import BLUE, GREEN, RED, read_video, records, write_video
 
 
 @pytest.fixture
@@ -117,6 +117,22 @@ def test_a_full_disk_ends_the_log_and_not_the_captions(webcam, clip):
     assert len(done.stdout.splitlines()) == 3
     assert done.stderr.count("the log ends here") == 1
     assert "captions go on" in done.stderr
+    assert done.returncode == 1
+
+
+def test_half_a_line_that_a_power_cut_left_in_the_log_spoils_no_record(webcam, clip, tmp_path):
+    log = tmp_path / "captions.ndjson"
+    log.write_text('{"file": "cl')
+    shown = webcam(clip, "--ndjson", "--log", log).stdout
+    assert log.read_text() == '{"file": "cl\n' + shown
+
+
+@pytest.mark.parametrize("option", ["--srt", "--vtt"])
+def test_a_full_disk_ends_the_subtitles_and_not_the_captions(webcam, clip, option):
+    done = webcam(clip, option, "/dev/full")
+    assert len(done.stdout.splitlines()) == 3
+    assert done.stderr.count("the subtitles end here") == 1
+    assert len(done.stderr.splitlines()) == 2  # the device first
     assert done.returncode == 1
 
 
@@ -264,13 +280,17 @@ def test_a_program_that_fails_to_speak_is_told_once_and_captions_go_on(webcam, c
 COMMAND = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mrnn_edge_cli import main
 main()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+@pytest.mark.parametrize("film", [(), ("--record", "out.mp4")])
+def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, number, code, film):
     # One scene for ten hours, then another: looked at frame by frame it takes long enough.
     clip = write_video(tmp_path / "long.avi", [(RED, 10), (BLUE, 60_000)], size=(64, 48))
     srt = tmp_path / "out.srt"
@@ -288,9 +308,11 @@ def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, nu
             str(model),
             "--srt",
             str(srt),
+            *film,
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        cwd=tmp_path,
     )
     try:
         assert process.stdout is not None
@@ -304,6 +326,8 @@ def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, nu
     assert process.returncode == code
     assert b"Traceback" not in errors
     assert srt.read_text().count("-->") == 2
+    if film:
+        assert len(read_video(tmp_path / "out.mp4")) > 10
 
 
 def test_a_reader_of_the_pipe_that_has_gone_ends_it_with_141(model, clip):

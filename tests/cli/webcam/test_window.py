@@ -11,10 +11,14 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import tiny
 from videos import BLUE, RED, write_video
+
+from mrnn_edge_cli.webcam import window as room
+from mrnn_edge_cli.webcam.window import Window, WindowLostError
 
 PYTHON = os.environ.get("MRNN_EDGE_WINDOW_PYTHON", sys.executable)
 
@@ -139,3 +143,51 @@ def test_no_display_or_no_windows_in_opencv_give_lines(command, bundle, tmp_path
     assert len(done.stdout.splitlines()) == 1
     assert "no window (" in done.stderr
     assert "captions come as lines" in done.stderr
+
+
+class FailingCv2:
+    """cv2 whose window functions of these names fail, as they do without their display."""
+
+    error = cv2.error
+
+    def __init__(self, *failing: str) -> None:
+        self._failing = failing
+
+    def __getattr__(self, name: str):
+        if name in self._failing:
+            return self._fail
+        return (lambda *_: 1.0) if name[0].islower() else 0
+
+    def _fail(self, *_):
+        raise cv2.error("OpenCV(5.0.0) window.cpp:1 error:\n  the display has gone\n")
+
+
+@pytest.mark.parametrize("failing", ["namedWindow", "imshow", "waitKey", "getWindowProperty"])
+def test_an_error_of_the_window_system_is_one_of_our_own_in_one_line(monkeypatch, failing):
+    monkeypatch.setattr(room, "import_cv2", lambda: FailingCv2(failing, "destroyAllWindows"))
+    window = Window()
+    with pytest.raises(WindowLostError, match="error: the display has gone$"):
+        show_and_ask(window)
+    window.close()
+
+
+def show_and_ask(window):
+    window.show(np.zeros((4, 4, 3), np.uint8))
+    window.key(0.0)
+
+
+def test_a_window_that_fails_in_the_command_gives_lines_from_then_on(
+    bundle, tmp_path, monkeypatch, capsys
+):
+    from mrnn_edge_cli.app import app
+
+    clip = write_video(tmp_path / "clip.mp4", [(RED, 10), (BLUE, 10)])
+    monkeypatch.setattr(room, "why_no_window", lambda: None)
+    monkeypatch.setattr(room, "import_cv2", lambda: FailingCv2("waitKey", "destroyAllWindows"))
+    with pytest.raises(SystemExit) as ended:
+        app(["webcam", str(clip), "--model", str(bundle)])
+    output = capsys.readouterr()
+    assert ended.value.code == 0
+    assert [line.split("\t")[0] for line in output.out.splitlines()] == ["0:01.00"]
+    assert output.err.count("no window any more (") == 1
+    assert "captions come as lines" in output.err
