@@ -1,13 +1,15 @@
-"""Memory, threads and file descriptors over many frames: a live source and a scene at full speed.
+"""Memory, threads and file descriptors over many frames: a live source, a scene, a film.
 
 A fake camera gives frames as fast as it is read, and is unplugged every 5,000 of them; one in a
 hundred shows another picture. The model is a real one, so most frames are dropped on the live path;
-the second path looks at every frame, with an encoder that only takes means.
+the second path looks at every frame, with an encoder that only takes means. The third is the view
+of the command on a live source, drawn on and recorded without a window, 640 x 480.
 """
 
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -22,6 +24,8 @@ from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, watch
+from mrnn_edge_cli.webcam.recording import Recording
+from mrnn_edge_cli.webcam.view import View
 
 LIMIT_BYTES = 1 << 20
 """Growth a 10,000 frames."""
@@ -32,13 +36,15 @@ PLUGGED = 5000
 class FakeCapture:
     """Frames of noise at full speed, then none."""
 
-    def __init__(self, pictures: list[np.ndarray]) -> None:
+    def __init__(self, pictures: list[np.ndarray], *, pause_s: float = 0.0005) -> None:
+        """Without a pause the reader would keep the lock of Python for itself."""
         self._pictures = pictures
+        self._pause_s = pause_s
         self._number = -1
 
     def grab(self) -> bool:
         self._number += 1
-        time.sleep(0.0005)  # the reader would otherwise keep the lock of Python for itself
+        time.sleep(self._pause_s)
         return self._number < PLUGGED
 
     def retrieve(self) -> np.ndarray:
@@ -144,11 +150,51 @@ def soak_looks(captioner: Captioner, pictures: list[np.ndarray], *, frames: int)
     return {**samples.report(warm_up=frames // 10), "captions": captions}
 
 
+class Film(Recording):
+    """A recording that samples by the frames that it was shown."""
+
+    samples: Samples
+    shown = 0
+
+    def show(self, bgr: np.ndarray, time_s: float) -> None:
+        super().show(bgr, time_s)
+        self.shown += 1
+        self.samples.at(self.shown)
+
+
+def soak_view(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
+    policy = ReconnectPolicy(pauses_s=(0.001,))
+    large = [np.kron(each, np.ones((5, 5, 1), np.uint8)) for each in pictures]
+    source = LiveSource("fake", lambda: FakeCapture(large, pause_s=1 / 120), policy=policy)
+    scene = Scene.of(captioner, WatchOptions(interval_s=0.5), source="fake")
+    with tempfile.TemporaryDirectory() as folder:
+        film = Film.of(
+            source, Path(folder) / "film.mkv", notice=lambda text: typer.echo(text, err=True)
+        )
+        film.samples = Samples(every=frames // 100)
+        view = View(
+            source,
+            Watch(scene, interval_s=0.5),
+            device="cpu",
+            explain=True,
+            window=None,
+            recording=film,
+            window_lost=typer.echo,
+            stop=lambda: film.shown >= frames,
+        )
+        captions = sum(1 for _ in view.events())
+        film.close()
+        failed, size = film.failed, (Path(folder) / "film.mkv").stat().st_size
+    report = film.samples.report(warm_up=frames // 5)
+    return {**report, "met": report["met"] and not failed, "captions": captions, "bytes": size}
+
+
 def main(
     frames: Annotated[int, typer.Option("--frames", min=1000)] = 100_000,
+    shown: Annotated[int, typer.Option("--shown", min=1000, help="Frames of the film.")] = 10_000,
     model: Annotated[str | None, typer.Option("--model")] = None,
 ) -> None:
-    """Run both paths and end with 1 if memory grows or threads or descriptors are left behind."""
+    """Run the paths and end with 1 if memory grows or threads or descriptors are left behind."""
     captioner = Captioner.load(model, device="cpu")
     random = np.random.default_rng(0)
     pictures = [
@@ -161,9 +207,10 @@ def main(
         "model": captioner.config.name,
         "live": soak_live(captioner, pictures, frames=frames),
         "every_frame": soak_looks(captioner, pictures, frames=frames),
+        "film": soak_view(captioner, pictures, frames=shown),
     }
     typer.echo(json.dumps(report, indent=2, default=bool))
-    sys.exit(not (report["live"]["met"] and report["every_frame"]["met"]))
+    sys.exit(not all(report[path]["met"] for path in ("live", "every_frame", "film")))
 
 
 if __name__ == "__main__":

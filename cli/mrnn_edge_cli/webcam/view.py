@@ -146,8 +146,13 @@ class View:
 
     def _drawn(self, frame: Frame) -> Pixels:
         """The frame in OpenCV's order, a copy, with everything on it."""
-        bgr = np.ascontiguousarray(frame.pixels[..., ::-1])
-        bgr = import_cv2().flip(bgr, 1) if self._mirrored else bgr.copy()
+        cv2, rgb = import_cv2(), frame.pixels
+        # OpenCV's frames are BGR counted backwards, and copied as they lie. Those that are RGB in
+        # memory, of pictures, numpy turns round in 5 ms (1280 x 720), OpenCV in 0.2.
+        own = rgb.flags.c_contiguous
+        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if own else rgb[..., ::-1].copy()
+        if self._mirrored:
+            bgr = cv2.flip(bgr, 1)
         self._overlay.draw(bgr)
         return bgr
 
