@@ -67,6 +67,7 @@ class Recording:
         Raises OptionError as `check_name` does, OSError without a folder.
         """
         check_name(path)
+        self._is_new = not path.exists()
         path.open("ab").close()  # now, with the reason, rather than later without
         self._path = path
         self._asked_rate = rate
@@ -113,7 +114,7 @@ class Recording:
             self._follows = False
 
     def close(self) -> None:
-        """Write what waits and finish the file."""
+        """Write what waits and finish the file; without a frame there is none."""
         if self._left_out and not self.failed:
             self._notice(
                 f"{self._path}: {self._left_out:,} of {self._came:,} frames are not in it; they "
@@ -126,7 +127,9 @@ class Recording:
             pass
         if self.failed:
             return
-        if self._thread.is_alive():
+        if self._is_new and not self._came:
+            self._path.unlink(missing_ok=True)
+        elif self._thread.is_alive():
             self._fail(f"the film is not finished after {_FAREWELL_S:g} s; does the disk answer?")
         elif self._written and not self._can_be_opened():
             self._fail("cannot be opened now that it is finished; is the disk full?")

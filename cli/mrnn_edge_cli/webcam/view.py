@@ -159,7 +159,8 @@ class View:
     def _status(self) -> str:
         if isinstance(self._source, LiveSource) and self._source.lost:
             return "no picture: trying again"
-        parts = [f"{self._rhythm.fps:.0f} fps"] if self._rhythm.fps else []
+        fps = self._rhythm.fps
+        parts = [f"{fps:.0f} fps" if fps >= 9.5 else f"{fps:.1f} fps"] if fps else []
         if self._age_ms is not None:
             parts.append(f"caption {self._age_ms:.0f} ms old")
         return "   ".join([*parts, self._device])

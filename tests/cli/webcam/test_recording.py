@@ -256,6 +256,15 @@ assert recording.failed
     assert done.stderr.count(b"captions go on") == 1
 
 
+def test_a_film_without_a_frame_leaves_no_file_and_no_other_file_out(tmp_path):
+    film(tmp_path / "new.mp4").close()
+    (tmp_path / "old.mp4").write_bytes(b"of yesterday")
+    film(tmp_path / "old.mp4").close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "old.mp4": b"of yesterday"
+    }
+
+
 def test_an_encoder_that_fails_does_not_hold_the_loop_up(tmp_path, capsys):
     recording = film(tmp_path / "out.mp4")
     for number in range(50):

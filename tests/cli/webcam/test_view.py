@@ -14,6 +14,7 @@ from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch
 from mrnn_edge.errors import CameraLostError
+from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.view import View
 from mrnn_edge_cli.webcam.window import Key, WindowLostError
 
@@ -127,6 +128,16 @@ def test_between_two_frames_the_window_is_never_left_alone_for_long(captioner):
     list(view(captioner, video([RED] * 3, rate=0.1), window=window, clock=clock).events())
     assert clock.now > 119.0
     assert max(window.waits) <= 0.05
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.5, "0.5 fps"), (20.0, "20 fps")])
+def test_the_status_tells_frames_a_second_of_slow_sources_too(captioner, monkeypatch, rate, said):
+    texts = []
+    monkeypatch.setattr(Overlay, "status", lambda _, text: texts.append(text))
+    clock = Clock()
+    window = FakeWindow(clock=clock)
+    list(view(captioner, video([RED] * 40, rate=rate), window=window, clock=clock).events())
+    assert texts[-1].startswith(said)
 
 
 def test_keys_are_obeyed_while_the_next_frame_is_far_off(captioner):
