@@ -21,6 +21,13 @@ def clip(tmp_path):
     return write_video(tmp_path / "clip.mp4", [(RED, 20), (BLUE, 20), (GREEN, 20)])
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    """A scene, then another for an hour and a half, which take a while to look at."""
+    path = tmp_path_factory.mktemp("long") / "long.avi"
+    return write_video(path, [(RED, 10), (BLUE, 60_000)], size=(64, 48))
+
+
 COMMAND = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,9 +41,9 @@ main()
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 @pytest.mark.parametrize("film", [(), ("--record", "out.mp4")])
-def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, number, code, film):
-    # One scene for ten hours, then another: looked at frame by frame it takes long enough.
-    clip = write_video(tmp_path / "long.avi", [(RED, 10), (BLUE, 60_000)], size=(64, 48))
+def test_a_signal_closes_what_is_open_and_ends_with_its_code(
+    model, long_clip, tmp_path, number, code, film
+):
     srt = tmp_path / "out.srt"
     process = subprocess.Popen(
         [
@@ -44,7 +51,7 @@ def test_a_signal_closes_what_is_open_and_ends_with_its_code(model, tmp_path, nu
             "-c",
             COMMAND,
             "webcam",
-            str(clip),
+            str(long_clip),
             "--headless",
             "--interval",
             "0",
