@@ -18,7 +18,7 @@ from mrnn_edge_cli.output import say
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import FrameSource
-    from mrnn_edge.camera.live import Notice
+    from mrnn_edge.camera.notice import Notice
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.recording import Recording
     from mrnn_edge_cli.webcam.sinks import Sink

@@ -15,7 +15,6 @@ from PIL import Image
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.opencv import import_cv2
 from mrnn_edge.camera.watch import Watch, WatchBeside
 from mrnn_edge.image import Pixels
@@ -105,7 +104,7 @@ class View:
         return bgr
 
     def _status(self) -> str:
-        if isinstance(self._source, LiveSource) and self._source.lost:
+        if self._source.lost:
             return "no picture: trying again"
         parts = [f"{self._rhythm.fps:.0f} fps"] if self._rhythm.fps else []
         if self._age_ms is not None:

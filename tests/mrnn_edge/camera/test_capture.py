@@ -121,6 +121,16 @@ def test_a_stream_says_whether_anybody_listens_and_shows_no_password(why):
     assert "secret" not in mute + closed
 
 
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_ffmpeg_ends_a_stream_that_never_sends_and_says_more_than_the_watchdog(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/x"
+        source = open_source(url, policy=ReconnectPolicy(open_s=0.5))
+        with pytest.raises(CameraUnavailableError, match="answers, but gives no video"):
+            list(source.frames(tick=0.1))
+
+
 def test_a_stream_without_a_host_is_told(why):
     assert "gives no video" in why("udp://")
     assert "no URL with a host and a port" in why("http://host:port/x")
