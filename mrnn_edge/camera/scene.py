@@ -213,9 +213,9 @@ class Scene:
 def reduce(pixels: Pixels, spec: ImageSpec) -> Image.Image:
     """A frame, uint8 [H, W, 3] RGB, shrunk by whole factors while it stays as large as the spec.
 
-    What a frame costs beside the encoder is the bicubic filter over a large picture: at 640 x 480
-    2.8 ms of 4.4, 1.1 after halving. Halving moves the image vector by a cosine distance of 0.0014
-    (median of 100 dev pictures), noise of sigma 4 by 0.0029.
+    What a frame costs beside the encoder is the bicubic filter over a large picture. Halving first
+    takes more than half of that away, and moves the image vector less than a camera's noise does
+    (the row "halved" of benchmarks/camera_gate.py).
     """
     height, width = pixels.shape[:2]
     stored = pixels[..., ::-1]
