@@ -233,9 +233,9 @@ class _Try:
                 number, self.number = self.number, self.number + 1
                 if pixels is None:
                     continue
+                self.last_frame = captured  # first: whoever sees that frames came looks at it
                 if self._first_frame is None:
                     self._first_frame = captured
-                self.last_frame = captured
                 self.slot.put(
                     Frame(
                         number=number,
