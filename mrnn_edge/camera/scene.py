@@ -214,8 +214,8 @@ def reduce(pixels: Pixels, spec: ImageSpec) -> Image.Image:
     """A frame, uint8 [H, W, 3] RGB, shrunk by whole factors while it stays as large as the spec.
 
     What a frame costs beside the encoder is the bicubic filter over a large picture. Halving first
-    takes more than half of that away, and moves the image vector less than a camera's noise does
-    (the row "halved" of benchmarks/camera_gate.py).
+    takes more than half of that away, and moves the image vector less than a JPEG of quality 50
+    does (the rows "halved" and "jpeg 50" of benchmarks/camera_gate.py).
     """
     height, width = pixels.shape[:2]
     stored = pixels[..., ::-1]
