@@ -15,7 +15,8 @@ import typer
 from PIL import Image, ImageEnhance
 
 from mrnn_edge import Captioner, DecodeOptions
-from mrnn_edge.camera.scene import CUT, WatchOptions, cosine_distance
+from mrnn_edge.camera.scene import CUT, WatchOptions, cosine_distance, reduce
+from mrnn_edge.config import ImageSpec
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Hypothesis
 from mrnn_edge.score import BITS_PER_NAT, path_log_probs
@@ -40,7 +41,14 @@ def shifted(image: Image.Image, by: int) -> Image.Image:
     return image.crop((by, 0, width, height - by)).resize(image.size)
 
 
+def halved(image: Image.Image) -> Image.Image:
+    """As the loop shrinks a frame of the double size before the bicubic filter."""
+    spec = ImageSpec(height=image.height // 2, width=image.width // 2)
+    return reduce(np.asarray(image), spec)
+
+
 DISTURBANCES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "halved": halved,
     "noise 4": lambda image: noise(image, 4.0),
     "noise 8": lambda image: noise(image, 8.0),
     "noise 16": lambda image: noise(image, 16.0),

@@ -34,6 +34,7 @@ from mrnn_edge.warm_up import warm_up
 
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
+    from mrnn_edge.camera.reconnect import ReconnectPolicy
     from mrnn_edge.camera.source import Source
 
 
@@ -329,6 +330,8 @@ class Captioner:
         every: int = 1,
         fps: float | None = None,
         options: DecodeOptions | None = None,
+        reconnect: "ReconnectPolicy | None" = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> "Iterator[CaptionEvent]":
         """Describe a camera, a stream, a video or frames, anew when the scene changes.
 
@@ -337,13 +340,13 @@ class Captioner:
         with `fps` so many a second; for an iterable `fps` says how fast its frames follow. The
         other wishes are those of camera.scene.WatchOptions (`interval` in seconds, `hysteresis` in
         bits). A live source comes back when it was lost; nothing is waited for longer than
-        camera.reconnect.ReconnectPolicy says. Raises a CameraError, a TruncatedVideoError at the
-        end of a damaged file, MissingExtraError without OpenCV, OptionError.
+        `reconnect` says. `on_notice` is told in a line what happens meanwhile ("…; trying again"),
+        in the thread that takes the events. Raises a CameraError, a TruncatedVideoError at the end
+        of a damaged file, MissingExtraError without OpenCV, OptionError.
         """
         from mrnn_edge.camera.frames import Selection
-        from mrnn_edge.camera.scene import Scene, WatchOptions
-        from mrnn_edge.camera.source import open_source
-        from mrnn_edge.camera.watch import Watch, watch
+        from mrnn_edge.camera.scene import WatchOptions
+        from mrnn_edge.camera.start import start
 
         wishes = WatchOptions(
             interval_s=interval,
@@ -352,9 +355,8 @@ class Captioner:
             deadline_ms=deadline_ms,
             decode=options or DecodeOptions(),
         )
-        frames = open_source(source, selection=Selection(every=every, fps=fps))
-        scene = Scene.of(self, wishes, source=frames.name)
-        return watch(frames, Watch(scene, interval_s=interval))
+        selection = Selection(every=every, fps=fps)
+        return start(self, source, wishes, selection=selection, policy=reconnect, notice=on_notice)
 
     def _decode(
         self,

@@ -1,11 +1,13 @@
 """What the name of a source means, and what of it may be shown.
 
-`0` and `/dev/video2` are devices, `rtsp://…` and `http://…` streams, `clip.mp4` a video, a folder,
-a picture or a pattern such as `frame_%04d.png` a sequence of pictures. Opens nothing.
+`0`, `/dev/video2` and other character devices are devices, `rtsp://…` and `http://…` streams,
+`clip.mp4` a video, a folder, a picture or a pattern such as `frame_%04d.png` a sequence of
+pictures. Opens nothing.
 """
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -17,7 +19,9 @@ _STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")
 _MISTYPED = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _PATTERN = re.compile(r"%0?\d*d")
-_DEVICE = re.compile(r"/dev/video\d+")
+_DOWNLOADS = ("http", "https")
+_DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
+"""Also one that is not there at present."""
 HIDDEN = "***"
 
 
@@ -40,6 +44,12 @@ class Address:
     name: str
     """What is shown: the URL without its password."""
 
+    @property
+    def may_end(self) -> bool:
+        """A stream that may be a video with an end: a file at an http address."""
+        scheme = _STREAM.match(self.location) if self.kind is SourceKind.STREAM else None
+        return scheme is not None and scheme[1].lower() in _DOWNLOADS
+
 
 def parse_address(source: str | int | os.PathLike[str]) -> Address:
     """Tell what a source is. Raises OptionError for an empty name and a scheme that is not read."""
@@ -57,13 +67,21 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
                 f"expected one of {', '.join(_SCHEMES)}, a device or a file"
             )
         return Address(kind=SourceKind.STREAM, location=text, name=name)
-    if _DEVICE.fullmatch(text):
+    if _DEVICE.fullmatch(text) or _is_device(text):
         return Address(kind=SourceKind.DEVICE, location=text, name=text)
     suffix = os.path.splitext(text)[1].lower()
     sequence = os.path.isdir(text) or (_PATTERN.search(text) and not os.path.exists(text))
     # A GIF is a video as a rule; the video reader takes a still one too.
     kind = SourceKind.PICTURES if sequence or suffix in SUFFIXES - {".gif"} else SourceKind.VIDEO
     return Address(kind=kind, location=text, name=hide_credentials(text))
+
+
+def _is_device(path: str) -> bool:
+    """Whether a character device is there, or a link to one, such as /dev/v4l/by-id/…"""
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return False
 
 
 def hide_credentials(url: str) -> str:

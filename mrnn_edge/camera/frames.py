@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels
+
+USUAL_RATE: Final = 25.0
+"""Frames a second where nothing says it: in a sequence of pictures, and in some videos."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +40,11 @@ class FrameSource(Protocol):
     @property
     def live(self) -> bool:
         """Frames come by the clock and the newest one counts, rather than every one."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """No frame comes at present, and it is being opened again; only a live one ever is."""
         ...
 
     @property

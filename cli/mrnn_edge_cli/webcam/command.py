@@ -20,7 +20,7 @@ from mrnn_edge_cli.stopping import stoppable
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import FrameSource
-    from mrnn_edge.camera.live import Notice
+    from mrnn_edge.camera.notice import Notice
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.sinks import Sink
     from mrnn_edge_cli.webcam.window import Window, WindowLostError

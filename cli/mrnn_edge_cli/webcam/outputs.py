@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from mrnn_edge.camera.address import SourceKind, parse_address
-from mrnn_edge.camera.files import list_pictures
+from mrnn_edge.camera.pictures import list_pictures
 from mrnn_edge.errors import OptionError
 
 _Identity: TypeAlias = tuple[int, int] | str

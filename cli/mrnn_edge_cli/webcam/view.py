@@ -15,7 +15,6 @@ from PIL import Image
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.opencv import import_cv2
 from mrnn_edge.camera.watch import Watch, WatchBeside
 from mrnn_edge.image import Pixels
@@ -157,7 +156,7 @@ class View:
         return bgr
 
     def _status(self) -> str:
-        if isinstance(self._source, LiveSource) and self._source.lost:
+        if self._source.lost:
             return "no picture: trying again"
         fps = self._rhythm.fps
         parts = [f"{fps:.0f} fps" if fps >= 9.5 else f"{fps:.1f} fps"] if fps else []

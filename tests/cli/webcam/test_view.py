@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from fake_capture import Camera, FakeCapture, colour
 
-from mrnn_edge.camera.files import VideoFile
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
+from mrnn_edge.camera.video import Video
 from mrnn_edge.camera.watch import Watch
 from mrnn_edge.errors import CameraLostError
 from mrnn_edge_cli.webcam.overlay import Overlay
@@ -84,9 +84,9 @@ def view(
     )
 
 
-def video(frames, rate=1000.0) -> VideoFile:
+def video(frames, rate=1000.0) -> Video:
     capture = FakeCapture(frames, rate=rate)
-    return VideoFile("clip", lambda: capture)
+    return Video("clip", lambda: capture)
 
 
 def test_every_frame_of_a_file_is_shown_and_recorded_in_opencvs_order(captioner):
@@ -188,7 +188,7 @@ def test_a_wish_to_stop_ends_it_between_two_frames_and_in_a_pause(captioner):
 def test_quit_ends_it_and_closes_the_source(captioner):
     capture = FakeCapture([RED] * 100, rate=1000.0)
     window = FakeWindow({3: Key.QUIT})
-    list(view(captioner, VideoFile("clip", lambda: capture), window=window).events())
+    list(view(captioner, Video("clip", lambda: capture), window=window).events())
     assert len(window.shown) == 3
     assert capture.released.is_set()
 

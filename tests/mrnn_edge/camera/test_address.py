@@ -15,6 +15,8 @@ from mrnn_edge.errors import CameraUnavailableError, OptionError
         (0, SourceKind.DEVICE),
         ("2", SourceKind.DEVICE),
         ("/dev/video2", SourceKind.DEVICE),
+        ("/dev/v4l/by-id/usb-camera-video-index0", SourceKind.DEVICE),
+        ("/dev/null", SourceKind.DEVICE),
         ("rtsp://camera/stream", SourceKind.STREAM),
         ("HTTP://camera/stream.mjpg", SourceKind.STREAM),
         ("clip.mp4", SourceKind.VIDEO),
@@ -28,6 +30,20 @@ from mrnn_edge.errors import CameraUnavailableError, OptionError
 )
 def test_a_source_is_told_by_its_name(source, kind):
     assert parse_address(source).kind is kind
+
+
+def test_a_link_to_a_device_is_that_device(tmp_path):
+    link = tmp_path / "door"
+    link.symlink_to("/dev/null")
+    assert parse_address(link).kind is SourceKind.DEVICE
+
+
+@pytest.mark.parametrize(
+    ("source", "may_end"),
+    [("http://h/a.mp4", True), ("HTTPS://h/live", True), ("rtsp://h/a", False), ("a.mp4", False)],
+)
+def test_what_an_http_address_holds_may_end(source, may_end):
+    assert parse_address(source).may_end is may_end
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):

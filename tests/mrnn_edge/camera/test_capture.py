@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -119,6 +120,23 @@ def test_a_stream_says_whether_anybody_listens_and_shows_no_password(why):
     closed = why(f"rtsp://me:secret@127.0.0.1:{port}/x")
     assert f"nothing listens at 127.0.0.1:{port}" in closed
     assert "secret" not in mute + closed
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+def test_ffmpeg_ends_a_stream_that_never_sends_and_says_more_than_the_watchdog(scheme, monkeypatch):
+    knock = socket.create_connection
+
+    def slowly(*arguments, **options):
+        time.sleep(1.0)
+        return knock(*arguments, **options)
+
+    monkeypatch.setattr(room.socket, "create_connection", slowly)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"{scheme}://127.0.0.1:{mute.getsockname()[1]}/x"
+        source = open_source(url, policy=ReconnectPolicy(open_s=0.5))
+        with pytest.raises(CameraUnavailableError, match="answers, but gives no video"):
+            list(source.frames(tick=0.1))
 
 
 def test_a_stream_without_a_host_is_told(why):

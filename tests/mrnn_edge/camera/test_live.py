@@ -108,12 +108,57 @@ def test_a_frame_resets_the_budget():
     assert time.monotonic() - start > policy.budget_s
 
 
-def test_a_frame_resets_the_pauses():
+def test_a_connection_that_held_resets_the_pauses():
     policy = ReconnectPolicy(open_s=0.5, stall_s=0.5, budget_s=1.0, pauses_s=(0.01, 30.0))
-    camera = Camera(*(FakeCapture([PICTURE]) for _ in range(5)))
+    camera = Camera(*(FakeCapture([PICTURE] * 5, interval_s=0.01) for _ in range(5)))
     frames = source(camera, policy=policy).frames(tick=0.01)
-    assert [frame.connection for frame in take(frames, 5)] == [0, 1, 2, 3, 4]
+    while (frame := next(frames)) is None or frame.connection < 4:
+        pass
     frames.close()
+
+
+def test_a_camera_that_dies_with_its_first_frame_again_and_again_is_not_hammered():
+    policy = ReconnectPolicy(open_s=0.5, stall_s=0.5, budget_s=1.0, pauses_s=(0.001, 0.2))
+    camera = Camera(*(FakeCapture([PICTURE]) for _ in range(100)))
+    frames = source(camera, policy=policy).frames(tick=0.01)
+    end = time.monotonic() + 0.7
+    while time.monotonic() < end:
+        next(frames)
+    frames.close()
+    assert 3 <= camera.opened <= 6
+
+
+def test_a_capture_that_keeps_the_limit_itself_is_closed_by_its_own_thread():
+    class Patient(FakeCapture):
+        def grab(self):
+            if self._at >= 0:
+                time.sleep(QUICK.stall_s)
+                return False
+            return super().grab()
+
+    notices: list[str] = []
+    first, second = Patient([PICTURE]), FakeCapture([PICTURE], blocks=threading.Event())
+    opened_after_release: list[bool] = []
+
+    def open_capture():
+        opened_after_release.append(first.released.is_set())
+        return first if len(opened_after_release) == 1 else second
+
+    live = LiveSource("cam", open_capture, policy=QUICK, margin_s=5.0, notice=notices.append)
+    frames = live.frames(tick=0.01)
+    take(frames, 2)
+    frames.close()
+    assert opened_after_release == [False, True]
+    assert notices[0] == "cam: no frame for 0.2 s; trying again"
+
+
+def test_a_capture_that_does_not_keep_the_limit_is_abandoned_a_margin_later():
+    camera = Camera(FakeCapture([], blocks=threading.Event()))
+    live = LiveSource("cam", camera, policy=QUICK, margin_s=0.3)
+    begun = time.monotonic()
+    with pytest.raises(CameraUnavailableError, match=r"no frame for 0\.5 s"):
+        list(live.frames(tick=0.01))
+    assert time.monotonic() - begun >= 0.8
 
 
 def test_frames_dropped_on_a_lost_connection_stay_counted():

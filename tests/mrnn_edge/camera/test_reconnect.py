@@ -6,11 +6,22 @@ from mrnn_edge.camera.reconnect import Reconnect, ReconnectPolicy
 from mrnn_edge.errors import OptionError
 
 
-def test_pauses_grow_to_ten_seconds_and_a_frame_starts_them_anew():
+def test_pauses_grow_to_ten_seconds_while_no_frame_comes():
     reconnect = Reconnect(ReconnectPolicy())
-    assert [reconnect.next_pause() for _ in range(8)] == [0.5, 1, 2, 4, 8, 10, 10, 10]
-    reconnect.frame_came()
-    assert reconnect.next_pause() == 0.5
+    pauses = [reconnect.next_pause(ran_s=ran) for ran in (30.0, *[None] * 7)]
+    assert pauses == [0.5, 1, 2, 4, 8, 10, 10, 10]
+
+
+def test_pauses_grow_for_a_camera_that_dies_with_its_first_frame_again_and_again():
+    reconnect = Reconnect(ReconnectPolicy())
+    pauses = [reconnect.next_pause(ran_s=0.0) for _ in range(8)]
+    assert pauses == [0.5, 1, 2, 4, 8, 10, 10, 10]
+
+
+def test_a_connection_that_held_as_long_as_the_pause_before_it_starts_them_anew():
+    reconnect = Reconnect(ReconnectPolicy())
+    ran = (0.0, None, 1.5, 0.4, 1.0, 0.4, 0.6)
+    assert [reconnect.next_pause(ran_s=each) for each in ran] == [0.5, 1, 0.5, 1, 0.5, 1, 2]
 
 
 def test_a_first_open_that_hangs_ends_within_thirty_seconds():

@@ -8,12 +8,13 @@ import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
 
 from mrnn_edge import Captioner
-from mrnn_edge.camera.files import GivenFrames
 from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.given import GivenFrames
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, WatchBeside, watch
+from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import CameraLostError, ImageInputError, NumericalError, OptionError
 
 RED, BLUE, GREEN = colour(250, 5, 5), colour(5, 5, 250), colour(5, 250, 5)
@@ -123,6 +124,30 @@ def test_watch_says_which_frame_is_none(captioner: Captioner):
     next(events)
     with pytest.raises(ImageInputError, match="frame 1"):
         next(events)
+
+
+def test_watch_tells_what_happens_to_the_source_and_heeds_the_limits(captioner, monkeypatch):
+    camera = Camera(FakeCapture([RED]), FakeCapture([RED]))
+    monkeypatch.setattr("mrnn_edge.camera.source.opener", lambda *_: camera)
+    policy = ReconnectPolicy(open_s=5.0, stall_s=5.0, budget_s=0.1, pauses_s=(0.001,))
+    told: list[str] = []
+    watching = captioner.watch("0", interval=0.0, reconnect=policy, on_notice=told.append)
+    events, error = until_error(watching)
+    assert isinstance(error, CameraLostError)
+    assert len(events) == 2
+    assert told == [
+        "0: gives no more frames; trying again", "0: is back",
+        "0: gives no more frames; trying again",
+    ]  # fmt: skip
+
+
+def test_watch_closes_a_source_that_it_cannot_describe(captioner, tmp_path, monkeypatch):
+    capture = FakeCapture([RED])
+    monkeypatch.setattr("mrnn_edge.camera.source.opener", lambda *_: lambda: capture)
+    options = DecodeOptions(require=("zyzzyva",))
+    with pytest.raises(OptionError, match="zyzzyva"):
+        captioner.watch("clip.mp4", options=options)
+    assert capture.released.is_set()
 
 
 def scene(captioner: Captioner) -> Scene:

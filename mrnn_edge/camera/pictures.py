@@ -1,0 +1,112 @@
+"""Pictures of a folder, a pattern or one file, in order, as the frames of a film."""
+
+import glob
+import os
+import re
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from mrnn_edge.camera.address import hide_credentials
+from mrnn_edge.camera.frames import ALL, USUAL_RATE, Frame, Selection
+from mrnn_edge.camera.notice import Notice, unheard
+from mrnn_edge.errors import CameraUnavailableError, InputError, TruncatedVideoError
+from mrnn_edge.formats import SUFFIXES
+from mrnn_edge.image import load_image
+
+
+class PictureSequence:
+    """Pictures of a folder, a pattern or one file, in order, as frames. A FrameSource."""
+
+    live: Final = False
+    lost: Final = False
+
+    def __init__(self, name: str, *, selection: Selection = ALL, notice: Notice = unheard) -> None:
+        self.name: Final = hide_credentials(name)
+        self._paths = list_pictures(name)
+        self._selection = selection
+        self._notice = notice
+        self._closed = False
+
+    @property
+    def rate(self) -> float:
+        """Frames a second that come out of here."""
+        return self._selection.fps or USUAL_RATE / self._selection.every
+
+    def frames(self, *, tick: float) -> Iterator[Frame | None]:
+        """The pictures that were selected; one that cannot be read is told and left out.
+
+        Raises TruncatedVideoError after the last one if some were left out.
+        """
+        del tick
+        last_s, failed = None, 0
+        for number, path in enumerate(self._paths):
+            if self._closed:
+                return
+            now_s = number / USUAL_RATE
+            if not self._selection.wants(number=number, time_s=now_s, last_s=last_s):
+                continue
+            try:
+                pixels = np.asarray(load_image(path), dtype=np.uint8)
+            except InputError as error:
+                failed += 1
+                self._notice(str(error))
+                continue
+            last_s = now_s
+            yield Frame(number=number, time_s=now_s, captured=time.monotonic(), pixels=pixels)
+        if failed:
+            raise TruncatedVideoError(
+                f"{self.name}: {failed} of {len(self._paths)} pictures could not be read"
+            )
+
+    def close(self) -> None:
+        """No picture comes any more."""
+        self._closed = True
+
+
+def list_pictures(name: str) -> list[str]:
+    """The pictures that a folder, a pattern (`frame_%04d.png`) or a path names, in order.
+
+    A folder gives those with a picture's suffix in byte order. Raises CameraUnavailableError where
+    there is none.
+    """
+    if os.path.isdir(name):
+        try:
+            names = sorted(os.listdir(name), key=os.fsencode)
+        except OSError as error:
+            raise CameraUnavailableError(
+                f"{name}: cannot be listed ({error.strerror}); check its owner and mode"
+            ) from None
+        paths = [
+            os.path.join(name, each)
+            for each in names
+            if os.path.splitext(each)[1].lower() in SUFFIXES
+        ]
+    elif os.path.exists(name):
+        paths = [name]
+    else:
+        paths = _by_number(name)
+    if not paths:
+        raise CameraUnavailableError(
+            f"{hide_credentials(name)}: no picture there; expected a video, a folder of pictures "
+            "or a pattern such as frame_%04d.png"
+        )
+    return paths
+
+
+def _by_number(pattern: str) -> list[str]:
+    """The files that a printf pattern names, by their number."""
+    start, number, end = (
+        re.split(r"(%0?\d*d)", pattern, maxsplit=1) if "%" in pattern else (pattern, "", "")
+    )
+    if not number:
+        return []
+    width = int(number.strip("%d") or 0)
+    found = {}
+    for path in glob.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
+        digits = path[len(start) : len(path) - len(end)]
+        if digits.isascii() and digits.isdigit() and len(digits) >= width:
+            found[int(digits)] = path
+    return [found[key] for key in sorted(found)]

@@ -1,0 +1,106 @@
+"""Videos: every frame, or those that were selected, in order, with its time."""
+
+import pytest
+from fake_capture import FakeCapture, colour, until_error
+
+from mrnn_edge.camera.frames import Selection
+from mrnn_edge.camera.video import Video
+from mrnn_edge.errors import CameraUnavailableError, OptionError, TruncatedVideoError
+
+PICTURE = colour(10, 20, 30)
+
+
+def video(capture: FakeCapture, **selection) -> Video:
+    return Video("clip", lambda: capture, selection=Selection(**selection))
+
+
+def numbers(source) -> list[int]:
+    return [frame.number for frame in source.frames(tick=1.0)]
+
+
+def test_a_file_gives_every_frame_at_its_time():
+    frames = list(video(FakeCapture([PICTURE] * 5, rate=10.0)).frames(tick=1.0))
+    assert [frame.number for frame in frames] == [0, 1, 2, 3, 4]
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert all(frame.dropped == 0 for frame in frames)
+
+
+def test_every_third_frame_is_decoded_and_no_other():
+    capture = FakeCapture([PICTURE] * 8, rate=10.0)
+    assert numbers(video(capture, every=3)) == [0, 3, 6]
+    assert capture.retrieved == [0, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "expected"),
+    [
+        (30.0, 10.0, [0, 3, 6, 9]),
+        (30.0, 30.0, list(range(12))),
+        (30.0, 100.0, list(range(12))),
+        (30.0, 7.5, [0, 4, 8]),
+    ],
+)
+def test_so_many_frames_a_second_of_the_files_time(rate, fps, expected):
+    capture = FakeCapture([PICTURE] * 12, rate=rate)
+    assert numbers(video(capture, fps=fps)) == expected
+
+
+def test_a_time_that_goes_back_does_not_and_those_after_it_count_again():
+    capture = FakeCapture([PICTURE] * 4, rate=10.0, times=[0.0, 0.5, 0.2, 0.9])
+    times = [frame.time_s for frame in video(capture).frames(tick=1.0)]
+    assert times == pytest.approx([0.0, 0.5, 0.6, 0.9])
+
+
+def test_one_time_far_ahead_does_not_thin_out_what_comes_after_it():
+    positions = [number / 10.0 for number in range(30)]
+    positions[7] = 86_400.0 * 365
+    capture = FakeCapture([PICTURE] * 30, rate=10.0, times=positions)
+    assert numbers(video(capture, fps=5.0)) == list(range(0, 30, 2))
+
+
+def test_a_rate_that_nobody_knows_is_taken_as_25():
+    frames = list(video(FakeCapture([PICTURE] * 3)).frames(tick=1.0))
+    assert frames[2].time_s == pytest.approx(0.08)
+
+
+def test_a_file_that_ends_before_its_header_says_so_after_its_last_frame():
+    source = video(FakeCapture([PICTURE] * 15, rate=10.0, length=30))
+    frames, error = until_error(source.frames(tick=1.0))
+    assert len(frames) == 15
+    assert isinstance(error, TruncatedVideoError)
+    assert "ends after 15 frames, its header says 30" in str(error)
+
+
+@pytest.mark.parametrize("length", [10, 11, 12, None, 5])
+def test_a_header_may_be_a_little_off(length):
+    assert len(numbers(video(FakeCapture([PICTURE] * 10, length=length)))) == 10
+
+
+def test_a_video_without_any_frame_is_no_source():
+    with pytest.raises(CameraUnavailableError, match="holds no frame"):
+        numbers(video(FakeCapture([])))
+
+
+def test_a_file_that_is_closed_ends_without_complaint():
+    capture = FakeCapture([PICTURE] * 100, length=100)
+    source = video(capture)
+    frames = source.frames(tick=1.0)
+    next(frames)
+    source.close()
+    assert list(frames) == []
+    assert capture.released.is_set()
+
+
+def test_frames_that_cannot_be_decoded_are_left_out():
+    assert numbers(video(FakeCapture([PICTURE, None, PICTURE]))) == [0, 2]
+
+
+def test_every_and_fps_together_are_refused():
+    with pytest.raises(OptionError, match="one of them"):
+        Selection(every=2, fps=3.0)
+
+
+@pytest.mark.parametrize("wrong", [{"every": 0}, {"fps": 0.0}, {"fps": float("nan")}])
+def test_a_selection_out_of_range_is_refused(wrong):
+    with pytest.raises(OptionError):
+        Selection(**wrong)
