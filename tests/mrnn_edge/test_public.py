@@ -36,7 +36,18 @@ def imported_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"torch", "onnx", "onnxruntime", "cv2", "numpy", "PIL", "typer", "rich"}
+HEAVY = {
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "cv2",
+    "numpy",
+    "PIL",
+    "click",
+    "typer",
+    "pydantic",
+    "rich",
+}
 
 
 def test_importing_the_package_imports_nothing_heavy():
