@@ -1,9 +1,10 @@
 """Captions of full-size JPEGs decoded small against captions of the same files decoded in full.
 
-Small free pictures are enlarged to 12 megapixels (Lanczos), given the noise of a sensor and written
-as JPEG, each in turn, in a folder that goes again. Each file is decoded in full and as mrnn-edge
-does, with `--factor N` also at the smallest scale of the DCT that is N times the model's size: how
-many captions are the same, how far the pixels lie apart, how long the decoding takes.
+Takes a folder of small pictures. Each is enlarged to 12 megapixels (Lanczos), given noise if
+`--noise` says so, and written as JPEG, in a folder that goes again. The file is decoded in full, in
+full without the reducing gap of the resize, and as mrnn-edge does; with `--factor N` also at the
+smallest scale of the DCT that is N times the model's size. How many captions are those of full
+decoding, how far the pixels lie apart, how long the decoding takes.
 """
 
 import json
@@ -26,9 +27,9 @@ SIZE = (4000, 3000)
 MIDDLE = 20
 
 
-def grain() -> Image.Image:
-    """Noise of standard deviation 4 about MIDDLE, as large as the pictures are made."""
-    noise = np.random.default_rng(0).normal(MIDDLE, 4.0, (*SIZE[::-1], 3))
+def grain(deviation: float) -> Image.Image:
+    """Noise about MIDDLE, as large as the pictures are made."""
+    noise = np.random.default_rng(0).normal(MIDDLE, deviation, (*SIZE[::-1], 3))
     return Image.fromarray(np.clip(np.rint(noise), 0, 255).astype(np.uint8))
 
 
@@ -48,11 +49,20 @@ def drafted(file: Path, captioner: Captioner, factor: int) -> Pixels:
         return to_pixels(image, spec)
 
 
-def compare(captioner: Captioner, pictures: list[Path], factors: list[int]) -> dict[str, Any]:
+def without_gap(file: Path, captioner: Captioner) -> Pixels:
+    """The picture decoded in full and resized at once: what the reducing gap itself changes."""
+    size = (captioner.config.image.width, captioner.config.image.height)
+    return np.asarray(load_image(file).resize(size, Image.Resampling.BICUBIC))
+
+
+def compare(
+    captioner: Captioner, pictures: list[Path], factors: list[int], deviation: float
+) -> dict[str, Any]:
     """Same captions, distance of the pixels and milliseconds, by the way of decoding."""
     spec = captioner.config.image
     ways: dict[str, Callable[[Path], Pixels]] = {
         "full": lambda file: to_pixels(load_image(file), spec),
+        "full, no reducing gap": lambda file: without_gap(file, captioner),
         "read_pixels": lambda file: read_pixels(file, spec),
     }
     for factor in factors:
@@ -60,7 +70,7 @@ def compare(captioner: Captioner, pictures: list[Path], factors: list[int]) -> d
     spent: dict[str, list[float]] = {way: [] for way in ways}
     same: dict[str, list[bool]] = {way: [] for way in ways}
     apart: dict[str, list[float]] = {way: [] for way in ways}
-    noise = grain()
+    noise = grain(deviation)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.jpg"
         for seed, picture in enumerate(pictures):
@@ -89,6 +99,7 @@ def compare(captioner: Captioner, pictures: list[Path], factors: list[int]) -> d
 def main(
     pictures: Annotated[Path, typer.Argument(metavar="FOLDER", help="Small pictures.")],
     count: Annotated[int, typer.Option("--count", min=1, help="So many of them.")] = 200,
+    noise: Annotated[float, typer.Option("--noise", help="Its deviation, of 255.")] = 0.0,
     factor: Annotated[list[int] | None, typer.Option("--factor", min=1)] = None,
     model: Annotated[str | None, typer.Option("--model")] = None,
 ) -> None:
@@ -96,8 +107,14 @@ def main(
     captioner = Captioner.load(model, device="cpu")
     files = [Path(str(file)) for file in list_files([str(pictures)], recursive=True)]
     chosen = files[:: max(1, len(files) // count)][:count]
-    ways = compare(captioner, chosen, factor or [])
-    report = {"model": captioner.config.name, "pictures": len(chosen), "factor": DRAFT, **ways}
+    ways = compare(captioner, chosen, factor or [], noise)
+    report = {
+        "model": captioner.config.name,
+        "pictures": len(chosen),
+        "factor": DRAFT,
+        "noise": noise,
+        **ways,
+    }
     typer.echo(json.dumps(report, indent=2))
 
 

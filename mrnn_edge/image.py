@@ -39,9 +39,9 @@ RGB), so that its warning and this refusal fall together."""
 
 DRAFT: Final = 2
 """A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many
-times the model's size. With 2 a caption stays what full decoding gives as often as with 3, with 1
-more of them change (benchmarks/draft.py). What is below twice that size, as all of Flickr8K is,
-has the same pixels as ever."""
+times the model's size: what is left to the antialiased resize is a factor of two at least. What has
+a side below four times the model's, as all of Flickr8K at 224 has, keeps the pixels it always had.
+docs/startup.md has what the captions make of it (benchmarks/draft.py)."""
 
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 

@@ -116,21 +116,17 @@ def caption_files(
 
 
 def read_first(
-    files: Sequence[Listed],
-    spec: ImageSpec,
-    *,
-    standard_input: bytes = b"",
-    allow_truncated: bool = False,
+    files: Sequence[Listed], spec: ImageSpec, *, allow_truncated: bool = False
 ) -> Picture | InputError | None:
-    """The picture of a run of one file, for who waits for the model anyway; None for more files.
+    """The picture of a run of one file, for who waits for the model anyway; None for other runs.
 
-    Of more, the first would be read twice where a run goes on that has it already.
+    Of more files, the first would be read twice where a run goes on that has it already; standard
+    input may take longer than the model.
     """
-    if len(files) != 1 or isinstance(files[0], Outcome):
+    if len(files) != 1 or isinstance(files[0], Outcome) or files[0] == STANDARD_INPUT:
         return None
-    source = standard_input if files[0] == STANDARD_INPUT else files[0]
     try:
-        return read_picture(source, spec, allow_truncated=allow_truncated)
+        return read_picture(files[0], spec, allow_truncated=allow_truncated)
     except InputError as error:
         return error
 

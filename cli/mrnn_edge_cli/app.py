@@ -1,12 +1,14 @@
 """The commands, and how failures end. Only the module of the command that is called is imported."""
 
+import contextlib
+import os
 import signal
 import sys
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -118,24 +120,38 @@ def _terminate(_signal: int, _frame: object) -> None:
     sys.exit(ExitCode.TERMINATED)
 
 
-def main() -> None:
-    """Run the command; a failure that was foreseen is one line on stderr and an exit code."""
+def main() -> NoReturn:
+    """Run the command and end the process."""
+    code = run()
+    if "torch" not in sys.modules:
+        # Taking numpy and the runtime apart, object by object, costs a tenth of a whole start
+        # (docs/startup.md); the system does it at once. torch has workers to end.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # None, full, closed
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run() -> int:
+    """Run the command; a failure that was foreseen is one line on stderr. Returns the exit code."""
     if not sys.warnoptions:
         # Pillow warns of odd files; what matters of it comes as an error of ours.
         warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app.main(standalone_mode=False)
+        return app.main(standalone_mode=False) or ExitCode.DONE
     except MrnnEdgeError as error:
         say(str(error))
-        code = exit_code(error)
+        return exit_code(error)
     except click.Abort:  # Ctrl-C
-        code = ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except OSError as error:
         # The library turns what it reads into errors of its own; what is left is mostly output.
         say(f"input or output failed: {error}; check the disk and the paths")
-        code = ExitCode.INTERNAL
-    sys.exit(code)
+        return ExitCode.INTERNAL
+    except SystemExit as end:  # of a signal, or of a pipe without a reader
+        return end.code if isinstance(end.code, int) else ExitCode.INTERNAL

@@ -133,13 +133,7 @@ def caption(
         sidecars=_sidecars(files, text=sidecar, xmp=xmp),
         replace_sidecars=force,
     )
-    standard_input = read_standard_input() if STANDARD_INPUT in files else b""
-    first = read_first(
-        files,
-        opening.bundle.config.image,
-        standard_input=standard_input,
-        allow_truncated=allow_truncated,
-    )
+    first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
     captioner = finish(opening, quiet=quiet)
     if first is None:
         captioner.check()  # one picture shows it as well, and sooner
@@ -150,7 +144,7 @@ def caption(
         say(f"{captioner.config.name} carries no prior, so nothing can be explained")
     reading = Reading(
         files=files,
-        standard_input=standard_input,
+        standard_input=read_standard_input() if STANDARD_INPUT in files else b"",
         first=first,
         allow_truncated=allow_truncated,
         fail_fast=fail_fast,

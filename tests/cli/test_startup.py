@@ -25,10 +25,10 @@ def imported(tmp_path):
     def run(*arguments: object) -> set[str]:
         found = tmp_path / "modules"
         script = f"""
-import atexit, sys
-from mrnn_edge_cli import main
-atexit.register(lambda: open({str(found)!r}, "w").write(" ".join(sys.modules)))
-main()
+import sys
+from mrnn_edge_cli.app import run
+assert run() == 0
+open({str(found)!r}, "w").write(" ".join(sys.modules))
 """
         done = subprocess.run(
             [sys.executable, "-c", script, *map(str, arguments)],
