@@ -5,11 +5,12 @@ whose work is outside Python's lock but for a hundredth. Knows no caption.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
-from mrnn_edge.config import Precision
+from mrnn_edge.config import GraphRole, Precision
 from mrnn_edge.errors import OptionError
 from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.threads import Started
@@ -55,7 +56,7 @@ def begin(
     graphs = Started(
         lambda: open_graphs(
             bundle.config,
-            read=partial(bundle.graph, chosen),
+            read=_read_ahead(bundle, chosen),
             metadata=bundle.metadata,
             device=device,
             threads=threads,
@@ -72,6 +73,23 @@ def begin(
         concurrency=concurrency,
     )
     return Opening(bundle=bundle, loading=loading, graphs=graphs)
+
+
+def _read_ahead(bundle: Bundle, precision: Precision) -> Callable[[GraphRole], bytes]:
+    """The pair's bytes, which are read and hashed from now on; once given they are forgotten.
+
+    Whoever asks again reads the file again. The runtime's import takes as long as both.
+    """
+    begun = {
+        role: Started(partial(bundle.graph, precision, role), name=f"read {role}")
+        for role in (GraphRole.ENCODER, GraphRole.STEP)
+    }
+
+    def read(role: GraphRole) -> bytes:
+        started = begun.pop(role, None)
+        return bundle.graph(precision, role) if started is None else started.wait()
+
+    return read
 
 
 def _parse_precision(precision: Precision | str | None) -> Precision | None:
