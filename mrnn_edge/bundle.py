@@ -11,14 +11,10 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -206,6 +202,9 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
 
     Raises BundleError if the folder exists.
     """
+    import shutil  # who only reads a bundle needs neither: 7 ms of a start
+    import tempfile
+
     if folder.exists():
         raise BundleError(f"{folder} exists already; remove it or export to another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -235,6 +234,9 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     mode is that of the file before, or the process's own for new ones. Raises OptionError for a
     path that cannot be replaced so: a folder, a device, no folder for it.
     """
+    import secrets
+    import shutil
+
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OptionError(f"{path} is no regular file; name a file that may be replaced")
@@ -257,7 +259,7 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
 
 
 def _models_folder() -> Path:
-    return Path(str(resources.files("mrnn_edge"))) / "models"
+    return Path(__file__).parent / "models"
 
 
 def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:

@@ -6,13 +6,12 @@ its options or its device. Log-probabilities leave here in bits (base 2), as in 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
+from mrnn_edge.bundle import Bundle
 from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
@@ -26,8 +25,9 @@ from mrnn_edge.errors import (
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
 from mrnn_edge.image import ImageSource, Picture, Pixels, as_picture, read_picture
+from mrnn_edge.opening import Loading, Opening, begin
 from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Graphs, open_gradient, open_graphs
+from mrnn_edge.runtime import Graphs, open_gradient
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
 from mrnn_edge.warm_up import warm_up
@@ -38,19 +38,6 @@ if TYPE_CHECKING:
     from mrnn_edge.camera.source import Source
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Loading:
-    """What a captioner was loaded with: all of it that is pickled."""
-
-    model: str
-    """The name of a shipped model, which another machine has elsewhere, or an absolute path."""
-    id: str
-    device: str
-    precision: Precision
-    threads: int | None
-    concurrency: int
-
-
 class Captioner:
     """A model, opened. Make one with `Captioner.load`; threads may share it.
 
@@ -59,7 +46,7 @@ class Captioner:
     so a copy is the captioner itself.
     """
 
-    def __init__(self, bundle: Bundle, graphs: Graphs, loading: _Loading) -> None:
+    def __init__(self, bundle: Bundle, graphs: Graphs, loading: Loading) -> None:
         precision = loading.precision
         self._loading = loading
         self._bundle = bundle
@@ -101,29 +88,31 @@ class Captioner:
         them, which suits many pictures (pipeline.py). Raises ModelError, DeviceError or
         OptionError.
         """
-        bundle = load_bundle(model)
-        chosen = _parse_precision(precision) or bundle.config.default_precision
-        graphs = open_graphs(
-            bundle.config,
-            read=lambda role: bundle.graph(chosen, role),
-            metadata=bundle.metadata,
-            device=device,
-            threads=threads,
-            concurrency=concurrency,
+        captioner = cls.of(
+            begin(
+                model,
+                device=device,
+                precision=precision,
+                threads=threads,
+                concurrency=concurrency,
+            )
         )
-        loading = _Loading(
-            model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
-            id=bundle.config.id,
-            device=device,
-            precision=chosen,
-            threads=threads,
-            concurrency=concurrency,
-        )
-        captioner = cls(bundle, graphs, loading)
-        warm_up(graphs, captioner.captions, captioner.config.image, bundle.folder)
+        captioner.check()
         return captioner
 
-    def __reduce__(self) -> tuple[Callable[[_Loading], "Captioner"], tuple[_Loading]]:
+    @classmethod
+    def of(cls, opening: Opening) -> "Captioner":
+        """The captioner of a model that is being opened (opening.py); waits for its graphs.
+
+        What `load` does but for the `check` of what the graphs compute. Raises as `load` does.
+        """
+        return cls(opening.bundle, opening.graphs.wait(), opening.loading)
+
+    def check(self) -> None:
+        """Caption a grey picture. Raises BundleError where the model cannot, DeviceError."""
+        warm_up(self._graphs, self._captions, self.config.image, self._bundle.folder)
+
+    def __reduce__(self) -> tuple[Callable[[Loading], "Captioner"], tuple[Loading]]:
         return _load_again, (self._loading,)
 
     def __copy__(self) -> "Captioner":
@@ -371,7 +360,7 @@ class Captioner:
             return self._captions.decode(vectors, options, constraints)
 
 
-def _load_again(loading: _Loading) -> Captioner:
+def _load_again(loading: Loading) -> Captioner:
     """What a pickle calls. Raises BundleError where the folder holds another model by now."""
     captioner = Captioner.load(
         loading.model,
@@ -386,13 +375,3 @@ def _load_again(loading: _Loading) -> Captioner:
             f"{loading.id}; the model was replaced since: load it, and pickle that"
         )
     return captioner
-
-
-def _parse_precision(precision: Precision | str | None) -> Precision | None:
-    if precision is None:
-        return None
-    try:
-        return Precision(precision)
-    except ValueError:
-        known = " or ".join(Precision)
-        raise OptionError(f"precision is {precision!r}, expected {known}") from None

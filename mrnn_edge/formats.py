@@ -5,11 +5,12 @@ never a suffix.
 """
 
 import re
-from typing import IO, Final
-
-from PIL import Image, UnidentifiedImageError
+from typing import IO, TYPE_CHECKING, Final
 
 from mrnn_edge.errors import ImageDecodeError, UnsupportedImageError, install_command
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Pillow's names of what is read. EPS, PSD and the like start other programs or parse far more
@@ -52,11 +53,13 @@ _BEGINNINGS: Final = tuple(
 _EXPECTED: Final = "a picture in " + ", ".join(FORMATS)
 
 
-def open_image(file: IO[bytes], name: str) -> Image.Image:
+def open_image(file: IO[bytes], name: str) -> "Image.Image":
     """The picture in a file, its header read, its pixels not decoded.
 
     Raises UnsupportedImageError where there is none, ImageDecodeError where its head is damaged.
     """
+    from PIL import Image, UnidentifiedImageError  # who lists files needs none of it
+
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
@@ -74,7 +77,7 @@ def open_image(file: IO[bytes], name: str) -> Image.Image:
     raise UnsupportedImageError(f"{name}: {_describe(head)}; expected {_EXPECTED}")
 
 
-def _open_heic(file: IO[bytes], name: str) -> Image.Image:
+def _open_heic(file: IO[bytes], name: str) -> "Image.Image":
     # Not registered with Pillow: that would be for the whole process, and for every Image.open.
     try:
         from pi_heif.as_plugin import HeifImageFile

@@ -1,8 +1,8 @@
 """Any picture in, uint8 pixels [H, W, 3] of the model's size out; for training and run time.
 
-Every exception of the codecs becomes an InputError here. Knows Pillow and numpy; knows no model
-beyond the size it asks for. Which formats there are is in formats.py, how a cut-off file is read
-in salvage.py.
+A JPEG much larger than that is decoded small. Every exception of the codecs becomes an InputError
+here. Knows Pillow and numpy; knows no model beyond the size it asks for. Which formats there are
+is in formats.py, how a cut-off file is read in salvage.py.
 """
 
 import errno
@@ -37,6 +37,12 @@ MAX_PIXELS: Final = 89_478_485
 """Pictures above this are refused before decoding. It is Pillow's own line (a quarter of a GiB of
 RGB), so that its warning and this refusal fall together."""
 
+DRAFT: Final = 2
+"""A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many
+times the model's size: what is left to the antialiased resize is a factor of two at least. What has
+a side below four times the model's, as all of Flickr8K at 224 has, keeps the pixels it always had.
+docs/startup.md has what the captions make of it (benchmarks/draft.py)."""
+
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _READ_FAILURES: Final = frozenset(
@@ -55,6 +61,10 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation."""
+_ON_THE_SIDE: Final = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+_GAP: Final = 3.0
+"""Pillow's reducing gap: large pictures shrink by whole factors first, which it documents as close
+to the full computation from 3.0 on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +79,22 @@ class Picture:
     """What a person should know about how it was read."""
     decode_ms: float
     """Wall time of reading and resizing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """How an image that is decoded small comes to the model's size."""
+
+    spec: ImageSpec
+    box: tuple[float, float, float, float]
+    """What the picture fills: at 1/8, 900 pixels are 112.5, and the last half pixel is padding."""
+
+    def resize(self, image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+        """The image of the model's size once it is turned; turning comes after, being cheaper."""
+        size = (self.spec.width, self.spec.height)
+        if turn in _ON_THE_SIDE:
+            size = size[::-1]
+        return image.resize(size, Image.Resampling.BICUBIC, box=self.box, reducing_gap=_GAP)
 
 
 @dataclass(frozen=True)
@@ -96,7 +122,7 @@ def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool 
     is read as far as it goes, with a note. Raises an InputError if there is no such picture.
     """
     start = time.perf_counter()
-    with _decoded(source, allow_truncated) as decoded:
+    with _decoded(source, allow_truncated, spec) as decoded:
         pixels = to_pixels(decoded.rgb, spec)
         # Counting moves the file on to other frames, so the pixels are taken first.
         frames, notes = decoded.frames()
@@ -122,24 +148,22 @@ def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
 
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
     """The pixels of `read_picture`, for those who need no more."""
-    with _decoded(source, allow_truncated=False) as decoded:
+    with _decoded(source, False, spec) as decoded:
         return to_pixels(decoded.rgb, spec)
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
     """An upright RGB image squeezed into the size, as uint8 [H, W, 3].
 
-    Bicubic with antialiasing; a picture that has the size already is not touched. The reducing gap
-    shrinks large pictures by whole factors first, which Pillow documents as close to the full
-    computation from 3.0 on.
+    Bicubic with antialiasing; a picture that has the size already is not touched.
     """
-    resized = image.resize((spec.width, spec.height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    resized = image.resize((spec.width, spec.height), Image.Resampling.BICUBIC, reducing_gap=_GAP)
     return np.asarray(resized, dtype=np.uint8)
 
 
 def load_image(source: ImageSource, *, allow_truncated: bool = False) -> Image.Image:
     """The picture of `read_picture` as an RGB image of its own size."""
-    with _decoded(source, allow_truncated) as decoded:
+    with _decoded(source, allow_truncated, None) as decoded:
         return decoded.rgb
 
 
@@ -170,20 +194,24 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 @contextmanager
-def _decoded(source: ImageSource, allow_truncated: bool) -> Iterator[_Decoded]:
+def _decoded(
+    source: ImageSource, allow_truncated: bool, spec: ImageSpec | None
+) -> Iterator[_Decoded]:
+    """The open picture of its own size, or with `spec` of any size that suits the model."""
     if isinstance(source, np.ndarray):
         yield _Decoded(_from_array(source), None, ())
     elif isinstance(source, Image.Image):
         with _guarded("the image"):
-            rgb, notes = _decode(source, "the image")
+            # The caller's own: not to be decoded small.
+            rgb, notes = _decode(source, "the image", None)
             yield _Decoded(rgb, None, notes)
     elif isinstance(source, bytes):
-        with _from_file(io.BytesIO(source), "the bytes", allow_truncated) as decoded:
+        with _from_file(io.BytesIO(source), "the bytes", allow_truncated, spec) as decoded:
             yield decoded
     elif isinstance(source, str | os.PathLike):
         with (
             open_file(source) as file,
-            _from_file(file, os.fspath(source), allow_truncated) as decoded,
+            _from_file(file, os.fspath(source), allow_truncated, spec) as decoded,
         ):
             yield decoded
     elif isinstance(source, io.TextIOBase):
@@ -191,7 +219,7 @@ def _decoded(source: ImageSource, allow_truncated: bool) -> Iterator[_Decoded]:
     elif hasattr(source, "read") and hasattr(source, "seek"):
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else "the file object"
-        with _from_file(source, name, allow_truncated) as decoded:
+        with _from_file(source, name, allow_truncated, spec) as decoded:
             yield decoded
     else:
         raise ImageInputError(
@@ -210,11 +238,13 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 
 @contextmanager
-def _from_file(file: IO[bytes], name: str, allow_truncated: bool) -> Iterator[_Decoded]:
+def _from_file(
+    file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
+) -> Iterator[_Decoded]:
     with _guarded(name):
         with open_image(file, name) as image:
             try:
-                rgb, notes = _decode(image, name)
+                rgb, notes = _decode(image, name, spec)
             except ImageDecodeError:
                 if not allow_truncated:
                     raise
@@ -223,8 +253,9 @@ def _from_file(file: IO[bytes], name: str, allow_truncated: bool) -> Iterator[_D
                 return
         with open_image(file, name) as image:
             _check_size(image, name)
+            draft = _draft(image, spec)
             decode_the_rest(image)
-            rgb, notes = _decode(image, name)
+            rgb, notes = _finished(image, draft)
             if len(rgb.getcolors(1) or ()) == 1:
                 raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
             yield _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
@@ -253,10 +284,13 @@ def _guarded(name: str) -> Iterator[None]:
         raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
 
 
-def _decode(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]]:
+def _decode(
+    image: Image.Image, name: str, spec: ImageSpec | None
+) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in RGB, upright, and what there is to note."""
     _check_size(image, name)
     try:
+        draft = _draft(image, spec)
         image.load()
     except (MemoryError, *_BOMBS):
         raise
@@ -266,8 +300,28 @@ def _decode(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]
         raise ImageDecodeError(
             f"{name}: truncated or damaged picture ({error}); get a whole copy"
         ) from error
-    upright, notes = _upright(image)
-    return _to_rgb(upright), notes
+    return _finished(image, draft)
+
+
+def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
+    """Have a large JPEG decoded small; None for what is decoded in full."""
+    if spec is None:
+        return None
+    # The same both ways, for the picture may be turned afterwards.
+    side = DRAFT * max(spec.width, spec.height)
+    size = image.size
+    drafted = image.draft(None, (side, side))  # does nothing for other formats
+    if drafted is None or image.size == size:
+        return None
+    return _Draft(spec=spec, box=drafted[1])
+
+
+def _finished(image: Image.Image, draft: "_Draft | None") -> tuple[Image.Image, tuple[str, ...]]:
+    """A decoded image in RGB, upright; of the model's size if it was decoded small."""
+    turn, notes = _turn(image)
+    if draft is not None:
+        image = draft.resize(image, turn)
+    return _to_rgb(image if turn is None else image.transpose(turn)), notes
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -281,17 +335,16 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise ImageInputError(f"{name}: {width} x {height} has no pixels")
 
 
-def _upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image turned by its orientation tag. One that is out of range is no reason to turn it.
+def _turn(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
+    """What sets the image upright. An orientation tag out of range is no reason to turn it.
 
     Pillow's exif_transpose writes the whole EXIF anew, and fails over tags that are none of ours.
     """
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
     except Exception:
         # Broken EXIF raises ValueError, TypeError, struct.error and others; the picture is sound.
-        return image, ("damaged EXIF, taken as it lies",)
-    return (image if turn is None else image.transpose(turn)), ()
+        return None, ("damaged EXIF, taken as it lies",)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

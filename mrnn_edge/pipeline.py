@@ -13,10 +13,10 @@ from typing import Final
 
 from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.config import DecodeOptions
+from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.device import DeviceKind, usable_cores
 from mrnn_edge.errors import InputError
-from mrnn_edge.image import Picture
+from mrnn_edge.image import Picture, read_picture
 from mrnn_edge.listing import Listed
 from mrnn_edge.records import Caption, Outcome
 
@@ -50,6 +50,7 @@ def caption_files(
     *,
     done: Collection[int] = (),
     standard_input: bytes = b"",
+    first: Picture | InputError | None = None,
     allow_truncated: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Outcome, None, None]:
@@ -57,7 +58,8 @@ def caption_files(
 
     `done` are the places in `files` of those that are left out. The batches are the same with and
     without them, because the last bits of a probability depend on the batch: so a run that was
-    stopped and goes on gives what it would have given. `standard_input` is the picture named `-`.
+    stopped and goes on gives what it would have given. `standard_input` is the picture named `-`,
+    `first` what `read_first` gave.
     Once `stop()` is true no batch is begun; those that were are finished and come. Close it to
     leave earlier: what was begun is finished first.
 
@@ -79,6 +81,8 @@ def caption_files(
         listed = files[place]
         if isinstance(listed, Outcome):
             return _Read(place=place, file=listed.file, result=listed.result)
+        if place == 0 and first is not None:
+            return _Read(place=place, file=listed, result=first)
         source = standard_input if listed == STANDARD_INPUT else listed
         result: Picture | InputError
         try:
@@ -109,6 +113,22 @@ def caption_files(
     batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
     for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):
         yield from outcomes
+
+
+def read_first(
+    files: Sequence[Listed], spec: ImageSpec, *, allow_truncated: bool = False
+) -> Picture | InputError | None:
+    """The picture of a run of one file, for who waits for the model anyway; None for other runs.
+
+    Of more files, the first would be read twice where a run goes on that has it already; standard
+    input may take longer than the model.
+    """
+    if len(files) != 1 or isinstance(files[0], Outcome) or files[0] == STANDARD_INPUT:
+        return None
+    try:
+        return read_picture(files[0], spec, allow_truncated=allow_truncated)
+    except InputError as error:
+        return error
 
 
 def calls_at_once(files: int) -> int:

@@ -28,6 +28,7 @@ from mrnn_edge.graphs import (
     step_signature,
 )
 from mrnn_edge.session import Session, first_line
+from mrnn_edge.threads import Started
 
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
@@ -138,9 +139,21 @@ def _open_on(
 ) -> Graphs:
     opener = _session_opener(runtime, device)
     threads = cores // at_once
-    encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
-    step = model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
-    if device.kind is DeviceKind.CUDA:
+
+    def open_step() -> Session:
+        return model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
+
+    if device.kind is DeviceKind.CPU:
+        # Beside the encoder, which takes longer. On CUDA the log's severity is everybody's.
+        opening = Started(open_step, name="open step")
+        try:
+            encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
+        finally:
+            opening.join()
+        step = opening.wait()
+    else:
+        encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
+        step = open_step()
         # Opened is not yet working: cuDNN is loaded by the first run.
         image = model.config.image
         encoder.run(["image"], {"pixels": np.zeros((1, image.height, image.width, 3), np.uint8)})

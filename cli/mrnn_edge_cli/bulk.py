@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mrnn_edge.errors import InputError, SidecarError
+from mrnn_edge.errors import InputError, NumericalError, SidecarError
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.formats import Format, LineFormat
 from mrnn_edge_cli.output import Progress, one_line, say, write
@@ -24,6 +24,7 @@ from mrnn_edge_cli.stopping import stoppable
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
     from mrnn_edge.config import DecodeOptions
+    from mrnn_edge.image import Picture
     from mrnn_edge.listing import Listed
     from mrnn_edge.records import Outcome
     from mrnn_edge.sidecar import SidecarKind
@@ -50,6 +51,8 @@ class Reading:
 
     files: Sequence["Listed"]
     standard_input: bytes
+    first: "Picture | InputError | None"
+    """The first of them, if it was read while the model was being opened."""
     allow_truncated: bool
     fail_fast: bool
 
@@ -100,6 +103,7 @@ def caption_all(
                     wishes,
                     done=done,
                     standard_input=reading.standard_input,
+                    first=reading.first,
                     allow_truncated=reading.allow_truncated,
                     stop=stop,
                 )
@@ -110,6 +114,8 @@ def caption_all(
         # Lines that scroll by on the same terminal show how far it is, and would tear a bar.
         hidden = quiet or (places.output is None and _is_terminal())
         for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
+            if isinstance(outcome.result, NumericalError):
+                captioner.check()  # the model's fault, perhaps
             _count(outcome, tally)
             _write_sidecars(outcome, places, tally)
             if page is not None:

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from mrnn_edge.config import DecodeOptions
+from mrnn_edge.config import DecodeOptions, Precision
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.arguments import Argument, Exit, Option
+from mrnn_edge_cli.loading import finish
 from mrnn_edge_cli.options import to_sampling
 from mrnn_edge_cli.output import say
 
 if TYPE_CHECKING:
     from mrnn_edge.listing import Listed
+    from mrnn_edge.opening import Opening
     from mrnn_edge.sidecar import SidecarKind
     from mrnn_edge_cli.formats import Format
     from mrnn_edge_cli.output_file import Existing
@@ -25,60 +25,56 @@ if TYPE_CHECKING:
 def caption(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help="Pictures, folders, patterns; - is stdin."),
+        Argument(metavar="PATH", help="Pictures, folders, patterns; - is stdin."),
     ] = None,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Take the pictures below each folder.")
+        bool, Option("--recursive", "-r", help="Take the pictures below each folder.")
     ] = False,
     ext: Annotated[
         list[str] | None,
-        typer.Option("--ext", metavar="SUFFIX", help="With -r: files of these suffixes alone."),
+        Option("--ext", metavar="SUFFIX", help="With -r: files of these suffixes alone."),
     ] = None,
     from_file: Annotated[
         str | None,
-        typer.Option("--from-file", metavar="FILE", help="A list of paths too; - is stdin."),
+        Option("--from-file", metavar="FILE", help="A list of paths too; - is stdin."),
     ] = None,
     null: Annotated[
-        bool, typer.Option("--null", "-0", help="The list is of NUL-ended names, as of find.")
+        bool, Option("--null", "-0", help="The list is of NUL-ended names, as of find.")
     ] = False,
     json: opt.Json = False,
-    ndjson: Annotated[bool, typer.Option("--ndjson", help="A JSON record a line.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="A row a picture, for spreadsheets.")] = False,
+    ndjson: Annotated[bool, Option("--ndjson", help="A JSON record a line.")] = False,
+    csv: Annotated[bool, Option("--csv", help="A row a picture, for spreadsheets.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write there, not to stdout."),
+        Option("--output", "-o", metavar="FILE", help="Write there, not to stdout."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --output; do what it lacks.")
+        bool, Option("--resume", help="Go on with --output; do what it lacks.")
     ] = False,
     sidecar: Annotated[
-        bool, typer.Option("--sidecar", help="Write PICTURE.txt beside each picture too.")
+        bool, Option("--sidecar", help="Write PICTURE.txt beside each picture too.")
     ] = False,
-    xmp: Annotated[
-        bool, typer.Option("--xmp", help="Write PICTURE.xmp for photo managers too.")
-    ] = False,
+    xmp: Annotated[bool, Option("--xmp", help="Write PICTURE.xmp for photo managers too.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace an output and sidecars of others.")
+        bool, Option("--force", help="Replace an output and sidecars of others.")
     ] = False,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")
+        bool, Option("--fail-fast", help="Stop at the first picture that fails.")
     ] = False,
     allow_truncated: Annotated[
-        bool, typer.Option("--allow-truncated", help="Read pictures that are cut off, with a note.")
+        bool, Option("--allow-truncated", help="Read pictures that are cut off, with a note.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add the confidence, and each word's share of it.")
+        bool, Option("--explain", help="Add the confidence, and each word's share of it.")
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page of pictures and captions too."),
+        Option("--html", metavar="FILE", help="Write a page of pictures and captions too."),
     ] = None,
     beam: opt.Beam = None,
     nbest: Annotated[
         int,
-        typer.Option(
-            "--nbest", min=1, max=100, help="Sentences a picture, in --json; widens the beam."
-        ),
+        Option("--nbest", min=1, max=100, help="Sentences a picture, in --json; widens the beam."),
     ] = DecodeOptions.nbest,
     sample: opt.Sample = False,
     temperature: opt.Temperature = None,
@@ -117,14 +113,17 @@ def caption(
         min_confidence=min_confidence,
     )
     from mrnn_edge.listing import expand_patterns
-    from mrnn_edge.pipeline import STANDARD_INPUT, calls_at_once, read_standard_input
-    from mrnn_edge_cli.bulk import Places, Reading, caption_all
 
     named = [
         *expand_patterns(paths or []),
         *_listed_in(from_file, null=null, paths=paths or []),
     ]
     files = _files(named, recursive=recursive, ext=ext)
+    opening = _begin(len(files), model=model, device=device, precision=precision, threads=threads)
+    # The graphs are opened beside what is imported and read from here on.
+    from mrnn_edge.pipeline import STANDARD_INPUT, read_first, read_standard_input
+    from mrnn_edge_cli.bulk import Places, Reading, caption_all
+
     alone = files == paths and len(files) == 1 and output is None
     places = Places(
         form=_form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output),
@@ -134,14 +133,10 @@ def caption(
         sidecars=_sidecars(files, text=sidecar, xmp=xmp),
         replace_sidecars=force,
     )
-    captioner = load(
-        model,
-        device=device,
-        precision=precision,
-        threads=threads,
-        concurrency=calls_at_once(len(files)),
-        quiet=quiet,
-    )
+    first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
+    captioner = finish(opening, quiet=quiet)
+    if first is None:
+        captioner.check()  # one picture shows it as well, and sooner
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
     if unknown and not quiet:
         say(f"not in the vocabulary: {', '.join(unknown)}")
@@ -150,23 +145,45 @@ def caption(
     reading = Reading(
         files=files,
         standard_input=read_standard_input() if STANDARD_INPUT in files else b"",
+        first=first,
         allow_truncated=allow_truncated,
         fail_fast=fail_fast,
     )
     code = caption_all(captioner, reading, wishes, places, quiet=quiet)
     if code:
-        raise typer.Exit(code)
+        raise Exit(code)
+
+
+def _begin(
+    files: int,
+    *,
+    model: str | None,
+    device: str,
+    precision: Precision | None,
+    threads: int | None,
+) -> "Opening":
+    """Begin to open the model for so many pictures."""
+    from mrnn_edge.opening import begin
+
+    concurrency = 1
+    if files > 1:
+        from mrnn_edge.pipeline import calls_at_once
+
+        concurrency = calls_at_once(files)
+    return begin(
+        model, device=device, precision=precision, threads=threads, concurrency=concurrency
+    )
 
 
 def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> list[str]:
     """The paths of the list, if one was named."""
-    from mrnn_edge.listing import read_names
-    from mrnn_edge.pipeline import STANDARD_INPUT
-
     if from_file is None:
         if null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
+    from mrnn_edge.listing import read_names
+    from mrnn_edge.pipeline import STANDARD_INPUT
+
     on_stdin = from_file == STANDARD_INPUT
     try:
         # A list may be long, or a pipe: all of it is read.

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Exit
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.output import one_line, write, write_json
 
@@ -47,7 +46,7 @@ def doctor(
     code = codes[faults[0].area] if faults else ExitCode.DONE
     if json:
         write_json({"exit_code": int(code), "checks": [check.to_dict() for check in checks]})
-    raise typer.Exit(code)
+    raise Exit(code)
 
 
 def _lines(check: "Check") -> list[str]:

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mrnn_edge.config import DecodeOptions, Prior
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Exit, Option
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 def evaluate(
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="PATH", help="Data set, as `train` takes it."),
+        Option("--data", metavar="PATH", help="Data set, as `train` takes it."),
     ] = None,
     split: Annotated[
-        Split, typer.Option("--split", help="Tune on dev; test is for reports.")
+        Split, Option("--split", help="Tune on dev; test is for reports.")
     ] = Split.DEV,
     retrieval: Annotated[
         bool,
-        typer.Option("--retrieval", help="Sentences by picture and pictures by sentence too."),
+        Option("--retrieval", help="Sentences by picture and pictures by sentence too."),
     ] = False,
     pairs: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--pairs",
             metavar="FILE",
             help="In place of a data set: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people.",
@@ -47,10 +46,10 @@ def evaluate(
     length_penalty: opt.LengthPenalty = None,
     json: opt.Json = False,
     captions: Annotated[
-        Path | None, typer.Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
+        Path | None, Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
     ] = None,
     save: Annotated[
-        bool, typer.Option("--save", help="Enter the figures in metrics.json and the model card.")
+        bool, Option("--save", help="Enter the figures in metrics.json and the model card.")
     ] = False,
     model: opt.Model = None,
     device: opt.Device = "auto",
@@ -129,7 +128,7 @@ def _agreement(
     }
     _print(figures, json=json)
     if found.failures:
-        raise typer.Exit(ExitCode.SOME_FAILED)
+        raise Exit(ExitCode.SOME_FAILED)
 
 
 def _where(captioner: "Captioner") -> dict[str, str]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-import typer
+import click
 
 from mrnn_edge.records import Word
 
@@ -35,10 +35,10 @@ def _painted(word: Word) -> str:
     text = _plain(word)
     share = strength(word)
     if share < 0.0:
-        return typer.style(text, fg=typer.colors.MAGENTA)
-    return typer.style(
+        return click.style(text, fg="magenta")
+    return click.style(
         text,
-        fg=typer.colors.GREEN if share >= 0.25 else None,
+        fg="green" if share >= 0.25 else None,
         bold=share >= 0.5,
         dim=share < 0.125,
     )

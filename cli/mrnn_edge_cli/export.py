@@ -3,28 +3,27 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, write
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of `mrnn-edge train`.")],
+    run: Annotated[Path, Argument(metavar="RUN", help="Folder of `mrnn-edge train`.")],
     out: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="New folder of the model.")
+        Path, Option("--output", "-o", metavar="FOLDER", help="New folder of the model.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FOLDER", help="Data set for parity; the run's own."),
+        Option("--data", metavar="FOLDER", help="Data set for parity; the run's own."),
     ] = None,
     trained_on: Annotated[
         str | None,
-        typer.Option("--trained-on", metavar="TEXT", help="The data set, for the model card."),
+        Option("--trained-on", metavar="TEXT", help="The data set, for the model card."),
     ] = None,
     weights_licence: Annotated[
-        str, typer.Option("--weights-licence", metavar="TEXT", help="For the model card.")
+        str, Option("--weights-licence", metavar="TEXT", help="For the model card.")
     ] = "the terms of the training data hold",
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,

@@ -3,23 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
 
 
 def index(
-    folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="The pictures below it are indexed.")
-    ],
+    folder: Annotated[str, Argument(metavar="FOLDER", help="The pictures below it are indexed.")],
     out: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="The index; made, or brought up to date."
-        ),
+        Option("--output", "-o", metavar="FILE", help="The index; made, or brought up to date."),
     ],
     json: opt.Json = False,
     model: opt.Model = None,
@@ -58,4 +53,4 @@ def index(
             f"{changes.kept:,} kept, {changes.gone:,} gone"
         )
     if changes.failures:
-        raise typer.Exit(ExitCode.SOME_FAILED)
+        raise Exit(ExitCode.SOME_FAILED)

@@ -2,7 +2,6 @@
 
 import contextlib
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mrnn_edge import __version__
@@ -53,6 +52,8 @@ def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = Fal
 
 def _versions() -> dict[str, str]:
     """This program's, Python's and the run time's packages, without importing them."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"mrnn-edge": __version__, "python": platform.python_version()}
     for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow"):
         with contextlib.suppress(PackageNotFoundError):

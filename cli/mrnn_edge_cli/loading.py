@@ -1,4 +1,4 @@
-"""How every command opens a model, and says where it runs."""
+"""How every command opens a model, and says where it runs. `begin` is in mrnn_edge/opening.py."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from mrnn_edge_cli.output import say
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
+    from mrnn_edge.opening import Opening
 
 
 def load(
@@ -24,8 +25,24 @@ def load(
     captioner = Captioner.load(
         model, device=device, precision=precision, threads=threads, concurrency=concurrency
     )
+    _say_where(captioner, device, quiet=quiet)
+    return captioner
+
+
+def finish(opening: "Opening", *, quiet: bool) -> "Captioner":
+    """Wait for a model that is being opened, and say where it runs.
+
+    What it computes is not checked: who has a picture for it learns that from the picture.
+    """
+    from mrnn_edge import Captioner
+
+    captioner = Captioner.of(opening)
+    _say_where(captioner, opening.loading.device, quiet=quiet)
+    return captioner
+
+
+def _say_where(captioner: "Captioner", device: str, *, quiet: bool) -> None:
     if device == "auto" and not quiet:
         if captioner.graphs.notice:
             say(captioner.graphs.notice)
         say(f"device {captioner.device}")
-    return captioner

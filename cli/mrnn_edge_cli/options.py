@@ -3,80 +3,75 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.arguments import Option
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME_OR_FOLDER", help="Model; the shipped one if left out."),
+    Option("--model", metavar="NAME_OR_FOLDER", help="Model; the shipped one if left out."),
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where the graphs run."),
+    Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where the graphs run."),
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option("--precision", help="Arithmetic of the graphs; the model's own if left out."),
+    Option("--precision", help="Arithmetic of the graphs; the model's own if left out."),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--threads", min=1, max=256, help="CPU threads; all that this process may use if left out."
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+Quiet = Annotated[bool, Option("--quiet", help="Say nothing on stderr but errors.")]
+Json = Annotated[bool, Option("--json", help="JSON on stdout.")]
 Beam = Annotated[
     int | None,
-    typer.Option(
-        "--beam", min=1, max=100, help="Hypotheses kept a step; 1 is greedy, 3 if left out."
-    ),
+    Option("--beam", min=1, max=100, help="Hypotheses kept a step; 1 is greedy, 3 if left out."),
 ]
 MaxWords = Annotated[
-    int, typer.Option("--max-words", min=1, max=1000, help="Words of a sentence at most.")
+    int, Option("--max-words", min=1, max=1000, help="Words of a sentence at most.")
 ]
 LengthPenalty = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--length-penalty",
         help="Rank by log2_prob / (words + 1)^penalty; the model's own if left out.",
     ),
 ]
 Sample = Annotated[
-    bool, typer.Option("--sample", help="Draw a sentence at random in place of the best one.")
+    bool, Option("--sample", help="Draw a sentence at random in place of the best one.")
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option("--temperature", help="With --sample: below 1 likelier words, above 1 others."),
+    Option("--temperature", help="With --sample: below 1 likelier words, above 1 others."),
 ]
-TopK = Annotated[
-    int | None, typer.Option("--top-k", help="With --sample: from so many likeliest words.")
-]
+TopK = Annotated[int | None, Option("--top-k", help="With --sample: from so many likeliest words.")]
 TopP = Annotated[
     float | None,
-    typer.Option("--top-p", help="With --sample: from the likeliest words that hold this share."),
+    Option("--top-p", help="With --sample: from the likeliest words that hold this share."),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="With --sample: the same seed, the same sentence.")
+    int | None, Option("--seed", help="With --sample: the same seed, the same sentence.")
 ]
-Prefix = Annotated[str, typer.Option("--prefix", metavar="TEXT", help="How the sentence begins.")]
+Prefix = Annotated[str, Option("--prefix", metavar="TEXT", help="How the sentence begins.")]
 NoRepeatNgram = Annotated[
     int,
-    typer.Option("--no-repeat-ngram", min=0, help="So many words in a row only once; 0: no limit."),
+    Option("--no-repeat-ngram", min=0, help="So many words in a row only once; 0: no limit."),
 ]
 Forbid = Annotated[
     list[str] | None,
-    typer.Option("--forbid", metavar="WORD", help="A word that must not come; may be repeated."),
+    Option("--forbid", metavar="WORD", help="A word that must not come; may be repeated."),
 ]
 Require = Annotated[
     list[str] | None,
-    typer.Option("--require", metavar="WORD", help="A word that must come; may be repeated."),
+    Option("--require", metavar="WORD", help="A word that must come; may be repeated."),
 ]
 MinConfidence = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--min-confidence",
         metavar="BITS",
         help="Answer `not sure` where the picture gives less evidence for the caption.",
@@ -84,11 +79,11 @@ MinConfidence = Annotated[
 ]
 PriorOption = Annotated[
     Prior | None,
-    typer.Option("--prior", help="What the picture's probability is measured against."),
+    Option("--prior", help="What the picture's probability is measured against."),
 ]
 Data = Annotated[
     Path,
-    typer.Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
+    Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
 ]
 
 MAX_WORDS = DecodeOptions.max_words

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary, tokenize
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json_array
@@ -18,12 +17,12 @@ SHOWN = 10
 
 
 def rank(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")],
+    image: Annotated[str, Argument(metavar="IMAGE", help="The picture; - is stdin.")],
     sentences: Annotated[
-        Path, typer.Option("--sentences", metavar="FILE", help="A sentence a line, UTF-8.")
+        Path, Option("--sentences", metavar="FILE", help="A sentence a line, UTF-8.")
     ],
     best: Annotated[
-        int | None, typer.Option("--best", "-k", min=1, help="So many of them; all if left out.")
+        int | None, Option("--best", "-k", min=1, help="So many of them; all if left out.")
     ] = None,
     prior: opt.PriorOption = None,
     json: opt.Json = False,

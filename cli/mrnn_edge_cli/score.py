@@ -2,17 +2,16 @@
 
 from typing import Annotated
 
-import typer
-
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument
 from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 
 def score(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")],
-    sentences: Annotated[list[str], typer.Argument(metavar="SENTENCE")],
+    image: Annotated[str, Argument(metavar="IMAGE", help="The picture; - is stdin.")],
+    sentences: Annotated[list[str], Argument(metavar="SENTENCE")],
     prior: opt.PriorOption = None,
     json: opt.Json = False,
     model: opt.Model = None,

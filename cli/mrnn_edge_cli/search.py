@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.explain import bits
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import one_line, say, write, write_json
@@ -16,12 +15,10 @@ SHOWN = 5
 
 def search(
     sentence: Annotated[
-        str, typer.Argument(metavar="WORDS", help="What is in the picture, as a caption says it.")
+        str, Argument(metavar="WORDS", help="What is in the picture, as a caption says it.")
     ],
-    file: Annotated[
-        Path, typer.Option("--index", metavar="FILE", help="Made by `mrnn-edge index`.")
-    ],
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Pictures wanted.")] = 5,
+    file: Annotated[Path, Option("--index", metavar="FILE", help="Made by `mrnn-edge index`.")],
+    k: Annotated[int, Option("-k", min=1, max=1000, help="Pictures wanted.")] = 5,
     json: opt.Json = False,
     model: opt.Model = None,
     device: opt.Device = "auto",

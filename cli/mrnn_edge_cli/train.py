@@ -6,10 +6,9 @@ import signal
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Option
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 
@@ -20,34 +19,34 @@ _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-c
 def train(
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
+        Option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="New folder of the run.")
+        Path | None, Option("--out", metavar="FOLDER", help="New folder of the run.")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped."),
+        Option("--resume", metavar="RUN", help="Go on with a run that was stopped."),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--recipe", metavar="NAME_OR_FILE", help=f"Recipe, or a TOML file of one. [{_DEFAULT}]"
         ),
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
+        Option("--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Of the first stage, not the recipe's.")
+        int | None, Option("--epochs", min=1, help="Of the first stage, not the recipe's.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="The same seed, the same run. [1]")
+        int | None, Option("--seed", min=0, help="The same seed, the same run. [1]")
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
+        Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
     ] = None,
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,

@@ -2,17 +2,16 @@
 
 from typing import Annotated
 
-import typer
-
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Exit
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.output import say, write
 
 
 def verify(
     model: Annotated[
-        str | None, typer.Argument(metavar="[NAME_OR_FOLDER]", help="The shipped one if left out.")
+        str | None, Argument(metavar="NAME_OR_FOLDER", help="The shipped one if left out.")
     ] = None,
     named: opt.Model = None,
     device: opt.Device = "cpu",
@@ -34,4 +33,4 @@ def verify(
     if failed and not quiet:
         say(f"checks that failed: {failed}; copy the model anew, or report what this machine is")
     if failed:
-        raise typer.Exit(ExitCode.MODEL)
+        raise Exit(ExitCode.MODEL)

@@ -17,7 +17,7 @@ import tiny
 from conftest import noise_picture
 from foreground import COMMAND
 
-from mrnn_edge_cli import main
+from mrnn_edge_cli.app import run
 
 KILLS = int(os.environ.get("MRNN_EDGE_KILLS", "3"))
 """Rounds of kill -9; the figures of docs/bulk.md are of 100."""
@@ -365,9 +365,7 @@ def test_a_sidecar_that_cannot_be_written_costs_itself_and_a_full_disk_the_run(
     monkeypatch.setattr("mrnn_edge.sidecar.replacing", refuse)
     arguments = [str(picture), "--model", str(model), "--xmp", "-o", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["mrnn-edge", "caption", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == (1 if fatal else 3)
+    assert run() == (1 if fatal else 3)
     assert error.strerror in capsys.readouterr().err
     # The picture has its caption all the same, unless nothing can be written any more.
     assert (tmp_path / "out").read_text().count("\n") == (0 if fatal else 1)

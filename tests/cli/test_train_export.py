@@ -144,16 +144,14 @@ def test_a_missing_extra_is_named_with_the_command_to_run(
     import importlib.util
 
     from mrnn_edge_cli import extras as extras_module
-    from mrnn_edge_cli import main
+    from mrnn_edge_cli.app import run
 
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         extras_module, "find_spec", lambda name: None if name == missing else find_spec(name)
     )
     monkeypatch.setattr(sys, "argv", ["mrnn-edge", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
+    assert run() == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert f"not installed: {missing}; run: pip install 'mrnn-edge[{extras}]'" in said.err

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import CameraError, OptionError, TruncatedVideoError
 from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.options import to_sampling
@@ -28,62 +27,58 @@ if TYPE_CHECKING:
 
 def webcam(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
+        str, Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
     ] = "0",
-    headless: Annotated[
-        bool, typer.Option("--headless", help="No window: a line a caption.")
-    ] = False,
+    headless: Annotated[bool, Option("--headless", help="No window: a line a caption.")] = False,
     record: Annotated[
         Path | None,
-        typer.Option("--record", metavar="FILE", help="A video of what a window shows, .mp4."),
+        Option("--record", metavar="FILE", help="A video of what a window shows, .mp4."),
     ] = None,
-    ndjson: Annotated[
-        bool, typer.Option("--ndjson", help="A JSON record a line on stdout.")
-    ] = False,
+    ndjson: Annotated[bool, Option("--ndjson", help="A JSON record a line on stdout.")] = False,
     log: Annotated[
-        Path | None, typer.Option("--log", metavar="FILE", help="Append the records to a file.")
+        Path | None, Option("--log", metavar="FILE", help="Append the records to a file.")
     ] = None,
     interval: Annotated[
-        float, typer.Option("--interval", metavar="SECONDS", help="From one look to the next.")
+        float, Option("--interval", metavar="SECONDS", help="From one look to the next.")
     ] = 0.5,
     change_threshold: Annotated[
         float,
-        typer.Option(
+        Option(
             "--change-threshold", help="Of the image vector, 0..2; below it nothing is decoded."
         ),
     ] = 0.15,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add the confidence, and each word's share of it.")
+        bool, Option("--explain", help="Add the confidence, and each word's share of it.")
     ] = False,
     every: Annotated[
-        int, typer.Option("--every", min=1, metavar="N", help="Of a file, each N-th frame.")
+        int, Option("--every", min=1, metavar="N", help="Of a file, each N-th frame.")
     ] = 1,
     fps: Annotated[
-        float | None, typer.Option("--fps", help="Of a file, so many frames a second.")
+        float | None, Option("--fps", help="Of a file, so many frames a second.")
     ] = None,
     srt: Annotated[
-        Path | None, typer.Option("--srt", metavar="FILE", help="Subtitles of a file.")
+        Path | None, Option("--srt", metavar="FILE", help="Subtitles of a file.")
     ] = None,
     vtt: Annotated[
-        Path | None, typer.Option("--vtt", metavar="FILE", help="Subtitles of a file, WebVTT.")
+        Path | None, Option("--vtt", metavar="FILE", help="Subtitles of a file, WebVTT.")
     ] = None,
     speak_cmd: Annotated[
         str | None,
-        typer.Option("--speak-cmd", metavar="CMD", help="Run it with each caption as its input."),
+        Option("--speak-cmd", metavar="CMD", help="Run it with each caption as its input."),
     ] = None,
     deadline_ms: Annotated[
         float | None,
-        typer.Option("--deadline-ms", help="Narrow the beam so that a caption is out in time."),
+        Option("--deadline-ms", help="Narrow the beam so that a caption is out in time."),
     ] = None,
     stall_timeout: Annotated[
-        float, typer.Option("--stall-timeout", help="Seconds without a frame: open it anew.")
+        float, Option("--stall-timeout", help="Seconds without a frame: open it anew.")
     ] = 5.0,
     reconnect_for: Annotated[
-        float, typer.Option("--reconnect-for", help="Seconds without a frame: give up.")
+        float, Option("--reconnect-for", help="Seconds without a frame: give up.")
     ] = 60.0,
     beam: opt.Beam = None,
     nbest: Annotated[
-        int, typer.Option("--nbest", min=1, max=100, help="Sentences a record; widens the beam.")
+        int, Option("--nbest", min=1, max=100, help="Sentences a record; widens the beam.")
     ] = DecodeOptions.nbest,
     sample: opt.Sample = False,
     temperature: opt.Temperature = None,
@@ -213,7 +208,7 @@ def webcam(
     if stop.exit_code is not None:
         raise typer.Exit(stop.exit_code)
     if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
-        raise typer.Exit(ExitCode.INTERNAL)
+        raise Exit(ExitCode.INTERNAL)
 
 
 def _headless(

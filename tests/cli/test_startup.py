@@ -1,0 +1,132 @@
+"""What the command imports, and when. A package too many is time that every start takes."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+import tiny
+from conftest import noise_picture
+from PIL import Image
+
+from mrnn_edge_cli.app import _COMMANDS
+
+NEVER = {"torch", "onnx", "cv2", "pydantic", "typer", "rich", "scipy", "mrnn_edge_train"}
+"""What a caption has no use for where no terminal shows a bar."""
+NOT_FOR_HELP = NEVER | {"numpy", "PIL", "onnxruntime", "importlib.metadata", "concurrent.futures"}
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """The modules that are there when a run of the command ends."""
+
+    def run(*arguments: object) -> set[str]:
+        found = tmp_path / "modules"
+        script = f"""
+import sys
+from mrnn_edge_cli.app import run
+assert run() == 0
+open({str(found)!r}, "w").write(" ".join(sys.modules))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert done.stdout.strip(), "said nothing"
+        return set(found.read_text().split())
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "caption --help", "info --help"])
+def test_help_and_version_import_no_package_but_click(imported, arguments):
+    found = imported(*arguments.split())
+    assert not found & NOT_FOR_HELP
+    assert "click" in found
+
+
+def test_the_list_of_commands_is_printed_without_their_modules(imported):
+    found = imported("--help")
+    homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
+    assert not found & (homes | {"mrnn_edge.config", "mrnn_edge_cli.options"})
+
+
+def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, tmp_path, picture):
+    found = imported("caption", picture, "--model", tiny.write(tmp_path / "model"))
+    assert {"numpy", "PIL.Image", "onnxruntime", "mrnn_edge.captioner"} <= found
+    assert not found & NEVER
+    homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
+    assert found & homes == {"mrnn_edge_cli.caption"}
+
+
+def test_files_are_listed_without_pillow():
+    code = "import sys, mrnn_edge.listing; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not set(done.stdout.split()) & {"PIL", "numpy"}
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_the_list_says_of_a_command_what_its_docstring_says(name):
+    home = _COMMANDS[name]
+    function = getattr(import_module(f"mrnn_edge_cli.{home.module}"), home.function)
+    first = (inspect.getdoc(function) or "").split("\n\n")[0]
+    assert " ".join(first.split()) == home.summary
+
+
+def test_a_command_with_a_typing_error_is_told_the_one_that_was_meant(command):
+    done = command("capton")
+    assert done.returncode == 2
+    assert "No such command 'capton'. Did you mean 'caption'?" in done.stderr
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("weight", ["projection_bias", "softmax_bias"])
+def test_weights_that_are_not_finite_are_refused_with_one_picture_and_with_more(
+    command, tmp_path, pictures, weight
+):
+    network = tiny.TinyNetwork()
+    network.weights[weight][0] = np.nan
+    model = tiny.write(tmp_path / "model", tiny.files(network))
+    named = [noise_picture(tmp_path / f"{seed}.jpg", seed=seed) for seed in range(pictures)]
+    done = command("caption", *named, "--model", model, "--device", "cpu")
+    assert done.returncode == 4
+    assert "export the model anew" in done.stderr
+    assert not done.stdout
+
+
+def test_a_picture_that_a_sound_model_cannot_take_is_that_pictures_failure(command, tmp_path):
+    network = tiny.TinyNetwork()
+    network.weights["projection"][:] = 0
+    network.weights["projection"][0, 0] = np.float32(3e36)  # white alone overflows
+    white = tmp_path / "white.png"
+    Image.new("RGB", (16, 16), "white").save(white)
+    model = tiny.write(tmp_path / "model", tiny.files(network))
+    done = command("caption", white, "--model", model, "--device", "cpu")
+    assert done.returncode == 3
+    assert "not finite" in done.stderr
+
+
+@pytest.mark.parametrize("data", [b"no picture", None])
+def test_one_picture_that_cannot_be_read_is_that_pictures_failure(command, tmp_path, data):
+    file = tmp_path / "picture.jpg"
+    if data is not None:
+        file.write_bytes(data)
+    done = command("caption", file, "--model", tiny.write(tmp_path / "model"), "--device", "cpu")
+    assert done.returncode == 3
+    assert "picture.jpg" in done.stderr
+
+
+def test_a_model_that_cannot_be_opened_is_refused_whatever_the_picture(command, tmp_path, picture):
+    model = tiny.write(tmp_path / "model")
+    (model / "step.onnx").write_bytes((model / "step.onnx").read_bytes()[:-1])
+    for file in (picture, tmp_path / "none.jpg"):
+        done = command("caption", file, "--model", model, "--device", "cpu")
+        assert done.returncode == 4
+        assert "step.onnx is shorter" in done.stderr
