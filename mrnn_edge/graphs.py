@@ -20,6 +20,7 @@ from mrnn_edge.errors import (
     VocabularyMismatchError,
 )
 from mrnn_edge.session import Session
+from mrnn_edge.walk import BoundWalk
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class EncoderGraph:
 
 
 class StepGraph:
-    """One recurrent step; a StepFunction of decode.py."""
+    """One recurrent step; a StepFunction and a Walker of beams.py."""
 
     def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
         self._session = session
@@ -130,6 +131,10 @@ class StepGraph:
         feeds = {"token": token, "state": state, "image": image}
         log_probs, next_state = _run(self._session, self._outputs, feeds)
         return log_probs, next_state
+
+    def walk(self, images: Floats, *, state: int) -> BoundWalk:
+        """A walk that begins with a row for each image vector [N, M], states [N, R] of zeros."""
+        return BoundWalk(self._session, self, images, state=state, vocabulary=self._vocabulary)
 
 
 class GradientGraph:
@@ -201,7 +206,8 @@ def _check_rows(token: Ids, state: Floats, image: Floats) -> None:
 
 
 def _check_tokens(token: Ids, vocabulary: int) -> None:
-    if len(token) and not 0 <= token.min() <= token.max() < vocabulary:
+    # One pass: counted without a sign, a negative id is the largest of all.
+    if not token.view(np.uint64).max(initial=0) < vocabulary:
         raise ValueError(
             f"tokens from {token.min()} to {token.max()}, expected 0 to {vocabulary - 1}"
         )
