@@ -1,11 +1,10 @@
-"""A walk through the step graph whose arrays stay bound to the graph from step to step.
+"""A walk through the step graph whose arrays stay on the device from step to step, for CUDA.
 
-Takes the open step graph and image vectors, gives log-probabilities; a Walk of beams.py. On the CPU
-the graph reads and writes the same buffers at each step, which costs 11 µs less a call than handing
-arrays over (of 118 in all: docs/runtime.md). On CUDA the image vectors stay on the device as long
-as the rows belong to the same images, and the states as long as the hypotheses keep their order;
-where a beam is sorted anew, its states, 1 KB a row, go through the host's memory. Log-probabilities
-come to the host at each step: the search is there.
+Takes the open step graph and image vectors, gives log-probabilities; a Walk of beams.py. The image
+vectors stay on the device as long as the rows belong to the same images, and the states as long as
+the hypotheses keep their order; where a beam is sorted anew, its states, 1 KB a row, go through
+the host's memory. Log-probabilities come to the host at each step: the search is there. On the CPU
+it gives the same and gains nothing (docs/runtime.md).
 
 A run that fails is done again through the step graph's own call, which opens the graph anew,
 checks what comes back, and says what is wrong.
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from mrnn_edge.beams import Floats, StepFunction
-from mrnn_edge.device import DeviceKind
 from mrnn_edge.session import Session
 
 
@@ -45,15 +43,15 @@ class BoundWalk:
 
     def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
         """As Walk says."""
-        token = np.array(tokens, np.int64)
         try:
             if self._bound is None:
                 self._bound = _Binding(
                     self._session, self._images[self._owner], self._fed, self._vocabulary
                 )
-            log_probs, state = self._bound.run(token, None if self._rows is None else self._fed)
+            log_probs, state = self._bound.run(tokens, None if self._rows is None else self._fed)
         except Exception:  # ONNX Runtime's exceptions have no base of their own
             self._bound = None
+            token = np.array(tokens, np.int64)
             log_probs, state = self._plain(token, self._fed, self._images[self._owner])
         fed, self._fed, self._rows = self._fed, state, None
         return log_probs, fed
@@ -73,44 +71,31 @@ class _Binding:
 
     def __init__(self, session: Session, vectors: Floats, state: Floats, vocabulary: int) -> None:
         self._graph = session.graph()
-        self._device = session.device
-        self._on_host = session.device.kind is DeviceKind.CPU
-        self._vectors = vectors
+        self._place = (str(session.device.kind), session.device.index)
+        # What is bound is copied to the device then, or on the CPU read where it lies: it is kept.
+        self._vectors, self._state = vectors, state
         self._token = np.zeros(len(vectors), np.int64)
-        self._state = state.copy()
         self._log_probs = np.empty((len(vectors), vocabulary), np.float32)
-        self._next = np.empty_like(state)
         self._io: Any = self._graph.io_binding()
         self._io.bind_cpu_input("image", vectors)
-        self._io.bind_cpu_input("state", self._state)
-        self._bind_output("log_probs", self._log_probs)
-        if self._on_host:
-            self._io.bind_cpu_input("token", self._token)
-            self._bind_output("next_state", self._next)
-        else:
-            self._io.bind_output("next_state", "cuda", self._device.index)
+        self._io.bind_cpu_input("state", state)
+        to = self._log_probs
+        self._io.bind_output("log_probs", "cpu", 0, np.float32, to.shape, to.ctypes.data)
+        self._io.bind_output("next_state", *self._place)
         self._fresh = True
 
-    def run(self, token: np.ndarray[Any, Any], state: Floats | None) -> tuple[Floats, Floats]:
+    def run(self, tokens: Sequence[int], state: Floats | None) -> tuple[Floats, Floats]:
         """Log-probabilities and next states; `state` is None for what the last run gave."""
-        if self._on_host:
-            self._token[:] = token
-            if not self._fresh:
-                self._state[:] = self._next if state is None else state
-        else:
-            # A bound input is copied to the device when it is bound.
-            self._io.bind_cpu_input("token", token)
-            if state is not None:
-                self._io.bind_cpu_input("state", state)
-            elif not self._fresh:
+        self._token[:] = tokens
+        self._io.bind_cpu_input("token", self._token)
+        if not self._fresh:
+            if state is None:
                 self._io.bind_ortvalue_input("state", self._io.get_outputs()[1])
-                self._io.bind_output("next_state", "cuda", self._device.index)
+            else:
+                self._state = state
+                self._io.bind_cpu_input("state", state)
+            self._io.bind_output("next_state", *self._place)
         self._fresh = False
         self._graph.run_with_iobinding(self._io)
-        if self._on_host:
-            return self._log_probs, self._next.copy()
         following: Floats = self._io.get_outputs()[1].numpy()
         return self._log_probs, following
-
-    def _bind_output(self, name: str, buffer: Floats) -> None:
-        self._io.bind_output(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)

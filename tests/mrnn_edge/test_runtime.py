@@ -214,6 +214,19 @@ def test_a_graph_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
 
 
+def test_a_step_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
+    def flatten(model):
+        (last,) = (node for node in model.graph.node if "log_probs" in node.output)
+        last.output[0] = "single"
+        model.graph.node.append(
+            onnx.helper.make_node("Concat", ["single"] * 2, ["log_probs"], axis=0)
+        )
+
+    step = edited(tiny.files()["step.onnx"], flatten)
+    with pytest.raises(BundleError, match=r"gave log_probs float32 \[2, 12\].*\[1, 12\]"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(step=step)), device="cpu")
+
+
 def test_a_graph_whose_names_are_no_text_is_refused(tmp_path, capfd):
     encoder = tiny.files()["encoder.onnx"].replace(b"0123456789abcdef", b"\xff" * 16)
     with pytest.raises(BundleError, match="no text|refuses the encoder graph"):

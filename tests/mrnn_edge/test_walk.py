@@ -1,4 +1,7 @@
-"""A walk bound to the step graph against the same steps by calls of their own."""
+"""A walk bound to the step graph against the same steps by calls of their own.
+
+The device is the CPU here: what is kept on it is handed back as it would be on CUDA.
+"""
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from mrnn_edge import Captioner
 from mrnn_edge.beams import PlainWalk
+from mrnn_edge.walk import BoundWalk
 
 WORDS = len(tiny.vocabulary())
 
@@ -18,6 +22,10 @@ def step(tmp_path_factory):
     return Captioner.load(folder, device="cpu").graphs.step
 
 
+def bound_walk(step, images):
+    return BoundWalk(step._session, step, images, state=tiny.STATE, vocabulary=WORDS)
+
+
 def vectors(count):
     return np.random.default_rng(5).normal(0, 1, (count, tiny.IMAGE)).astype(np.float32)
 
@@ -25,7 +33,7 @@ def vectors(count):
 @given(data=st.data(), count=st.integers(1, 4))
 def test_rows_that_stay_cross_grow_and_leave_are_walked_as_by_single_calls(step, data, count):
     images = vectors(count)
-    bound = step.walk(images, state=tiny.STATE)
+    bound = bound_walk(step, images)
     plain = PlainWalk(tiny.TinyNetwork().step, images, state=tiny.STATE)
     owner = list(range(count))
     for _ in range(5):
@@ -44,7 +52,7 @@ def test_rows_that_stay_cross_grow_and_leave_are_walked_as_by_single_calls(step,
 
 
 def test_the_states_that_were_fed_stay_what_they_were(step):
-    walk = step.walk(vectors(2), state=tiny.STATE)
+    walk = bound_walk(step, vectors(2))
     fed, copies = [], []
     for token in (0, 3, 4, 5):
         _, state = walk.step([token, token])
@@ -64,7 +72,7 @@ def test_a_bound_run_that_fails_is_done_by_a_call_and_the_walk_goes_on(step, mon
             raise RuntimeError("out of memory")
         return real(self, *arguments)
 
-    walk = step.walk(vectors(3), state=tiny.STATE)
+    walk = bound_walk(step, vectors(3))
     plain = PlainWalk(step, vectors(3), state=tiny.STATE)
     monkeypatch.setattr(onnxruntime.InferenceSession, "run_with_iobinding", run)
     for token in (0, 3, 4, 5, 6, 7):
