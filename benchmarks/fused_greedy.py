@@ -1,8 +1,9 @@
 """A greedy decoder inside one graph, an ONNX Loop over the step, against the loop in Python.
 
 Builds the fused graph out of a model's step.onnx: the body is the step, the banned words masked,
-ArgMax and Gather; it stops at the end sign. Both give the same words; they take turns over image
-vectors, the step's threads being one in both.
+ArgMax and Gather; it stops at the end sign. As the loop in Python does with a call at the end, it
+gives the words' probabilities under the mean training image, from a second row in each step. Both
+give the same words; they take turns over image vectors, the step's threads being one in both.
 """
 
 import os
@@ -17,7 +18,7 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 
 from mrnn_edge import Captioner
-from mrnn_edge.decode import beam_search
+from mrnn_edge.config import DecodeOptions
 from mrnn_edge.image import read_pixels
 from mrnn_edge.listing import list_files
 
@@ -25,18 +26,22 @@ MAX_WORDS = 20
 
 
 def fuse(step: onnx.ModelProto, *, start: int, end: int, banned: tuple[int, ...]) -> bytes:
-    """image float32 [1, M] -> tokens int64 [n], log_probs float32 [n]; the end sign is the last."""
+    """image float32 [2, M] -> tokens int64 [n, 2], log_probs float32 [n, 2].
+
+    The first row chooses the words of both. The end sign is the last.
+    """
     body_nodes = [
         *step.graph.node,
         helper.make_node("Add", ["log_probs", "mask"], ["allowed"]),
-        helper.make_node("ArgMax", ["allowed"], ["next_token"], axis=1, keepdims=0),
+        helper.make_node("ArgMax", ["allowed"], ["likeliest"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["likeliest", "first_row"], ["next_token"]),
         helper.make_node("Unsqueeze", ["next_token", "one"], ["column"]),
         helper.make_node("GatherElements", ["log_probs", "column"], ["gained"], axis=1),
         helper.make_node("Squeeze", ["gained", "one"], ["gained_row"]),
         helper.make_node("Identity", ["next_token"], ["said"]),
-        helper.make_node("Equal", ["next_token", "end"], ["is_end"]),
-        helper.make_node("Not", ["is_end"], ["goes_on_row"]),
-        helper.make_node("Squeeze", ["goes_on_row"], ["goes_on"]),
+        helper.make_node("Gather", ["likeliest", "first"], ["chosen"]),
+        helper.make_node("Equal", ["chosen", "end"], ["is_end"]),
+        helper.make_node("Not", ["is_end"], ["goes_on"]),
     ]
     state = step.graph.input[1].type.tensor_type.shape.dim[1].dim_value
     image = step.graph.input[2].type.tensor_type.shape.dim[1].dim_value
@@ -50,21 +55,23 @@ def fuse(step: onnx.ModelProto, *, start: int, end: int, banned: tuple[int, ...]
         [
             value("at", TensorProto.INT64, []),
             value("going", TensorProto.BOOL, []),
-            value("token", TensorProto.INT64, [1]),
-            value("state", TensorProto.FLOAT, [1, state]),
+            value("token", TensorProto.INT64, [2]),
+            value("state", TensorProto.FLOAT, [2, state]),
         ],
         [
             value("goes_on", TensorProto.BOOL, []),
-            value("next_token", TensorProto.INT64, [1]),
-            value("next_state", TensorProto.FLOAT, [1, state]),
-            value("said", TensorProto.INT64, [1]),
-            value("gained_row", TensorProto.FLOAT, [1]),
+            value("next_token", TensorProto.INT64, [2]),
+            value("next_state", TensorProto.FLOAT, [2, state]),
+            value("said", TensorProto.INT64, [2]),
+            value("gained_row", TensorProto.FLOAT, [2]),
         ],
         [
             *step.graph.initializer,
             numpy_helper.from_array(mask, "mask"),
             numpy_helper.from_array(np.array([1], np.int64), "one"),
-            numpy_helper.from_array(np.array([end], np.int64), "end"),
+            numpy_helper.from_array(np.array(end, np.int64), "end"),
+            numpy_helper.from_array(np.array(0, np.int64), "first"),
+            numpy_helper.from_array(np.array([0, 0], np.int64), "first_row"),
         ],
     )
     loop = helper.make_node(
@@ -76,16 +83,16 @@ def fuse(step: onnx.ModelProto, *, start: int, end: int, banned: tuple[int, ...]
     graph = helper.make_graph(
         [loop],
         "greedy",
-        [value("image", TensorProto.FLOAT, [1, image])],
+        [value("image", TensorProto.FLOAT, [2, image])],
         [
-            value("tokens", TensorProto.INT64, [None, 1]),
-            value("found", TensorProto.FLOAT, [None, 1]),
+            value("tokens", TensorProto.INT64, [None, 2]),
+            value("found", TensorProto.FLOAT, [None, 2]),
         ],
         [
             numpy_helper.from_array(np.array(MAX_WORDS, np.int64), "limit"),
             numpy_helper.from_array(np.array(True), "yes"),
-            numpy_helper.from_array(np.array([start], np.int64), "start"),
-            numpy_helper.from_array(np.zeros((1, state), np.float32), "zeros"),
+            numpy_helper.from_array(np.array([start, start], np.int64), "start"),
+            numpy_helper.from_array(np.zeros((2, state), np.float32), "zeros"),
         ],
     )
     model = helper.make_model(graph, opset_imports=step.opset_import, ir_version=step.ir_version)
@@ -98,20 +105,25 @@ def main(
     rounds: Annotated[int, typer.Option("--rounds", min=1)] = 20,
     model: Annotated[str | None, typer.Option("--model")] = None,
 ) -> None:
-    """Time both loops, words alone, without the encoder and without confidence."""
+    """Time both loops, with confidence, without the encoder."""
     captioner = Captioner.load(model, device="cpu")
     space = captioner.space
     precision = captioner.config.precisions[captioner.precision]
     step = onnx.load(captioner.bundle.folder / precision.step.file)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    session = onnxruntime.SessionOptions()
+    session.intra_op_num_threads = 1
     graph = fuse(step, start=space.start, end=space.end, banned=space.banned)
-    fused = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    fused = onnxruntime.InferenceSession(graph, session, providers=["CPUExecutionProvider"])
     listed = list_files([os.fspath(folder)], recursive=True)
     files = [each for each in listed if isinstance(each, str)][:pictures]
     spec = captioner.config.image
     vectors = [captioner.graphs.encoder(read_pixels(file, spec)[None]) for file in files]
     spent: dict[str, list[float]] = {"python": [], "fused": []}
+    options = DecodeOptions(beam=1)
+    wishes = captioner.captions.constraints(options)
+    prior = captioner.captions.prior
+    if prior is None:
+        raise SystemExit("this model carries no prior")
 
     def timed(name: str, run: Any) -> Any:
         start = time.perf_counter()
@@ -120,15 +132,14 @@ def main(
         return found
 
     for vector in vectors * rounds:
-        tokens, _ = timed("fused", lambda v=vector: fused.run(["tokens", "found"], {"image": v}))
-        ((best,),) = timed(
-            "python",
-            lambda v=vector: beam_search(
-                captioner.graphs.step, v, space, width=1, max_words=MAX_WORDS
-            ),
-        )
+        rows = np.concatenate([vector, prior.mean[None]])
+        tokens, found = timed("fused", lambda r=rows: fused.run(["tokens", "found"], {"image": r}))
+        (decoded,) = timed("python", lambda v=vector: captioner.captions.decode(v, options, wishes))
+        best = decoded.hypotheses[0]
         if tokens[:, 0].tolist() != [*best.tokens, *([space.end] if best.ended else [])]:
             raise SystemExit("the two loops give different words")
+        np.testing.assert_allclose(found[:, 0], best.log_probs, atol=1e-3)
+        np.testing.assert_allclose(found[:, 1], decoded.habit, atol=1e-3)
     python, inside = (float(np.median(spent[name])) for name in ("python", "fused"))
     typer.echo(f"{captioner.config.name}, {len(files)} pictures, {rounds} rounds, greedy")
     typer.echo(f"loop in Python  {python:8.3f} ms")
