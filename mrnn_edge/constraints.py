@@ -4,12 +4,11 @@ Takes ids of open hypotheses, gives what may follow; knows no words and no proba
 Nothing is renormalised for what is ruled out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,29 +24,24 @@ class Constraints:
     no_repeat_ngram: int = 0
     """Words in a row that may stand only once in a sentence; 0: no limit."""
 
-    def rule_out(self, scores: NDArray[np.floating], tokens: Ids) -> None:
-        """Set to minus infinity, in [rows, V], the words that may not follow `tokens` [rows, n]."""
-        scores[:, self.forbidden] = -np.inf
+    def rule_out(self, scores: NDArray[np.floating], sentences: Sequence[tuple[int, ...]]) -> None:
+        """Set to minus infinity, in [rows, V], the words that may not follow each sentence."""
+        for token in self.forbidden:
+            scores[:, token] = -np.inf
         if self.no_repeat_ngram:
-            for row, repeated in enumerate(self._repeating(tokens)):
-                scores[row, repeated] = -np.inf
+            for row, sentence in enumerate(sentences):
+                scores[row, self._repeating(sentence)] = -np.inf
 
-    def meets(self, tokens: Ids) -> NDArray[np.bool_]:
-        """Which of the required words stand in `tokens` [rows, words]: [rows, required]."""
-        found: NDArray[np.bool_] = (tokens[:, :, None] == self.required).any(axis=1)
-        return found
+    def lacking(self, sentence: tuple[int, ...]) -> tuple[int, ...]:
+        """The required words that do not stand in a sentence."""
+        return tuple(word for word in self.required if word not in sentence)
 
-    def _repeating(self, tokens: Ids) -> list[list[int]]:
-        """For each row the words that would say an n-gram of it again."""
+    def _repeating(self, sentence: tuple[int, ...]) -> list[int]:
+        """The words that would say an n-gram of the sentence again."""
         size = self.no_repeat_ngram
-        rows = []
-        for row in tokens.tolist():
-            tail = row[len(row) - size + 1 :]
-            rows.append(
-                [
-                    row[at + size - 1]
-                    for at in range(len(row) - size + 1)
-                    if row[at : at + size - 1] == tail
-                ]
-            )
-        return rows
+        tail = sentence[len(sentence) - size + 1 :]
+        return [
+            sentence[at + size - 1]
+            for at in range(len(sentence) - size + 1)
+            if sentence[at : at + size - 1] == tail
+        ]

@@ -7,159 +7,41 @@ The space that is searched: sequences of at most `max_words` allowed tokens, clo
 unless `max_words` cut them. At each step the best `width` continuations of an image's open
 hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
 one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
-possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding.
+possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding. Where
+fewer are wanted than the beam is wide, an image is left as soon as no open hypothesis can still
+come before those that are finished: it can only lose log-probability, and no sentence is longer
+than `max_words`, so log_prob / (max_words + 1) ** length_penalty is the most that it can score.
 
 Where words are required there are as many beams as numbers of them that can have been said, each
 `width` wide, so that a sentence with an unlikely word is not crowded out by likelier ones without
 it (Post and Vilar 2018, "Fast lexically constrained decoding"). Only the last beam may end.
 """
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mrnn_edge.beams import (
+    Beams,
+    Closed,
+    Floats,
+    Hypothesis,
+    Ids,
+    Next,
+    SearchSpace,
+    StepFunction,
+    begin,
+)
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.errors import NumericalError
 
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
+__all__ = ["Floats", "Hypothesis", "Ids", "SearchSpace", "StepFunction", "beam_search", "largest"]
 
+Scores = NDArray[np.float64]
 
-class StepFunction(Protocol):
-    """One time frame for a batch of hypotheses."""
-
-    def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
-        """int64 [B], float32 [B, R], float32 [B, M] -> log-probabilities [B, V], state [B, R]."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSpace:
-    """What the decoder needs to know of a vocabulary and a network."""
-
-    start: int
-    end: int
-    banned: tuple[int, ...]
-    """Ids never generated (start, unknown). Nothing is renormalised for them."""
-    state: int
-    """R, the length of the recurrent state; the first one is zeros."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hypothesis:
-    """A sentence as ids, without start and end sign."""
-
-    tokens: tuple[int, ...]
-    log_probs: tuple[float, ...]
-    """Natural log-probability of each token, and of the end sign where there is one."""
-    ended: bool
-    """False where the word limit cut the sentence."""
-    states: Floats = field(compare=False, repr=False)
-    """[len(log_probs), R], the states that were fed with each word, the first one's zeros."""
-
-    @property
-    def log_prob(self) -> float:
-        """Natural log-probability of the whole sentence, the end sign included if it ended."""
-        return sum(self.log_probs)
-
-    def score(self, length_penalty: float) -> float:
-        """What hypotheses are ranked by: log_prob / (words + 1) ** length_penalty."""
-        score: float = self.log_prob / (len(self.tokens) + 1) ** length_penalty
-        return score
-
-
-@dataclass
-class Beams:
-    """The open hypotheses of all images, row by row; an image's rows stand together, best first."""
-
-    owner: NDArray[np.intp]
-    """Row -> image."""
-    tokens: Ids
-    """[rows, words so far]"""
-    log_probs: Floats
-    """[rows, words so far]"""
-    total: NDArray[np.float64]
-    """[rows], the sums of log_probs."""
-    state: Floats
-    """[rows, R]"""
-    states: Floats
-    """[rows, words so far, R], those before it."""
-
-    @classmethod
-    def start(cls, count: int, space: SearchSpace) -> "Beams":
-        """One row an image, nothing said."""
-        return cls(
-            owner=np.arange(count),
-            tokens=np.zeros((count, 0), np.int64),
-            log_probs=np.zeros((count, 0), np.float32),
-            total=np.zeros(count),
-            state=np.zeros((count, space.state), np.float32),
-            states=np.zeros((count, 0, space.state), np.float32),
-        )
-
-    def step(self, step: StepFunction, images: Floats, space: SearchSpace) -> tuple[Floats, Floats]:
-        """Log-probabilities [rows, V] of the next word and the states [rows, R] after this one.
-
-        Raises NumericalError for NaN and plus infinity.
-        """
-        said = self.tokens[:, -1] if self.tokens.shape[1] else np.full(len(self.owner), space.start)
-        log_probs, state = step(said, self.state, images[self.owner])
-        # NaN and plus infinity fail the comparison; minus infinity is a word that cannot come.
-        bad = self.owner[~(log_probs < np.inf).all(axis=1)]
-        if len(bad):
-            raise NumericalError(
-                "the step graph gave numbers that are not finite "
-                f"for picture {bad.min()} of the batch; check the model with `mrnn-edge verify`"
-            )
-        return log_probs, state
-
-    def grow(
-        self, rows: NDArray[np.intp], tokens: Ids, log_probs: Floats, state: Floats
-    ) -> "Beams":
-        """Each row of `rows` with its token after it, out of what `step` gave for all rows."""
-        gained = log_probs[rows, tokens]
-        return Beams(
-            owner=self.owner[rows],
-            tokens=np.column_stack([self.tokens[rows], tokens]),
-            log_probs=np.column_stack([self.log_probs[rows], gained]),
-            total=self.total[rows] + gained,
-            state=state[rows],
-            states=np.concatenate([self.states[rows], self.state[rows, None]], axis=1),
-        )
-
-    def select(self, keep: NDArray[np.bool_]) -> "Beams":
-        """The rows where `keep` is true."""
-        return Beams(
-            owner=self.owner[keep],
-            tokens=self.tokens[keep],
-            log_probs=self.log_probs[keep],
-            total=self.total[keep],
-            state=self.state[keep],
-            states=self.states[keep],
-        )
-
-    def hypothesis(self, row: int, *, ended: bool) -> Hypothesis:
-        """A row as a finished sentence; with `ended` its last token is the end sign."""
-        tokens = self.tokens[row].tolist()
-        return Hypothesis(
-            tokens=tuple(tokens[:-1] if ended else tokens),
-            log_probs=tuple(self.log_probs[row].tolist()),
-            ended=ended,
-            states=self.states[row].copy(),  # a view would keep all beams alive
-        )
-
-
-def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:
-    """One row an image, the prefix said and scored."""
-    beams = Beams.start(len(images), space)
-    for token in prefix:
-        if len(images):
-            log_probs, state = beams.step(step, images, space)
-            rows = np.arange(len(images))
-            beams = beams.grow(rows, np.full(len(rows), token), log_probs, state)
-    return beams
+_FEW: Final = 16
+"""Of a beam wider than this the best are found with a partition, up to it with a pass for each."""
 
 
 def beam_search(
@@ -170,104 +52,138 @@ def beam_search(
     width: int,
     max_words: int,
     length_penalty: float = 0.0,
+    wanted: int | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
     """For each image vector of [N, M] its hypotheses, best first by `Hypothesis.score`.
 
-    Ties go to the hypothesis that stood higher a step before, then to the lower id. An image whose
-    required words found no place has none. Raises NumericalError if the step function returns NaN
-    or plus infinity, or no word a chance at all.
+    The best `wanted` of them; all where left out. Ties go to the hypothesis that stood higher a
+    step before, then to the lower id. An image whose required words found no place has none. Raises
+    NumericalError if the step function returns NaN or plus infinity, or no word a chance at all.
     """
     constraints = constraints or Constraints()
-    finished: list[list[Hypothesis]] = [[] for _ in images]
+    wanted = width if wanted is None else min(wanted, width)
+    longest: float = (max_words + 1) ** length_penalty
+    finished: list[list[Closed]] = [[] for _ in images]
     beams = begin(step, images, space, constraints.prefix)
+    scratch: Scores = np.empty((0, 0))
     for _ in range(max_words - len(constraints.prefix)):
-        if not len(beams.owner):
+        if not beams.owner:
             break
-        log_probs, state = beams.step(step, images, space)
-        beams = _advance(beams, log_probs, state, finished, space, width, constraints)
-    met = constraints.meets(beams.tokens).all(axis=1)
-    for row in np.flatnonzero(met).tolist():
-        finished[beams.owner[row]].append(beams.hypothesis(row, ended=False))
+        log_probs = beams.step()
+        if not scratch.size:
+            scratch = np.empty((width, log_probs.shape[1]))
+        going: list[Next] = []
+        for image, rows in beams.images():
+            done = finished[image]
+            open_ones: list[Next] = []
+            for each in _best(
+                beams, rows, log_probs, space, constraints, scratch, width, width - len(done)
+            ):
+                if each.token == space.end:
+                    done.append(beams.end(each))
+                else:
+                    open_ones.append(each)
+            if len(done) >= wanted and open_ones:
+                hope = max(beams.total[each.row] + each.log_prob for each in open_ones) / longest
+                scores = sorted((each.score(length_penalty) for each in done), reverse=True)
+                if scores[wanted - 1] >= hope:
+                    continue
+            going += open_ones
+        beams.go_on(going)
+    for row, image in enumerate(beams.owner):
+        if not constraints.lacking(beams.words[row]):
+            finished[image].append(beams.close(row))
     for image, group in enumerate(finished):
         if not group and not constraints.required:
             raise NumericalError(
                 f"the step graph gave no word a chance for picture {image} of the batch; "
                 "check the model with `mrnn-edge verify`"
             )
-    return [
-        sorted(group, key=lambda hypothesis: -hypothesis.score(length_penalty))[:width]
-        for group in finished
-    ]
+        group.sort(key=lambda closed: -closed.score(length_penalty))
+    return [[beams.hypothesis(closed) for closed in group[:wanted]] for group in finished]
 
 
-def _advance(
+def _best(
     beams: Beams,
+    rows: range,
     log_probs: Floats,
-    state: Floats,
-    finished: list[list[Hypothesis]],
     space: SearchSpace,
-    width: int,
     constraints: Constraints,
-) -> Beams:
-    """Keep each image's best continuations; move those that ended to `finished`."""
-    scores = log_probs.copy()
-    scores[:, space.banned] = -np.inf
-    constraints.rule_out(scores, beams.tokens)
-    met = constraints.meets(beams.tokens)
-    scores[~met.all(axis=1), space.end] = -np.inf
-    # A required word that was not said yet leads into the next beam: it competes there.
-    rows, which = np.nonzero(~met)
-    tokens = np.array(constraints.required, np.int64)[which]
-    possible = np.isfinite(scores[rows, tokens])
-    rows, tokens = rows[possible], tokens[possible]
-    scores[rows, tokens] = -np.inf
-    said = met.sum(axis=1)
-    others, words = _best_in_rows(scores, width)
-    parents = np.concatenate([others, rows])
-    tokens = np.concatenate([words, tokens])
-    said = np.concatenate([said[others], said[rows] + 1])
-    totals = beams.total[parents] + log_probs[parents, tokens]
-    owner = beams.owner[parents]
-    # By image and beam, best first; ties by the parent's place, then by the lower id.
-    order = np.lexsort((tokens, parents, -totals, said, owner))
-    parents, tokens, said, owner = parents[order], tokens[order], said[order], owner[order]
-    room = width - np.array([len(group) for group in finished], np.int64)
-    last = said == len(constraints.required)
-    limit = np.where(last, room[owner], np.where(room[owner] > 0, width, 0))
-    keep = _rank_in_group(owner * (len(constraints.required) + 1) + said) < limit
-    grown = beams.grow(parents[keep], tokens[keep], log_probs, state)
-    ended = grown.tokens[:, -1] == space.end
-    for row in np.flatnonzero(ended).tolist():
-        finished[grown.owner[row]].append(grown.hypothesis(row, ended=True))
-    return grown.select(~ended)
+    scratch: Scores,
+    width: int,
+    room: int,
+) -> list[Next]:
+    """An image's best continuations, beam by beam, best first; `room` of them in the last beam."""
+    if not constraints.required:
+        scores = _scores(beams, rows, log_probs, space, constraints, scratch)
+        return [_next(log_probs, rows[row], token) for _, row, token in _largest(scores, room)]
+    lacking = {row: constraints.lacking(beams.words[row]) for row in rows}
+    found: list[Next] = []
+    entering: list[tuple[float, int, int]] = []
+    for missing in range(len(constraints.required), -1, -1):
+        beam = [row for row in rows if len(lacking[row]) == missing]
+        leaving: list[tuple[float, int, int]] = []
+        best: list[tuple[float, int, int]] = []
+        limit = width if missing else room
+        if beam:
+            span = range(beam[0], beam[-1] + 1)
+            scores = _scores(beams, span, log_probs, space, constraints, scratch)
+            if missing:
+                scores[:, space.end] = -np.inf
+            # A required word that was not said yet leads into the next beam: it competes there.
+            for place, row in enumerate(span):
+                for word in lacking[row]:
+                    if scores[place, word] > -np.inf:
+                        leaving.append((-float(scores[place, word]), row, word))
+                        scores[place, word] = -np.inf
+            best = [(-total, span[row], token) for total, row, token in _largest(scores, limit)]
+        chosen = sorted(best + entering)[:limit]
+        found += [_next(log_probs, row, token) for _, row, token in chosen]
+        entering = leaving
+    return found
 
 
-def _best_in_rows(scores: Floats, count: int) -> tuple[NDArray[np.intp], Ids]:
-    """Rows and columns of the `count` largest finite values of each row of [N, V].
+def _next(log_probs: Floats, row: int, token: int) -> Next:
+    return Next(row, token, float(log_probs[row, token]))
 
-    Ties within a row go to the lower column. `scores` is used up. A pass over all rows a value: for
-    the few that a beam needs several times faster than a partition of each row. (Beams of 3, 20,
-    50, 100 took 2.1, 10.6, 34 and 92 ms of CPU a picture so, and 2.7, 13.3, 31 and 64 before.)
-    """
-    rows = np.arange(len(scores))
-    found: list[tuple[NDArray[np.intp], Ids]] = []
-    for _ in range(min(count, scores.shape[1])):
-        columns = scores.argmax(axis=1)
-        finite = np.isfinite(scores[rows, columns])
-        found.append((rows[finite], columns[finite]))
-        scores[rows, columns] = -np.inf
-    return (
-        np.concatenate([each[0] for each in found]),
-        np.concatenate([each[1] for each in found]),
+
+def _scores(
+    beams: Beams,
+    rows: range,
+    log_probs: Floats,
+    space: SearchSpace,
+    constraints: Constraints,
+    scratch: Scores,
+) -> Scores:
+    """Log-probabilities [rows, V] of the rows with each word after them; -inf where it may not."""
+    total = np.array(beams.total[rows.start : rows.stop])
+    scores: Scores = np.add(
+        log_probs[rows.start : rows.stop], total[:, None], out=scratch[: len(rows)]
     )
+    for token in space.banned:
+        scores[:, token] = -np.inf
+    constraints.rule_out(scores, beams.words[rows.start : rows.stop])
+    return scores
 
 
-def _rank_in_group(groups: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The place of each item in its run of equal numbers, from 0."""
-    starts = np.flatnonzero(np.diff(groups, prepend=-1))
-    lengths = np.diff(starts, append=len(groups))
-    return np.arange(len(groups)) - np.repeat(starts, lengths)
+def _largest(scores: Scores, count: int) -> list[tuple[float, int, int]]:
+    """The `count` largest finite values of [rows, V], largest first, with row and column.
+
+    Ties go to the upper row, then to the lower column. `scores` is used up.
+    """
+    flat, columns = scores.reshape(-1), scores.shape[1]
+    if count > _FEW:
+        return [(float(flat[at]), *divmod(at, columns)) for at in largest(flat, count).tolist()]
+    found = []
+    for _ in range(count):
+        at = int(flat.argmax())
+        value = float(flat[at])
+        if value == -np.inf:
+            break
+        flat[at] = -np.inf
+        found.append((value, *divmod(at, columns)))
+    return found
 
 
 def largest(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:

@@ -139,6 +139,7 @@ class CaptionGenerator:
                 width=options.width,
                 max_words=options.max_words,
                 length_penalty=self.length_penalty if penalty is None else penalty,
+                wanted=options.nbest,
                 constraints=constraints,
             )
         drawn = sample(

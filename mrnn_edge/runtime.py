@@ -27,6 +27,14 @@ from mrnn_edge.graphs import (
     gradient_signature,
     step_signature,
 )
+from mrnn_edge.placement import (
+    Placement,
+    key_of,
+    measure,
+    memory_file,
+    remember,
+    remembered,
+)
 from mrnn_edge.session import Session, first_line
 from mrnn_edge.threads import Started
 
@@ -60,12 +68,13 @@ class Graphs:
     encoder: EncoderGraph
     step: StepGraph
     device: Device
+    """Of the encoder, and of the step but where `auto` found a mixture faster."""
     threads: int
     """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
     concurrency: int
     """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
     notice: str | None
-    """Why `auto` did not take CUDA though this runtime was built for it; for people."""
+    """What `auto` took and why, where this runtime was built for CUDA; for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +138,26 @@ def open_graphs(
     if _CUDA_PROVIDER not in runtime.get_available_providers():
         return open_on(_CPU)
     try:
-        return open_on(_FIRST_CUDA)
+        cuda = open_on(_FIRST_CUDA)
     except DeviceError as error:
         return replace(open_on(_CPU), notice=str(error))
+    key = key_of(
+        (read(GraphRole.ENCODER), read(GraphRole.STEP)),
+        runtime=str(runtime.__version__),
+        threads=cores,
+    )
+    measured = remembered(key)
+    if measured is None:
+        measured = measure(open_on(_CPU), cuda, config)
+        remember(key, measured)
+    placement = measured.best()
+    notice = f"device auto: {placement}; a caption takes {measured} ({memory_file()})"
+    if placement is Placement.CUDA:
+        return replace(cuda, notice=notice)
+    cpu = open_on(_CPU)
+    if placement is Placement.CPU:
+        return replace(cpu, notice=notice)
+    return replace(cuda, step=cpu.step, threads=cpu.threads, notice=notice)
 
 
 def _open_on(
@@ -243,6 +269,8 @@ def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
         options = _options(runtime, threads, _ERRORS)
+        # Between two runs the threads would go on spinning and take the cores from the loop.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             return _session(runtime, graph, options, _CPU_PROVIDER)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -7,9 +7,10 @@ seed alone, so its sentence is the same in every batch. numpy only; logs are nat
 import numpy as np
 from numpy.typing import NDArray
 
+from mrnn_edge.beams import Floats, Hypothesis, Next, SearchSpace, StepFunction, begin
 from mrnn_edge.config import Sampling
 from mrnn_edge.constraints import Constraints
-from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, StepFunction, begin, largest
+from mrnn_edge.decode import largest
 from mrnn_edge.errors import NumericalError
 
 
@@ -31,26 +32,23 @@ def sample(
     found: dict[int, Hypothesis] = {}
     beams = begin(step, images, space, constraints.prefix)
     for _ in range(max_words - len(constraints.prefix)):
-        if not len(beams.owner):
+        if not beams.owner:
             break
-        log_probs, state = beams.step(step, images, space)
+        log_probs = beams.step()
         chances = log_probs.astype(np.float64)
         chances[:, space.banned] = -np.inf
-        constraints.rule_out(chances, beams.tokens)
-        chosen = np.array(
-            [
-                _draw(each, sampling, draws[image].random(), image)
-                for each, image in zip(chances, beams.owner.tolist(), strict=True)
-            ],
-            np.int64,
-        )
-        beams = beams.grow(np.arange(len(chosen)), chosen, log_probs, state)
-        ended = chosen == space.end
-        for row in np.flatnonzero(ended).tolist():
-            found[int(beams.owner[row])] = beams.hypothesis(row, ended=True)
-        beams = beams.select(~ended)
-    for row, image in enumerate(beams.owner.tolist()):
-        found[image] = beams.hypothesis(row, ended=False)
+        constraints.rule_out(chances, beams.words)
+        going = []
+        for row, image in enumerate(beams.owner):
+            token = _draw(chances[row], sampling, draws[image].random(), image)
+            chosen = Next(row, token, float(log_probs[row, token]))
+            if token == space.end:
+                found[image] = beams.hypothesis(beams.end(chosen))
+            else:
+                going.append(chosen)
+        beams.go_on(going)
+    for row, image in enumerate(beams.owner):
+        found[image] = beams.hypothesis(beams.close(row))
     return [found[image] for image in range(len(images))]
 
 

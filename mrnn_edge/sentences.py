@@ -178,16 +178,13 @@ def to_words(
 
     The end sign's number, where there is one, stands last and belongs to no word.
     """
-    return tuple(
-        Word(
-            word=word,
-            prob=float(np.exp(log_probs[position])),
-            grounding=None
-            if habit is None
-            else float(log_probs[position] - habit[position]) * BITS_PER_NAT,
-        )
-        for position, word in enumerate(words)
-    )
+    found = np.asarray(log_probs, np.float64)
+    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
+    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
+
+
+def _word(word: str, prob: float, grounding: float | None) -> Word:
+    return Word(word=word, prob=prob, grounding=grounding)
 
 
 def _words_of(sentence: str) -> list[str]:

@@ -28,6 +28,12 @@ class OpenGraph(Protocol):
     def run(self, outputs: list[str], feeds: Mapping[str, Any], /) -> Sequence[Any]:
         """The named outputs for the named inputs."""
 
+    def io_binding(self) -> Any:
+        """What inputs and outputs are bound to, for `run_with_iobinding`."""
+
+    def run_with_iobinding(self, binding: Any, /) -> None:
+        """Run from and to what is bound."""
+
 
 class Session:
     """An open graph. Threads may share it; a process that was forked later may not."""
@@ -41,17 +47,26 @@ class Session:
         self._graph: OpenGraph | None = opener()
         self._opened = 1
 
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        return self._device
+
+    def graph(self) -> OpenGraph:
+        """The open graph, for those who bind to it; a failure of it is theirs to bring to `run`.
+
+        ForkedSessionError in a forked child.
+        """
+        self._check_process()
+        return self._current(self._opened)
+
     def run(self, outputs: list[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
         """The named outputs for the named inputs.
 
         Where it fails twice: DeviceError, or on the CPU, which runs what can be run, ModelError.
         ForkedSessionError in a forked child.
         """
-        if os.getpid() != self._process:
-            raise ForkedSessionError(
-                f"this model was loaded in process {self._process}, whose fork {os.getpid()} has "
-                "none of its threads; load it in the child, or start children with `spawn`"
-            )
+        self._check_process()
         opened = self._opened
         try:
             return self._current(opened).run(outputs, feeds)
@@ -71,6 +86,13 @@ class Session:
                 f"{self._device} failed in the middle of a run {failed}; give it fewer pictures "
                 "at a time or another --device, and see what `mrnn-edge doctor` finds"
             ) from error
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ForkedSessionError(
+                f"this model was loaded in process {self._process}, whose fork {os.getpid()} has "
+                "none of its threads; load it in the child, or start children with `spawn`"
+            )
 
     def _current(self, number: int) -> OpenGraph:
         """The graph as it was opened last, opened anew if that was not the `number`-th time."""

@@ -1,6 +1,6 @@
 """What the name of a source means, and what of it may be shown.
 
-`0`, `/dev/video2` and other character devices are devices, `rtsp://…` and `http://…` streams,
+`0`, `/dev/video2` and links to such are devices, `rtsp://…` and `http://…` streams,
 `clip.mp4` a video, a folder, a picture or a pattern such as `frame_%04d.png` a sequence of
 pictures. Opens nothing.
 """
@@ -22,6 +22,8 @@ _PATTERN = re.compile(r"%0?\d*d")
 _DOWNLOADS = ("http", "https")
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
 """Also one that is not there at present."""
+_VIDEO4LINUX = 81
+"""Its major number, in the Linux kernel's list of devices."""
 HIDDEN = "***"
 
 
@@ -77,11 +79,12 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
 
 
 def _is_device(path: str) -> bool:
-    """Whether a character device is there, or a link to one, such as /dev/v4l/by-id/…"""
+    """Whether a device of Video4Linux is there, or a link to one under whatever name."""
     try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
+        found = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return False
+    return stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) == _VIDEO4LINUX
 
 
 def hide_credentials(url: str) -> str:

@@ -147,7 +147,7 @@ def test_a_prefix_is_scored_and_keeps_its_states():
 @given(st.lists(st.integers(0, 3), max_size=8), st.integers(1, 4))
 def test_the_words_ruled_out_are_those_that_would_repeat_an_ngram(tokens, size):
     scores = np.zeros((1, 4))
-    Constraints(no_repeat_ngram=size).rule_out(scores, np.array([tokens], np.int64).reshape(1, -1))
+    Constraints(no_repeat_ngram=size).rule_out(scores, [tuple(tokens)])
     ngrams = {tuple(tokens[at : at + size]) for at in range(len(tokens) - size + 1)}
     for word in range(4):
         said_again = tuple([*tokens, word][-size:]) in ngrams and len(tokens) >= size - 1

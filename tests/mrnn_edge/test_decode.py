@@ -94,6 +94,55 @@ def test_a_neighbour_in_the_batch_changes_no_sentence(seed, count, width):
         assert [h.tokens for h in alone] == [h.tokens for h in expected]
 
 
+@given(
+    seed=st.integers(0, 200),
+    count=st.integers(1, 3),
+    width=st.integers(1, 6),
+    wanted=st.integers(1, 6),
+    penalty=st.sampled_from([0.0, 0.7, 1.0, 2.0]),
+)
+def test_fewer_wanted_are_the_first_of_all_in_no_more_calls(seed, count, width, wanted, penalty):
+    def search(step, wanted):
+        return beam_search(
+            step,
+            images(seed, count),
+            SPACE,
+            width=width,
+            max_words=6,
+            length_penalty=penalty,
+            wanted=wanted,
+        )
+
+    whole, part = TableStep(seed), TableStep(seed)
+    everything, first = search(whole, None), search(part, wanted)
+    assert [[h.tokens for h in each[:wanted]] for each in everything] == [
+        [h.tokens for h in each] for each in first
+    ]
+    assert sum(part.batches) <= sum(whole.batches)
+
+
+def test_a_search_ends_once_no_open_hypothesis_can_come_first():
+    def step(token, state, image):
+        log_probs = np.full((len(token), 5), -3.0, np.float32)
+        log_probs[:, END] = -0.1
+        calls.append(len(token))
+        return log_probs, state
+
+    for wanted, expected in ((1, 1), (2, 2), (3, 2)):
+        calls: list[int] = []
+        ((best, *_),) = beam_search(step, images(0, 1), SPACE, width=3, max_words=9, wanted=wanted)
+        assert best.tokens == ()
+        assert len(calls) == expected
+
+
+def test_a_beam_that_is_wider_than_a_pass_a_value_allows_finds_the_same():
+    narrow, wide = (
+        beam_search(TableStep(4, vocabulary=40), images(4, 1), SPACE, width=width, max_words=1)[0]
+        for width in (16, 17)
+    )
+    assert [h.tokens for h in wide[:16]] == [h.tokens for h in narrow]
+
+
 def test_all_hypotheses_of_all_images_share_one_call_a_step():
     step = TableStep(1)
     beam_search(step, images(1, 4), SPACE, width=3, max_words=5)

@@ -1,5 +1,6 @@
 """The contract of graphs, and honesty about devices (with a fake runtime where no GPU is)."""
 
+import json
 import sys
 import tracemalloc
 import types
@@ -9,7 +10,7 @@ import onnx
 import pytest
 import tiny
 
-from mrnn_edge import Captioner
+from mrnn_edge import Captioner, runtime
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import (
     BundleError,
@@ -20,6 +21,14 @@ from mrnn_edge.errors import (
     VocabularyMismatchError,
 )
 from mrnn_edge.graphs import EncoderGraph
+from mrnn_edge.placement import Measured, Placement
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The folder of caches, an empty one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_the_graphs_compute_what_numpy_computes(captioner):
@@ -205,6 +214,19 @@ def test_a_graph_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
 
 
+def test_a_step_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
+    def flatten(model):
+        (last,) = (node for node in model.graph.node if "log_probs" in node.output)
+        last.output[0] = "single"
+        model.graph.node.append(
+            onnx.helper.make_node("Concat", ["single"] * 2, ["log_probs"], axis=0)
+        )
+
+    step = edited(tiny.files()["step.onnx"], flatten)
+    with pytest.raises(BundleError, match=r"gave log_probs float32 \[2, 12\].*\[1, 12\]"):
+        Captioner.load(tiny.write(tmp_path, tiny.files(step=step, prior=None)), device="cpu")
+
+
 def test_a_graph_whose_names_are_no_text_is_refused(tmp_path, capfd):
     encoder = tiny.files()["encoder.onnx"].replace(b"0123456789abcdef", b"\xff" * 16)
     with pytest.raises(BundleError, match="no text|refuses the encoder graph"):
@@ -292,10 +314,90 @@ def test_auto_without_cuda_is_the_cpu(bundle, monkeypatch):
     assert created == [["CPUExecutionProvider"], ["CPUExecutionProvider"]]
 
 
-def test_auto_with_a_working_cuda_is_cuda(bundle, monkeypatch):
-    created = fake_runtime(monkeypatch, available=["CUDAExecutionProvider", "CPUExecutionProvider"])
-    assert str(Captioner.load(bundle).device) == "cuda:0"
-    assert created == [[("CUDAExecutionProvider", {"device_id": "0"})]] * 2
+CUDA = [("CUDAExecutionProvider", {"device_id": "0"})]
+BOTH = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def test_cuda_that_was_asked_for_is_cuda_for_both_graphs(bundle, monkeypatch):
+    created = fake_runtime(monkeypatch, available=BOTH)
+    assert str(Captioner.load(bundle, device="cuda").device) == "cuda:0"
+    assert created == [CUDA, CUDA]
+
+
+MEASURED = {
+    Placement.CPU: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=10, cuda_steps=6),
+    Placement.CUDA: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=1, cuda_steps=1),
+    Placement.MIXED: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=1, cuda_steps=6),
+}
+
+
+@pytest.mark.parametrize("placement", Placement)
+def test_auto_with_a_working_cuda_takes_what_was_measured_fastest_and_says_so(
+    bundle, monkeypatch, cache, placement
+):
+    fake_runtime(monkeypatch, available=BOTH)
+    monkeypatch.setattr(runtime, "measure", lambda *_: MEASURED[placement])
+    captioner = Captioner.load(bundle)
+    encoder, step = captioner.graphs.encoder._session, captioner.graphs.step._session
+    found = [str(session.device) for session in (encoder, step)]
+    assert (
+        found
+        == {
+            Placement.CPU: ["cpu", "cpu"],
+            Placement.CUDA: ["cuda:0", "cuda:0"],
+            Placement.MIXED: ["cuda:0", "cpu"],
+        }[placement]
+    )
+    assert str(captioner.device) == found[0]
+    assert f"device auto: {placement}" in captioner.graphs.notice
+    assert str(cache) in captioner.graphs.notice
+
+
+def test_auto_measures_once_a_machine_and_remembers(bundle, monkeypatch, cache):
+    fake_runtime(monkeypatch, available=BOTH)
+    measured = []
+    monkeypatch.setattr(
+        runtime, "measure", lambda *_: measured.append(1) or MEASURED[Placement.MIXED]
+    )
+    notices = {Captioner.load(bundle).graphs.notice for _ in range(3)}
+    assert len(notices) == len(measured) == 1
+    Captioner.load(bundle, threads=1)
+    assert len(measured) == 2, "other threads are another measurement"
+
+
+def test_the_real_measurement_runs_both_devices_and_leaves_one_that_works(
+    bundle, monkeypatch, cache
+):
+    fake_runtime(monkeypatch, available=BOTH)
+    captioner = Captioner.load(bundle)
+    (kept,) = json.loads((cache / "mrnn-edge" / "placement.json").read_text()).values()
+    assert set(kept) == {"cpu_encoder", "cpu_steps", "cuda_encoder", "cuda_steps"}
+    assert all(ms > 0 for ms in kept.values())
+    pixels = np.full((tiny.SIDE, tiny.SIDE, 3), 200, np.uint8)
+    expected = Captioner.load(bundle, device="cpu").caption(pixels)
+    assert captioner.caption(pixels).text == expected.text
+
+
+def test_cuda_captions_are_the_cpus_and_the_state_stays_on_the_device(bundle, monkeypatch):
+    pixels = np.random.default_rng(2).integers(0, 256, (6, tiny.SIDE, tiny.SIDE, 3), np.uint8)
+    expected = Captioner.load(bundle, device="cpu").caption_batch(list(pixels))
+    fake_runtime(monkeypatch, available=BOTH, bound=(bound := []))
+    captioner = Captioner.load(bundle, device="cuda:0")
+    bound.clear()
+    found = captioner.caption_batch(list(pixels))
+    assert [each.text for each in found] == [each.text for each in expected]
+    np.testing.assert_allclose(
+        [each.log2_prob for each in found], [each.log2_prob for each in expected], atol=1e-5
+    )
+    bound.clear()
+    captioner.caption(pixels[0], beam=1)
+    steps = bound.count("token")
+    # The image vector goes to the device once; a state once, zeros, and then stays there.
+    assert [bound.count(name) for name in ("image", "state", "state on the device")] == [
+        1,
+        1,
+        steps - 1,
+    ]
 
 
 def test_auto_with_a_broken_cuda_is_the_cpu_and_says_why(bundle, monkeypatch):
@@ -342,7 +444,14 @@ def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatc
 
 
 def fake_runtime(
-    monkeypatch, *, available, error=None, falls_back=False, unloaded=None, run_error=None
+    monkeypatch,
+    *,
+    available,
+    error=None,
+    falls_back=False,
+    unloaded=None,
+    run_error=None,
+    bound=None,
 ):
     """A runtime that has these providers; CUDA fails with `error`, or silently falls back."""
     import onnxruntime
@@ -361,6 +470,33 @@ def fake_runtime(
         real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         got = "CPUExecutionProvider" if falls_back else wanted
 
+        class Binding:
+            """Outputs on the device live where outsiders see them by `get_outputs` alone."""
+
+            def __init__(self):
+                self.io = real.io_binding()
+
+            def bind_cpu_input(self, name, array):
+                note(name)
+                self.io.bind_cpu_input(name, array.copy() if on_cuda else array)
+
+            def bind_ortvalue_input(self, name, value):
+                note(f"{name} on the device")
+                self.io.bind_ortvalue_input(name, value)
+
+            def bind_output(self, name, device, *place):
+                assert device in ("cpu", "cuda" if on_cuda else "cpu")
+                self.io.bind_output(name, "cpu", *(place if device == "cpu" else ()))
+
+            def get_outputs(self):
+                return self.io.get_outputs()
+
+        on_cuda = wanted == "CUDAExecutionProvider"
+
+        def note(what):
+            if bound is not None:
+                bound.append(what)
+
         def run(outputs, feeds):
             if run_error and wanted == "CUDAExecutionProvider":
                 raise run_error
@@ -369,6 +505,8 @@ def fake_runtime(
         return types.SimpleNamespace(
             get_providers=lambda: [got],
             run=run,
+            io_binding=Binding,
+            run_with_iobinding=lambda binding: real.run_with_iobinding(binding.io),
             get_modelmeta=real.get_modelmeta,
             get_inputs=real.get_inputs,
             get_outputs=real.get_outputs,

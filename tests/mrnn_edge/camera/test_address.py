@@ -1,5 +1,9 @@
 """What a source's name means, and that no password gets out of it."""
 
+import os
+import stat
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +20,7 @@ from mrnn_edge.errors import CameraUnavailableError, OptionError
         ("2", SourceKind.DEVICE),
         ("/dev/video2", SourceKind.DEVICE),
         ("/dev/v4l/by-id/usb-camera-video-index0", SourceKind.DEVICE),
-        ("/dev/null", SourceKind.DEVICE),
+        ("/dev/null", SourceKind.VIDEO),
         ("rtsp://camera/stream", SourceKind.STREAM),
         ("HTTP://camera/stream.mjpg", SourceKind.STREAM),
         ("clip.mp4", SourceKind.VIDEO),
@@ -32,10 +36,15 @@ def test_a_source_is_told_by_its_name(source, kind):
     assert parse_address(source).kind is kind
 
 
-def test_a_link_to_a_device_is_that_device(tmp_path):
-    link = tmp_path / "door"
-    link.symlink_to("/dev/null")
-    assert parse_address(link).kind is SourceKind.DEVICE
+@pytest.mark.parametrize(
+    ("major", "kind"), [(81, SourceKind.DEVICE), (1, SourceKind.VIDEO)], ids=["camera", "null"]
+)
+def test_a_link_to_a_camera_is_that_camera_and_one_to_another_device_is_none(
+    monkeypatch, major, kind
+):
+    found = SimpleNamespace(st_mode=stat.S_IFCHR | 0o660, st_rdev=os.makedev(major, 3))
+    monkeypatch.setattr("mrnn_edge.camera.address.os.stat", lambda path: found)
+    assert parse_address("/home/me/door").kind is kind
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""The open hypotheses of all images, row by row, and where their states are kept.
+
+Takes a step function, image vectors and what was chosen after each step; gives log-probabilities
+and, of those that are finished, hypotheses. numpy only; knows no search. Logs are natural here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrnn_edge.errors import NumericalError
+
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class StepFunction(Protocol):
+    """One time frame for a batch of hypotheses."""
+
+    def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
+        """int64 [B], float32 [B, R], float32 [B, M] -> log-probabilities [B, V], state [B, R].
+
+        The arrays that come back are the caller's to keep.
+        """
+        ...
+
+
+class Walk(Protocol):
+    """Hypotheses on their way through a step function, a row each, their states kept for them."""
+
+    def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
+        """Log-probabilities [B, V] after a token for each row, and the states [B, R] it was fed.
+
+        The first are good until the next step, the second for ever.
+        """
+        ...
+
+    def go_on(self, rows: list[int], images: list[int]) -> None:
+        """The next step is for these rows of the last one, which belong to these images."""
+        ...
+
+
+class Walker(Protocol):
+    """A step function that keeps states and image vectors where it computes."""
+
+    def walk(self, images: Floats, *, state: int) -> Walk:
+        """A walk that begins with a row for each image vector [N, M], states [N, R] of zeros."""
+        ...
+
+
+class PlainWalk:
+    """A Walk through any step function, by arrays that are handed over."""
+
+    def __init__(self, step: StepFunction, images: Floats, *, state: int) -> None:
+        self._step, self._images = step, images
+        self._vectors = images
+        self._state = np.zeros((len(images), state), np.float32)
+
+    def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
+        """As Walk says."""
+        fed = self._state
+        log_probs, self._state = self._step(np.array(tokens, np.int64), fed, self._vectors)
+        return log_probs, fed
+
+    def go_on(self, rows: list[int], images: list[int]) -> None:
+        """As Walk says."""
+        self._state = self._state[rows]
+        self._vectors = self._images[images]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """What the decoder needs to know of a vocabulary and a network."""
+
+    start: int
+    end: int
+    banned: tuple[int, ...]
+    """Ids never generated (start, unknown). Nothing is renormalised for them."""
+    state: int
+    """R, the length of the recurrent state; the first one is zeros."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """A sentence as ids, without start and end sign."""
+
+    tokens: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    """Natural log-probability of each token, and of the end sign where there is one."""
+    ended: bool
+    """False where the word limit cut the sentence."""
+    states: Floats = field(compare=False, repr=False)
+    """[len(log_probs), R], the states that were fed with each word, the first one's zeros."""
+
+    @property
+    def log_prob(self) -> float:
+        """Natural log-probability of the whole sentence, the end sign included if it ended."""
+        return sum(self.log_probs)
+
+    def score(self, length_penalty: float) -> float:
+        """What hypotheses are ranked by: log_prob / (words + 1) ** length_penalty."""
+        score: float = self.log_prob / (len(self.tokens) + 1) ** length_penalty
+        return score
+
+
+class Next(NamedTuple):
+    """A row and the token that comes after it."""
+
+    row: int
+    token: int
+    log_prob: float
+    """Of the token."""
+
+
+class Beams:
+    """The open hypotheses of all images, row by row; an image's rows stand together.
+
+    What was said is kept in Python's tuples: a step adds a number to each of a few rows, which
+    costs less than the smallest call of numpy.
+    """
+
+    def __init__(self, step: StepFunction, images: Floats, space: SearchSpace) -> None:
+        """One row an image, nothing said."""
+        count = len(images)
+        self.owner = list(range(count))
+        """Row -> image."""
+        self.words: list[tuple[int, ...]] = [()] * count
+        self.log_probs: list[tuple[float, ...]] = [()] * count
+        self.total = [0.0] * count
+        """The sums of log_probs."""
+        self._places: list[tuple[int, ...]] = [()] * count
+        """Where the row's hypothesis stood in each step."""
+        self._fed: list[Floats] = []
+        """The states of each step, [rows of that step, R]."""
+        self._space = space
+        walk = getattr(step, "walk", None)  # isinstance of a Protocol takes 40 µs
+        self._walk: Walk = (
+            PlainWalk(step, images, state=space.state)
+            if walk is None
+            else walk(images, state=space.state)
+        )
+
+    def step(self) -> Floats:
+        """Log-probabilities [rows, V] of the next word, good until the next step.
+
+        Raises NumericalError for NaN and plus infinity.
+        """
+        said = [words[-1] if words else self._space.start for words in self.words]
+        log_probs, fed = self._walk.step(said)
+        self._fed.append(fed)
+        # NaN is the largest of all to numpy and fails the comparison, as plus infinity does; minus
+        # infinity is a word that cannot come.
+        if not log_probs.max() < np.inf:
+            bad = np.flatnonzero(~(log_probs < np.inf).all(axis=1)).tolist()
+            raise NumericalError(
+                "the step graph gave numbers that are not finite for picture "
+                f"{min(self.owner[row] for row in bad)} of the batch; check the model with "
+                "`mrnn-edge verify`"
+            )
+        return log_probs
+
+    def go_on(self, chosen: Sequence[Next]) -> None:
+        """After `step`: these rows, in this order, with these tokens after them."""
+        rows = [each.row for each in chosen]
+        owner = [self.owner[row] for row in rows]
+        if rows:
+            self._walk.go_on(rows, owner)
+        self.owner = owner
+        self.words = [(*self.words[row], token) for row, token, _ in chosen]
+        self.log_probs = [(*self.log_probs[row], gained) for row, _, gained in chosen]
+        self.total = [self.total[row] + gained for row, _, gained in chosen]
+        self._places = [(*self._places[row], row) for row in rows]
+
+    def images(self) -> Iterator[tuple[int, range]]:
+        """Each image that has rows, and its rows."""
+        first, owner = 0, self.owner
+        for row in range(1, len(owner) + 1):
+            if row == len(owner) or owner[row] != owner[first]:
+                yield owner[first], range(first, row)
+                first = row
+
+    def close(self, row: int) -> "Closed":
+        """A row as it stands, nothing after it."""
+        return Closed(self.words[row], self.log_probs[row], self._places[row], False)
+
+    def end(self, last: Next) -> "Closed":
+        """A row with the end sign after it; after `step`, before `go_on`."""
+        return Closed(
+            self.words[last.row],
+            (*self.log_probs[last.row], last.log_prob),
+            (*self._places[last.row], last.row),
+            True,
+        )
+
+    def hypothesis(self, closed: "Closed") -> Hypothesis:
+        """A finished sentence with the states that led to it."""
+        states = np.empty((len(closed.places), self._space.state), np.float32)
+        for position, place in enumerate(closed.places):
+            states[position] = self._fed[position][place]
+        return Hypothesis(
+            tokens=closed.tokens, log_probs=closed.log_probs, ended=closed.ended, states=states
+        )
+
+
+class Closed(NamedTuple):
+    """A sentence that left the beam."""
+
+    tokens: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    places: tuple[int, ...]
+    """Its row in each step."""
+    ended: bool
+
+    def score(self, length_penalty: float) -> float:
+        """As `Hypothesis.score`."""
+        score: float = sum(self.log_probs) / (len(self.tokens) + 1) ** length_penalty
+        return score
+
+
+def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:
+    """One row an image, the prefix said and scored."""
+    beams = Beams(step, images, space)
+    for token in prefix:
+        if len(images):
+            gained = beams.step()[:, token].tolist()
+            beams.go_on([Next(row, token, each) for row, each in enumerate(gained)])
+    return beams
