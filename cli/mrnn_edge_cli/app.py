@@ -9,6 +9,7 @@ import typer
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
+from mrnn_edge_cli.bench import bench
 from mrnn_edge_cli.caption import caption
 from mrnn_edge_cli.doctor import doctor
 from mrnn_edge_cli.evaluate import evaluate
@@ -59,6 +60,7 @@ app.command()(index)
 app.command()(search)
 app.command()(info)
 app.command()(verify)
+app.command()(bench)
 app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(train)
