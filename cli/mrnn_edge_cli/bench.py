@@ -99,7 +99,8 @@ def bench(
             say(f"the machine was busy: {reason}; figures are worse than it can do")
     if comparison is not None and comparison.regressions:
         worse = ", ".join(each.name for each in comparison.regressions)
-        say(f"worse by more than {allowed:.4g} of the old figure: {worse}")
+        doubt = "; measure again when it is quiet" if record.conditions.busy else ""
+        say(f"worse by more than {allowed * 100:g}%: {worse}{doubt}")
         raise typer.Exit(ExitCode.REGRESSION)
 
 

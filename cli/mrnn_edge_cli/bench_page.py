@@ -145,7 +145,7 @@ def _comparison(comparison: Comparison) -> str:
     notes = "".join(f"<li>{html.escape(each)}</li>\n" for each in said)
     return (
         f"<h2>Beside the old record</h2>\n<p>{len(comparison.regressions)} of the judged figures "
-        f"are worse by more than {comparison.tolerance:.4g} of the old one.</p>\n"
+        f"are worse by more than {comparison.tolerance * 100:g}%.</p>\n"
         f"{table(('', 'old', 'new', 'change', ''), rows)}<ul>\n{notes}</ul>\n"
     )
 

@@ -15,8 +15,8 @@ _OTHER_CORES: Final = 0.1
 """Cores taken by others from which on a machine is busy. Seen idle: up to 0.03 of two."""
 _STOLEN: Final = 0.02
 """Share of the cores' time that the hypervisor gave to others, from which on a machine is busy."""
-_SPREAD: Final = 1.5
-"""p95 over p50 of whole captions from which on a machine is busy. Seen idle: 1.1."""
+_SPREAD: Final = 1.25
+"""p95 over p50 of the same work from which on a machine is busy. Seen idle: 1.09."""
 _IDLE: Final = (3, 4)
 """Columns of /proc/stat: idle, and waiting for a disk."""
 _STEAL: Final = 7
@@ -35,7 +35,7 @@ class Conditions:
     load_average: float | None
     """Of the minute before the end, this process included; not judged by."""
     spread: float
-    """p95 over p50 of whole captions."""
+    """p95 over p50 of the same work done again and again."""
 
     @property
     def busy(self) -> bool:

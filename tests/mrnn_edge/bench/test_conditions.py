@@ -81,10 +81,10 @@ def test_without_counters_the_spread_alone_judges(tmp_path):
 @pytest.mark.parametrize(
     ("other", "steal", "spread", "busy"),
     [
-        (0.1, 0.02, 1.5, False),
+        (0.1, 0.02, 1.25, False),
         (0.11, 0.0, 1.0, True),
         (0.0, 0.03, 1.0, True),
-        (0.0, 0.0, 1.6, True),
+        (0.0, 0.0, 1.26, True),
         (None, None, 1.0, False),
     ],
 )

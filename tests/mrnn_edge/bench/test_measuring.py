@@ -1,6 +1,7 @@
 """The rounds on a clock that is turned by hand, and a whole record of the tiny model."""
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +16,12 @@ STARTS = Starts(module=("base64",), times=1)
 """A module that reads the file that it is given, in place of the command."""
 
 
+class Entry(NamedTuple):
+    what: str
+    picture: int | None
+    beam: int | None
+
+
 class FakeCaptioner:
     """Takes 15 s for a file, 10 for an array, 8 to encode and 2 a step, and keeps a diary."""
 
@@ -27,14 +34,16 @@ class FakeCaptioner:
         return SimpleNamespace(pixels=np.full((2, 2, 3), data[0], np.uint8))
 
     def caption(self, image, *, beam):
-        by_file = isinstance(image, bytes)
-        self.spend("file" if by_file else "array", 15.0 if by_file else 10.0)
-        self.diary[-1] += f" {image[0] if by_file else image[0, 0, 0]} beam {beam}"
         timing = {"decode": 1000.0, "encode": 8000.0, "generate": 4000.0, "total": 13000.0}
-        return SimpleNamespace(words=("a",) * image[0] if by_file else (), timing_ms=timing)
+        if isinstance(image, bytes):
+            self.spend("file", 15.0, picture=image[0], beam=beam)
+        else:
+            self.spend("array", 10.0, picture=image[0, 0, 0], beam=beam)
+        return SimpleNamespace(words=("a",) * self.diary[-1].picture, timing_ms=timing)
 
     def encode(self, pixels):
-        self.spend(f"encode {pixels.shape[0]} of {pixels[0, 0, 0, 0]}", 8.0)
+        assert pixels.shape == (1, 2, 2, 3)
+        self.spend("encode", 8.0, picture=pixels[0, 0, 0, 0])
         return np.ones((1, 6), np.float32)
 
     def step(self, tokens, states, images):
@@ -42,9 +51,9 @@ class FakeCaptioner:
         self.spend("step", 2.0)
         return images, states
 
-    def spend(self, what, seconds):
+    def spend(self, what, seconds, *, picture=None, beam=None):
         self.now += seconds
-        self.diary.append(what)
+        self.diary.append(Entry(what, None if picture is None else int(picture), beam))
 
 
 @pytest.fixture
@@ -77,23 +86,22 @@ def test_each_thing_is_timed_by_the_wall_once_a_round(fake):
 
 def test_the_order_turns_so_that_each_comes_first_in_turn(fake):
     rounds(fake, b"\3").run(4)
-    first = [each.split()[0] for each in fake.diary[::4]]
+    first = [each.what for each in fake.diary[::4]]
     assert sorted(first) == ["array", "encode", "file", "step"]
 
 
 def test_pictures_come_in_turn_and_all_of_a_round_are_of_one(fake):
     made = rounds(fake, b"\3", b"\5")
     made.run(4)
-    for number in range(4):
-        seen = {each.split(" of ")[-1].split()[-3 if "beam" in each else -1]
-                for each in fake.diary[4 * number : 4 * number + 4] if each != "step"}  # fmt: skip
-        assert seen == {"35"[(number + 1) % 2]}
+    seen = [{each.picture for each in fake.diary[at : at + 4] if each.picture} for at in (0, 4, 8)]
+    assert seen == [{5}, {3}, {5}]
     assert made.words == 4.0
 
 
 def test_the_array_is_captioned_greedily_and_the_file_with_the_beam(fake):
     rounds(fake, b"\3").run(1)
-    assert sorted(fake.diary) == ["array 3 beam 1", "encode 1 of 3", "file 3 beam 2", "step"]
+    beams = {each.what: each.beam for each in fake.diary}
+    assert beams == {"file": 2, "array": 1, "encode": None, "step": None}
 
 
 def test_a_record_of_the_tiny_model_is_whole(captioner, tmp_path):
