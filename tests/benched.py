@@ -23,7 +23,7 @@ SETTING = Setting(
     precision="float32",
     threads=2,
     beam=3,
-    pictures="built-in 1, 600 x 400",
+    pictures="built-in picture, 600 x 400",
 )
 QUIET = Conditions(other_cores=0.01, steal_share=0.0, load_average=0.5, spread=1.1)
 BUSY = Conditions(other_cores=1.2, steal_share=0.0, load_average=3.0, spread=1.1)

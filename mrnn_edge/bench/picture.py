@@ -49,7 +49,7 @@ def built_in() -> Pictures:
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=85)
     # Named, not hashed: another libjpeg writes other bytes of the same picture.
-    return Pictures(name=f"built-in 1, {_WIDTH} x {_HEIGHT}", files=(buffer.getvalue(),))
+    return Pictures(name=f"built-in picture, {_WIDTH} x {_HEIGHT}", files=(buffer.getvalue(),))
 
 
 def read_pictures(path: str) -> Pictures:

@@ -68,7 +68,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     for stage in document["stages_ms"].values():
         assert 0 < stage["p50"] <= stage["p95"] <= stage["p99"]
     assert (document["model"], document["threads"], document["runs"]) == ("tiny-test", 1, 3)
-    assert document["pictures"] == "built-in 1, 600 x 400"
+    assert document["pictures"] == "built-in picture, 600 x 400"
     assert document["affinity"] is None or len(document["affinity"]) == 1
 
     # Beside a record a thousand times slower nothing is worse, whatever this machine does.

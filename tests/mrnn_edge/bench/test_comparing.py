@@ -134,7 +134,7 @@ def test_a_memory_of_nothing_before_has_no_finite_change():
         (replace(SETTING, beam=1), "beam was 3, is 1"),
         (
             replace(SETTING, pictures="photo.jpg"),
-            "pictures was built-in 1, 600 x 400, is photo.jpg",
+            "pictures was built-in picture, 600 x 400, is photo.jpg",
         ),
     ],
 )
