@@ -222,7 +222,7 @@ def show(report: dict[str, Any]) -> None:
 
 def main(
     picture: Annotated[Path, typer.Argument(help="A picture for ours.")],
-    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 7,
+    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 5,
     model: Annotated[str | None, typer.Option("--model")] = None,
     precision: Annotated[str | None, typer.Option("--precision")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
