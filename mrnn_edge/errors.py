@@ -5,6 +5,7 @@
     ├── MissingExtraError            a part of the project whose packages are not installed
     ├── DatasetError                 a training or evaluation data set that is not as it should be
     ├── TrainingError                a training run that went wrong
+    ├── BenchRecordError             a benchmark record that cannot be read, or not be compared
     ├── IndexFileError               an image index that is damaged, foreign or of another model
     ├── SidecarError                 a file beside a picture that is not ours to replace
     ├── InputError                   one picture cannot be captioned; the others can
@@ -32,6 +33,7 @@ exit codes; nothing in here knows them.
 """
 
 __all__ = [
+    "BenchRecordError",
     "BundleError",
     "CameraError",
     "CameraLostError",
@@ -94,6 +96,10 @@ class DatasetError(MrnnEdgeError):
 
 class TrainingError(MrnnEdgeError):
     """A training run whose cost is no longer a finite number."""
+
+
+class BenchRecordError(MrnnEdgeError):
+    """A benchmark record that is damaged, of another format, or not of what it is compared with."""
 
 
 class IndexFileError(MrnnEdgeError):

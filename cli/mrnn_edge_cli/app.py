@@ -52,6 +52,9 @@ _COMMANDS: Final = {
         "verify",
         "Check a model: files, hashes, graphs, and its answers against torch's at export.",
     ),
+    "bench": _Home(
+        "bench", "bench", "Measure captions on this machine: stages, start-up, throughput, memory."
+    ),
     "doctor": _Home(
         "doctor", "doctor", "Tell what is wrong on this machine, with the commands that mend it."
     ),

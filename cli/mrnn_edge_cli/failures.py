@@ -26,6 +26,7 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (errors.OptionError, ExitCode.USAGE),
     (errors.MissingExtraError, ExitCode.USAGE),
     (errors.DatasetError, ExitCode.USAGE),
+    (errors.BenchRecordError, ExitCode.USAGE),
     (errors.IndexFileError, ExitCode.USAGE),
     (errors.TrainingError, ExitCode.INTERNAL),
     (errors.InputError, ExitCode.SOME_FAILED),
@@ -45,5 +46,6 @@ def exit_code(error: errors.MrnnEdgeError) -> ExitCode:
 EPILOGUE = (
     "Exit codes: 0 done; 1 internal or output error; 2 usage; 3 some inputs failed; "
     "4 model unknown or invalid; 5 device not available; 6 camera not available or lost; "
+    "7 a regression found by bench --compare; "
     "130 interrupted; 141 the reader of a pipe has gone; 143 terminated."
 )

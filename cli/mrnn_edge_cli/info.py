@@ -1,10 +1,7 @@
 """`mrnn-edge info`: what is in a model, and what runs it here."""
 
-import contextlib
-import platform
 from typing import Any
 
-from mrnn_edge import __version__
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.output import write, write_json
 
@@ -13,11 +10,12 @@ def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = Fal
     """Tell what a model is: its id, sizes, training, figures and licences."""
     del quiet  # it says nothing on stderr in any case
     from mrnn_edge.bundle import load_bundle, read_metrics, shipped_models
+    from mrnn_edge.doctor.packages import installed_versions
 
     bundle = load_bundle(model)
     config = bundle.config
     facts: dict[str, Any] = {
-        "versions": _versions(),
+        "versions": installed_versions(),
         "model": config.name,
         "id": config.id,
         "folder": str(bundle.folder),
@@ -48,17 +46,6 @@ def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = Fal
         return
     for line in _lines(facts, ""):
         write(line)
-
-
-def _versions() -> dict[str, str]:
-    """This program's, Python's and the run time's packages, without importing them."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"mrnn-edge": __version__, "python": platform.python_version()}
-    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def _lines(facts: dict[str, Any], indent: str) -> list[str]:

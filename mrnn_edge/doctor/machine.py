@@ -9,6 +9,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ def checks(root: Path = Path("/")) -> Iterator[Check]:
     yield _ok("python", f"{python}, {_bits()} bit")
     libc = " ".join(filter(None, platform.libc_ver()))
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    yield _ok("system", ", ".join(filter(None, (system, libc, _board(root)))))
+    yield _ok("system", ", ".join(filter(None, (system, libc, board(root)))))
     yield _ok("processor", _processor(root))
     yield _cores(root)
     yield _memory(root)
@@ -61,19 +62,34 @@ def _bits() -> int:
     return 64 if platform.architecture()[0].startswith("64") else 32
 
 
-def _board(root: Path) -> str:
-    """`Raspberry Pi 5 Model B Rev 1.0` and the like."""
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    """What the processor is called, and which of FEATURES it has."""
+
+    name: str
+    features: tuple[str, ...] | None
+    """None where the system does not tell."""
+
+
+def processor(root: Path = Path("/")) -> Processor:
+    """The processor of this machine."""
+    described = _text(root / "proc/cpuinfo")
+    name = _field(described, "model name") or platform.processor() or platform.machine()
+    flags = (_field(described, "flags") or _field(described, "Features")).split()
+    known = tuple(label for flag, label in FEATURES.items() if flag in flags)
+    return Processor(name=name, features=known if described else None)
+
+
+def board(root: Path = Path("/")) -> str:
+    """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty where none is told."""
     return _text(root / "proc/device-tree/model").rstrip("\0")
 
 
 def _processor(root: Path) -> str:
-    described = _text(root / "proc/cpuinfo")
-    name = _field(described, "model name") or platform.processor() or platform.machine()
-    flags = (_field(described, "flags") or _field(described, "Features")).split()
-    known = [label for flag, label in FEATURES.items() if flag in flags]
-    if not described:
-        return f"{name}, features not known"
-    return f"{name}: {', '.join(known) or 'no feature that matters'}"
+    found = processor(root)
+    if found.features is None:
+        return f"{found.name}, features not known"
+    return f"{found.name}: {', '.join(found.features) or 'no feature that matters'}"
 
 
 def _field(cpuinfo: str, name: str) -> str:

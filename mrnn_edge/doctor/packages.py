@@ -1,10 +1,13 @@
 """numpy, Pillow with the formats that it really reads, and pi-heif where it is installed."""
 
+import contextlib
 import io
+import platform
 from collections.abc import Iterator
 from importlib import metadata
 from types import ModuleType
 
+from mrnn_edge import __version__
 from mrnn_edge.doctor.check import Area, Check, Status, fault
 from mrnn_edge.errors import install_command
 
@@ -14,6 +17,15 @@ def checks() -> Iterator[Check]:
     yield _numpy()
     yield from _pillow()
     yield _heic()
+
+
+def installed_versions() -> dict[str, str]:
+    """This program's, Python's and the run time's packages, without importing them."""
+    found = {"mrnn-edge": __version__, "python": platform.python_version()}
+    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def _numpy() -> Check:

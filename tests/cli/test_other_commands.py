@@ -26,6 +26,7 @@ def test_no_arguments_give_the_help_and_it_tells_the_exit_codes(command):
 def test_every_branch_of_the_error_tree_has_its_exit_code():
     expected = {
         "OptionError": 2, "MissingExtraError": 2, "DatasetError": 2, "IndexFileError": 2,
+        "BenchRecordError": 2,
         "TrainingError": 1, "InputError": 3, "SidecarError": 3, "ModelError": 4, "DeviceError": 5,
         "CameraError": 6,
     }  # fmt: skip

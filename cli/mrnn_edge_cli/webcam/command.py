@@ -206,7 +206,7 @@ def webcam(
             ).events()
         _run(events, sinks, frames.name)
     if stop.exit_code is not None:
-        raise typer.Exit(stop.exit_code)
+        raise Exit(stop.exit_code)
     if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
         raise Exit(ExitCode.INTERNAL)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mrnn_edge.camera.frames import FrameSource
-from mrnn_edge.camera.live import Notice
+from mrnn_edge.camera.notice import Notice
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels

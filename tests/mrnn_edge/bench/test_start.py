@@ -1,0 +1,60 @@
+"""Whole processes: how often they are started, what is said of one that fails, their memory."""
+
+import sys
+
+import pytest
+
+from mrnn_edge.bench import start
+from mrnn_edge.errors import MrnnEdgeError
+
+MB = 10**6
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads files of Linux")
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module `started` of some code, which children find."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+
+    def write(code):
+        (tmp_path / "started.py").write_text(code)
+        return "started"
+
+    return write
+
+
+def test_one_start_more_than_counts_is_made_with_the_arguments_that_were_given(module, tmp_path):
+    name = module("import sys; open(sys.argv[1], 'a').write(f'{sys.argv[2]}\\n')")
+    log = tmp_path / "log"
+    assert start.cold_start_ms([name, str(log), "x y"], times=3) > 0
+    assert log.read_text() == "x y\n" * 4
+
+
+def test_the_median_is_of_the_starts_that_count(monkeypatch):
+    clock = iter([0.0, 0.5, 10.0, 10.1, 20.0, 20.3])
+    monkeypatch.setattr(start, "_run", lambda module: "")
+    monkeypatch.setattr(start.time, "perf_counter", lambda: next(clock))
+    assert start.cold_start_ms(["anything"], times=3) == pytest.approx(300.0)
+
+
+def test_a_process_that_fails_is_told_with_its_last_words(module):
+    name = module("import sys; print('first'); sys.exit('the disk is full')")
+    for measured in (lambda: start.cold_start_ms([name], times=1), lambda: start.peak_mb([name])):
+        with pytest.raises(MrnnEdgeError, match=r"ended with 1 .*the disk is full"):
+            measured()
+
+
+@linux
+def test_the_memory_is_the_child_s_highest_and_not_its_parent_s(module):
+    mine = bytearray(400 * MB)
+    mine[:: 1 << 12] = b"x" * len(mine[:: 1 << 12])  # every page is really there
+    name = module(f"import sys; data = b'x' * {150 * MB}; del data; print(sys.argv)")
+    assert 150 < start.peak_mb([name, "a"]) < 300
+
+
+def test_what_the_child_says_on_standard_error_is_not_taken_for_the_number(module, monkeypatch):
+    name = module("import sys; sys.stderr.write('12345\\n')")
+    assert start.peak_mb([name]) > 0.012345
+    monkeypatch.setattr(start, "_run", lambda module: "nothing told")
+    assert start.peak_mb([name]) is None
