@@ -17,6 +17,7 @@ from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
 from mrnn_edge_cli.index import index
 from mrnn_edge_cli.info import info
 from mrnn_edge_cli.output import say, write
+from mrnn_edge_cli.quantize import quantize
 from mrnn_edge_cli.rank import rank
 from mrnn_edge_cli.score import score
 from mrnn_edge_cli.search import search
@@ -63,6 +64,7 @@ app.command()(doctor)
 app.command("eval")(evaluate)
 app.command()(train)
 app.command()(export)
+app.command()(quantize)
 
 
 def _terminate(_signal: int, _frame: object) -> None:
