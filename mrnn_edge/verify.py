@@ -1,7 +1,8 @@
 """Checks of a model folder that need no torch: contract, reference answers, batches.
 
 The reference is what torch answered at export on a fixed picture (`reference_pixels`); it lies in
-metrics.json under parity.reference. Takes a model, gives checks; changes nothing.
+metrics.json under parity.reference. That of int8 graphs is what they themselves answered where
+they were made, under int8.reference. Takes a model, gives checks; changes nothing.
 """
 
 import os
@@ -21,15 +22,25 @@ from mrnn_edge.image import Pixels
 BATCHES: Final = (1, 2, 7, 64)
 LIMIT: Final = 1e-4
 """Largest difference of float graphs from the reference, and of a row from itself in a batch."""
+INT8_LIMIT: Final = 0.05
+"""Largest difference of int8 graphs from the reference: of the image vector as a share of its
+length, of log-probabilities as such. Machines round a sum that lies between two integers to either,
+and layers pass it on (docs/quantisation.md)."""
 REFERENCE_STEPS: Final = 5
+REFERENCE_WORDS: Final = 20
+"""Log-probabilities a step that a reference keeps, the likeliest."""
 SLOPE_LIMIT: Final = 0.02
 """Largest difference of the gradient graph's slope from the step graph's, as a share of it: the one
 has weights of float16, the other's is a quotient of small differences."""
 
 
+_SECTIONS: Final = {Precision.FLOAT32: "parity", Precision.INT8: "int8"}
+"""Where in metrics.json the reference of a pair of graphs lies."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What torch answered on the fixed picture, at export."""
+    """What torch answered on the fixed picture at export, or int8 graphs when they were made."""
 
     image: Floats
     """[M]"""
@@ -40,7 +51,7 @@ class Reference:
     """The search that found the caption."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, under parity.reference in metrics.json."""
+        """The JSON form in metrics.json."""
         return {
             "image": _rounded(self.image),
             "top": [[list(ids), _rounded(values)] for ids, values in self.top],
@@ -49,8 +60,8 @@ class Reference:
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> "Reference":
-        """Read the JSON form; raises BundleError if it is none."""
+    def from_dict(cls, data: Any, where: str) -> "Reference":
+        """Read the JSON form; raises BundleError that says where in metrics.json it is none."""
         try:
             return cls(
                 image=np.array(data["image"], np.float32),
@@ -63,7 +74,7 @@ class Reference:
             )
         except (KeyError, TypeError, ValueError, OptionError) as error:
             raise BundleError(
-                f"metrics.json: parity.reference is missing or malformed ({error!r}); export anew"
+                f"metrics.json: {where} is missing or malformed ({error!r}); export anew"
             ) from None
 
 
@@ -106,8 +117,11 @@ def verify_model(
     that cannot be opened is a check that failed, and the other pairs are checked all the same.
     """
     bundle = load_bundle(model)
-    parity = read_metrics(bundle.folder).get("parity")
-    reference = Reference.from_dict(parity.get("reference") if isinstance(parity, dict) else None)
+    metrics = read_metrics(bundle.folder)
+    references = {
+        precision: _reference(metrics, _SECTIONS[precision])
+        for precision in bundle.config.precisions
+    }
     for precision in bundle.config.precisions:
         name = f"{precision}: files, hashes, graph contract"
         try:
@@ -118,20 +132,70 @@ def verify_model(
         detail = f"bundle {captioner.config.id} on {captioner.device}"
         yield Check(name=name, passed=True, detail=detail)
         if precision is Precision.FLOAT32:
-            yield from _against_reference(captioner, reference)
+            yield from _against_torch(captioner, references[precision])
+        else:
+            yield from _against_its_own(captioner, references[precision])
         yield _batches(captioner, precision)
         if precision is Precision.FLOAT32 and bundle.config.gradient:
             yield _slope(captioner)
 
 
-def _against_reference(captioner: Captioner, reference: Reference) -> Iterator[Check]:
+def answers(captioner: Captioner) -> Reference:
+    """What the open graphs answer on the fixed picture."""
+    pixels = reference_pixels(captioner.config.image)
+    image = captioner.graphs.encoder(pixels[None])[0]
+    space = captioner.space
+    log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
+    return Reference(
+        image=image,
+        top=likeliest(log_probs),
+        caption=captioner.caption(pixels).text or "",
+        decoding=DecodeOptions(length_penalty=captioner.config.decoding.length_penalty),
+    )
+
+
+def likeliest(log_probs: Floats) -> tuple[tuple[tuple[int, ...], Floats], ...]:
+    """Of each row [V] the likeliest ids and their log-probabilities, the likeliest first."""
+    best = [np.argsort(-row, kind="stable")[:REFERENCE_WORDS] for row in log_probs]
+    return tuple((tuple(ids.tolist()), row[ids]) for ids, row in zip(best, log_probs, strict=True))
+
+
+def _reference(metrics: dict[str, Any], section: str) -> Reference:
+    held = metrics.get(section)
+    found = held.get("reference") if isinstance(held, dict) else None
+    return Reference.from_dict(found, f"{section}.reference")
+
+
+def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Check]:
+    """int8 graphs against what they answered elsewhere; the steps begin from the image then."""
+    space = captioner.space
+    image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])[0]
+    name = "int8: image vector against where it was made"
+    if reference.image.shape != image.shape:
+        yield _other_shape(name, image, reference.image)
+        return
+    share = float(np.linalg.norm(image - reference.image) / np.linalg.norm(reference.image))
+    yield Check(
+        name=name,
+        passed=share <= INT8_LIMIT,
+        detail=f"{share:.1e} of its length, limit {INT8_LIMIT:.0e}",
+    )
+    log_probs = run_steps(
+        captioner.graphs.step, reference.image, start=space.start, state=space.state
+    )
+    name = "int8: log-probabilities against where it was made"
+    yield _top_check(name, log_probs, reference, INT8_LIMIT)
+
+
+def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[Check]:
     spec = captioner.config.image
     pixels = reference_pixels(spec)
     image = captioner.graphs.encoder(pixels[None])[0]
     space = captioner.space
     log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
-    yield _difference("float32: image vector against torch", image, reference.image)
-    yield _top_check(log_probs, reference)
+    yield _difference("float32: image vector against torch", image, reference.image, LIMIT)
+    name = "float32: log-probabilities against torch"
+    yield _top_check(name, log_probs, reference, LIMIT)
     options = reference.decoding
     text = captioner.caption(
         pixels,
@@ -146,8 +210,7 @@ def _against_reference(captioner: Captioner, reference: Reference) -> Iterator[C
     )
 
 
-def _top_check(log_probs: Floats, reference: Reference) -> Check:
-    name = "float32: log-probabilities against torch"
+def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float) -> Check:
     words = log_probs.shape[1]
     known = all(0 <= each < words for ids, _ in reference.top for each in ids)
     if len(reference.top) != len(log_probs) or not known:
@@ -155,15 +218,20 @@ def _top_check(log_probs: Floats, reference: Reference) -> Check:
     found = np.concatenate(
         [row[list(ids)] for row, (ids, _) in zip(log_probs, reference.top, strict=True)]
     )
-    return _difference(name, found, np.concatenate([values for _, values in reference.top]))
+    wanted = np.concatenate([values for _, values in reference.top])
+    return _difference(name, found, wanted, limit)
 
 
-def _difference(name: str, found: Floats, wanted: Floats) -> Check:
+def _difference(name: str, found: Floats, wanted: Floats, limit: float) -> Check:
     if wanted.shape != found.shape:
-        detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
-        return Check(name=name, passed=False, detail=detail)
+        return _other_shape(name, found, wanted)
     largest = float(np.abs(found - wanted).max())
-    return Check(name=name, passed=largest <= LIMIT, detail=f"{largest:.1e}, limit {LIMIT:.0e}")
+    return Check(name=name, passed=largest <= limit, detail=f"{largest:.1e}, limit {limit:.0e}")
+
+
+def _other_shape(name: str, found: Floats, wanted: Floats) -> Check:
+    detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
+    return Check(name=name, passed=False, detail=detail)
 
 
 def _slope(captioner: Captioner) -> Check:

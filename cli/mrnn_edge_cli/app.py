@@ -71,6 +71,9 @@ _COMMANDS: Final = {
     "export": _Home(
         "export", "export", "Write a run as two ONNX graphs in a model folder named after itself."
     ),
+    "quantize": _Home(
+        "quantize", "quantize", "Give a model int8 graphs and make them its default."
+    ),
 }
 
 

@@ -29,8 +29,8 @@ class Option:
         *names: str,
         help: str = "",
         metavar: str | None = None,
-        min: int | None = None,
-        max: int | None = None,
+        min: float | None = None,
+        max: float | None = None,
     ) -> None:
         """`names` are `--long` and perhaps `-s`; `min` and `max` bound a number."""
         self.names = names
@@ -128,9 +128,9 @@ def _kind(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _type(kind: Any, least: int | None = None, most: int | None = None) -> Any:
-    if kind is int and (least, most) != (None, None):
-        return click.IntRange(least, most)
+def _type(kind: Any, least: Any = None, most: Any = None) -> Any:
+    if (least, most) != (None, None):
+        return (click.IntRange if kind is int else click.FloatRange)(least, most)
     if kind is Path:
         return click.Path(path_type=Path)
     if _is_enum(kind):

@@ -42,6 +42,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         *(f"- {key}: {_plain(value)}" for key, value in training.items()),
         "",
         *_parity(metrics.get("parity", {})),
+        *_int8(metrics.get("int8", {})),
         *_figures(metrics.get("eval", {})),
         *_retrieval(metrics.get("retrieval", {})),
         "## What it cannot see",
@@ -72,6 +73,30 @@ def _parity(parity: Mapping[str, Any]) -> list[str]:
         f"{captions['equal']:,} of {captions['compared']:,} dev pictures are captioned alike, word "
         "for word.",
         "`mrnn-edge verify` repeats the part that needs no torch.",
+        "",
+    ]
+
+
+def _int8(made: Mapping[str, Any]) -> list[str]:
+    if not made:
+        return []
+    dev = made["dev"]
+    cider, perplexity = (
+        f"{dev[figure]['float32']:.{digits}f} to {dev[figure]['int8']:.{digits}f}"
+        for figure, digits in (("cider", 4), ("perplexity", 2))
+    )
+    kept = ", ".join(made["float_layers"]) or "none"
+    return [
+        "## int8",
+        "",
+        f"The int8 graphs were made of the float ones, calibrated on {made['calibration_pictures']}"
+        " training pictures;",
+        f"layers left in float: {kept}. On dev CIDEr went from {cider}, perplexity from",
+        f"{perplexity}, and {dev['captions_changed']:.1%} of the captions changed:",
+        "",
+        "```sh",
+        made["command"],
+        "```",
         "",
     ]
 

@@ -18,15 +18,20 @@ from mrnn_edge.generation import search_space
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.runtime import Graphs
-from mrnn_edge.verify import BATCHES, LIMIT, Reference, reference_pixels, run_steps
+from mrnn_edge.verify import (
+    BATCHES,
+    LIMIT,
+    Reference,
+    likeliest,
+    reference_pixels,
+    run_steps,
+)
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.validation import best_sentences, image_vectors, step_function
 
 _CHUNK = 32
-_TOP = 20
-"""Log-probabilities a step that the reference keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +109,9 @@ def reference(network: Network, vocabulary: Vocabulary, decoding: DecodeOptions)
     space = search_space(vocabulary, state=network.model.recurrent.state_size)
     log_probs = run_steps(network.step, image[0], start=space.start, state=space.state)
     (tokens,) = best_sentences(network.step, image, space, decoding)
-    best = [np.argsort(-row, kind="stable")[:_TOP] for row in log_probs]
     return Reference(
         image=image[0],
-        top=tuple(
-            (tuple(ids.tolist()), row[ids]) for ids, row in zip(best, log_probs, strict=True)
-        ),
+        top=likeliest(log_probs),
         caption=" ".join(vocabulary.decode(tokens)),
         decoding=decoding,
     )

@@ -32,7 +32,7 @@ def draw(seen):
         colour: Annotated[Colour, Option("--colour", help="With what.")] = Colour.RED,
         other: Annotated[Colour | None, Option("--other")] = None,
         size: Annotated[int, Option("--size", "-s", min=1, max=9)] = 3,
-        weight: Annotated[float | None, Option("--weight")] = None,
+        weight: Annotated[float | None, Option("--weight", min=-1.5)] = None,
         output: Annotated[Path | None, Option("--output", "-o", metavar="FILE")] = None,
         without: Annotated[list[str] | None, Option("--without", metavar="WORD")] = None,
         twice: Annotated[bool, Option("--twice")] = False,
@@ -78,6 +78,7 @@ def test_every_type_is_read_wherever_it_stands(draw, seen):
         ("cat --size many", "'many' is not a valid integer"),
         ("cat --colour green", "'green' is not one of 'r', 'b'"),
         ("cat --weight", "requires an argument"),
+        ("cat --weight -2", "-2.0 is not in the range x>=-1.5"),
         ("cat --colr r", "No such option"),
     ],
 )

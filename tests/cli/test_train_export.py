@@ -129,12 +129,26 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert command("verify", "--model", "model", "--quiet").stdout == done.stdout
     assert command("caption", data / "images" / "test0.png", "--model", "model").stdout.strip()
 
+    # A CNN of three epochs' training on six pictures says little: any loss will do.
+    done = command("quantize", "model", "--data", data, "--calibrate", 8, "--max-drop", 10)
+    assert done.returncode == 0, done.stderr
+    assert "encoder: 13." in done.stdout
+    assert "captions changed: " in done.stdout
+    assert "default int8" in done.stdout
+    done = command("verify", "model")
+    assert done.returncode == 0, done.stdout
+    assert "int8: image vector against where it was made" in done.stdout
+    again = command("quantize", "model", "--data", data)
+    assert again.returncode == 2
+    assert "has int8 graphs already" in again.stderr
+
 
 @pytest.mark.parametrize(
     ("arguments", "missing", "extras"),
     [
         (["train", "--data", "x", "--out", "y"], "torch", "train"),
         (["export", "x", "-o", "y"], "onnxruntime", "cpu,train"),
+        (["quantize", "x", "--data", "y"], "onnx", "cpu,train"),
         (["eval", "--data", "x"], "pycocoevalcap", "cpu,eval"),
     ],
 )

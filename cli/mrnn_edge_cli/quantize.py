@@ -1,0 +1,64 @@
+"""`mrnn-edge quantize`: int8 graphs for a model, measured before they are written."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from mrnn_edge_cli import options as opt
+from mrnn_edge_cli.arguments import Argument, Option
+from mrnn_edge_cli.extras import need
+from mrnn_edge_cli.output import Progress, write
+
+
+def quantize(
+    model: Annotated[str, Argument(metavar="NAME_OR_FOLDER", help="A model with float32.")],
+    data: Annotated[Path, Option("--data", metavar="PATH", help="Data set, as `train` takes it.")],
+    out: Annotated[
+        Path | None,
+        Option("--output", "-o", metavar="FOLDER", help="New folder; in place if left out."),
+    ] = None,
+    calibrate: Annotated[
+        int,
+        Option("--calibrate", min=1, metavar="N", help="Training pictures for the ranges."),
+    ] = 128,
+    max_drop: Annotated[
+        float,
+        Option("--max-drop", min=0.0, metavar="CIDER", help="What dev may lose; else refuse."),
+    ] = 0.01,
+    threads: opt.Threads = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Give a model int8 graphs and make them its default.
+
+    The captions of the dev split are measured before and after; where they lose more than
+    --max-drop, nothing is written (exit code 4).
+    """
+    need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
+    from mrnn_edge.config import Precision
+    from mrnn_edge_export.quantize import quantize_model
+
+    words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
+    words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
+    done = quantize_model(
+        model,
+        out,
+        data=data,
+        calibrate=calibrate,
+        max_drop=max_drop,
+        command=shlex.join(words),
+        threads=threads,
+        track=Progress(quiet=quiet),
+    )
+    pairs = done.config.precisions
+    for role in ("encoder", "step"):
+        float_graph, int8_graph = (
+            getattr(pairs[precision], role).bytes / 1e6
+            for precision in (Precision.FLOAT32, Precision.INT8)
+        )
+        write(f"{role}: {float_graph:.1f} MB float32, {int8_graph:.1f} MB int8")
+    write(f"layers left in float: {', '.join(done.float_layers) or 'none'}")
+    before, after = done.before, done.after
+    write(f"dev CIDEr: {before.scores.cider:.4f} float32, {after.scores.cider:.4f} int8")
+    write(f"dev perplexity: {before.perplexity:.2f} float32, {after.perplexity:.2f} int8")
+    write(f"captions changed: {done.changed:.1%} of {before.images:,}")
+    write(f"{done.folder}: model {done.config.name}, default {done.config.default_precision}")

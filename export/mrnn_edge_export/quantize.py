@@ -1,0 +1,244 @@
+"""A model's int8 graphs: made of the float ones, measured on dev, written or refused.
+
+Takes a model folder and a data set; needs no training run. Where the captions lose too much, the
+layers that hurt most are left in float, by measurement, before the model is refused.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mrnn_edge.bundle import (
+    Bundle,
+    describe_graph,
+    load_bundle,
+    read_metrics,
+    to_json,
+    write_atomically,
+    write_bundle,
+)
+from mrnn_edge.captioner import Captioner
+from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
+from mrnn_edge.errors import BundleError, ModelError, OptionError
+from mrnn_edge.image import Pixels, read_pixels
+from mrnn_edge.progress import Track, untracked
+from mrnn_edge.verify import answers
+from mrnn_edge_export.card import render_card
+from mrnn_edge_export.int8_encoder import calibrate_encoder
+from mrnn_edge_export.int8_step import quantize_step, sentence_feeds
+from mrnn_edge_export.sensitivity import worst_layers
+from mrnn_edge_train.datasets import read_sentences, read_split
+from mrnn_edge_train.evaluate import Evaluation, evaluate
+from mrnn_edge_train.flickr8k import CaptionedImage, Split
+
+FLOAT_LAYERS: Final = (0, 4, 12)
+"""Layers of the encoder left in float at each attempt; the next is made where one fails."""
+_FILES: Final = {GraphRole.ENCODER: "encoder.int8.onnx", GraphRole.STEP: "step.int8.onnx"}
+_PROBES: Final = 8
+"""Calibration pictures that the layers are compared on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """What was written, and what it costs and saves."""
+
+    folder: Path
+    config: BundleConfig
+    before: Evaluation
+    after: Evaluation
+    changed: float
+    """Share of dev's captions that are not the float graphs', word for word."""
+    float_layers: tuple[str, ...]
+
+    @property
+    def drop(self) -> float:
+        """CIDEr lost on dev; below zero where it rose."""
+        return self.before.scores.cider - self.after.scores.cider
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What is calibrated and measured on."""
+
+    calibration: tuple[CaptionedImage, ...]
+    pixels: tuple[Pixels, ...]
+    dev: tuple[CaptionedImage, ...]
+    known: frozenset[tuple[str, ...]]
+
+
+def quantize_model(
+    model: str,
+    out: Path | None,
+    *,
+    data: Path,
+    calibrate: int,
+    max_drop: float,
+    command: str,
+    threads: int | None = None,
+    track: Track = untracked,
+) -> Quantized:
+    """Give a model int8 graphs, as its default: in a new folder, or without one in place.
+
+    `calibrate` training pictures, evenly spread, and their sentences set the ranges; `max_drop` is
+    the CIDEr that dev may lose; `command` is what the model card says made the graphs. In place
+    config.json comes last: before it the model is what it was. Raises OptionError for a model that
+    has int8 graphs already (name a folder) or no float ones, ModelError where too much is lost,
+    BundleError, DatasetError or an InputError.
+    """
+    bundle = load_bundle(model)
+    _check(bundle, out)
+    before_captioner = Captioner.load(
+        model, device="cpu", precision=Precision.FLOAT32, threads=threads
+    )
+    parts = _read_data(data, calibrate, bundle, track)
+    before = evaluate(before_captioner, parts.dev, parts.known, DecodeOptions(), track=track)
+    encoder = calibrate_encoder(
+        bundle.graph(Precision.FLOAT32, GraphRole.ENCODER),
+        parts.pixels,
+        bundle.metadata(GraphRole.ENCODER),
+    )
+    step = _step(bundle, before_captioner, parts)
+    order: tuple[str, ...] = ()
+    for count in FLOAT_LAYERS:
+        if count and not order:
+            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
+        kept = order[:count]
+        graphs = {GraphRole.ENCODER: encoder.quantize(float_layers=kept), GraphRole.STEP: step}
+        config = _config(bundle.config, graphs, name=out.name if out else bundle.config.name)
+        files = {**_carried(bundle), **{_FILES[role]: graphs[role] for role in graphs}}
+        with _opened(config, files, threads=threads) as captioner:
+            after = evaluate(captioner, parts.dev, parts.known, DecodeOptions(), track=track)
+            reference = answers(captioner).to_dict()
+        done = Quantized(
+            folder=out or bundle.folder,
+            config=config,
+            before=before,
+            after=after,
+            changed=_changed(before, after),
+            float_layers=kept,
+        )
+        if done.drop <= max_drop:
+            figures = _figures(done, calibrate=len(parts.pixels), command=command)
+            metrics = {**read_metrics(bundle.folder), "int8": {**figures, "reference": reference}}
+            _write(done, files, metrics, in_place=out is None)
+            return done
+    raise ModelError(
+        f"int8 takes {done.drop:.4f} CIDEr of dev ({before.scores.cider:.4f} to "
+        f"{after.scores.cider:.4f}), {len(kept)} layers left in float; the limit is {max_drop:g}: "
+        "calibrate on more pictures, or allow more with --max-drop"
+    )
+
+
+def _check(bundle: Bundle, out: Path | None) -> None:
+    config = bundle.config
+    if Precision.FLOAT32 not in config.precisions:
+        raise OptionError(
+            f"{config.name} has no float32 graphs to quantise; export the training run"
+        )
+    if out is None and Precision.INT8 in config.precisions:
+        raise OptionError(
+            f"{bundle.folder} has int8 graphs already; name a new folder with --output"
+        )
+    if out is not None and out.exists():
+        raise BundleError(f"{out} exists already; remove it or name another folder")
+
+
+def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Data:
+    train = read_split(data, Split.TRAIN)
+    count = min(calibrate, len(train))
+    calibration = tuple(train[row * len(train) // count] for row in range(count))
+    pixels = tuple(
+        read_pixels(image.path, bundle.config.image) for image in track(calibration, "read", count)
+    )
+    return _Data(
+        calibration=calibration,
+        pixels=pixels,
+        dev=read_split(data, Split.DEV),
+        known=read_sentences(data, Split.TRAIN),
+    )
+
+
+def _step(bundle: Bundle, captioner: Captioner, parts: _Data) -> bytes:
+    encode = bundle.vocabulary.encode
+    images, sentences = [], []
+    for picture, image in zip(parts.pixels, parts.calibration, strict=True):
+        vector = captioner.graphs.encoder(picture[None])[0]
+        images += [vector] * len(image.sentences)
+        sentences += [encode(words) for words in image.sentences]
+    feeds = sentence_feeds(captioner.graphs.step, np.stack(images), sentences, captioner.space)
+    return quantize_step(
+        bundle.graph(Precision.FLOAT32, GraphRole.STEP), feeds, bundle.metadata(GraphRole.STEP)
+    )
+
+
+def _config(config: BundleConfig, graphs: Mapping[GraphRole, bytes], *, name: str) -> BundleConfig:
+    encoder, step = (
+        describe_graph(_FILES[role], graphs[role]) for role in (GraphRole.ENCODER, GraphRole.STEP)
+    )
+    precisions = {
+        Precision.FLOAT32: config.precisions[Precision.FLOAT32],
+        Precision.INT8: GraphPair(encoder=encoder, step=step),
+    }
+    return replace(config, name=name, precisions=precisions, default_precision=Precision.INT8)
+
+
+def _carried(bundle: Bundle) -> dict[str, bytes]:
+    """The files that stay as they are, by name."""
+    config = bundle.config
+    pair = config.precisions[Precision.FLOAT32]
+    entries = (pair.encoder, pair.step, config.gradient, config.prior)
+    names = ["vocab.json", *(entry.file for entry in entries if entry is not None)]
+    return {name: (bundle.folder / name).read_bytes() for name in names}
+
+
+@contextmanager
+def _opened(
+    config: BundleConfig, files: Mapping[str, bytes], *, threads: int | None
+) -> Iterator[Captioner]:
+    """The model as it would be, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        write_bundle(path, {"config.json": to_json(config.to_dict()), **files})
+        yield Captioner.load(path, device="cpu", precision=Precision.INT8, threads=threads)
+
+
+def _changed(before: Evaluation, after: Evaluation) -> float:
+    pairs = zip(before.captions, after.captions, strict=True)
+    return sum(one != other for one, other in pairs) / len(before.captions)
+
+
+def _figures(done: Quantized, *, calibrate: int, command: str) -> dict[str, Any]:
+    sides = {Precision.FLOAT32: done.before, Precision.INT8: done.after}
+    return {
+        "calibration_pictures": calibrate,
+        "float_layers": list(done.float_layers),
+        "dev": {
+            "images": done.before.images,
+            "cider": {str(side): found.scores.cider for side, found in sides.items()},
+            "perplexity": {str(side): found.perplexity for side, found in sides.items()},
+            "captions_changed": done.changed,
+        },
+        "command": command,
+    }
+
+
+def _write(
+    done: Quantized,
+    files: Mapping[str, bytes],
+    metrics: Mapping[str, Any],
+    *,
+    in_place: bool,
+) -> None:
+    texts = {"metrics.json": to_json(metrics), "README.md": render_card(done.config, metrics)}
+    config = to_json(done.config.to_dict())
+    if not in_place:
+        write_bundle(done.folder, {**files, **texts, "config.json": config})
+        return
+    graphs = {name: files[name] for name in _FILES.values()}
+    for name, content in {**graphs, **texts, "config.json": config}.items():
+        write_atomically(done.folder / name, content)
