@@ -78,3 +78,37 @@ def test_the_papers_recipe_has_its_sizes_and_its_cost_and_nothing_else():
     assert recipe.l2 > 0
     added = (recipe.drop_image, recipe.drop_word, recipe.drop_multimodal)
     assert (*added, recipe.label_smoothing, recipe.average) == (0.0,) * 5
+
+
+DISTILL = {"teachers": ["runs/a", "runs/b"], "weight": 0.5, "temperature": 2}
+
+
+def test_teachers_survive_the_json_form():
+    values = {**read_recipe("flickr8k").to_dict(), "distill": DISTILL}
+    recipe = recipe_from_dict(values, "test")
+    assert recipe.distill.teachers == ("runs/a", "runs/b")
+    assert recipe.to_dict()["distill"] == DISTILL
+    assert recipe_from_dict(recipe.to_dict(), "run.json") == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teachers": []}, r"distill.teachers is \(\), expected one run or more"),
+        ({"teachers": "runs/a"}, "teachers is 'runs/a', expected a list of str"),
+        ({"teachers": [3]}, r"teachers is \[3\], expected a list of str"),
+        ({"weight": 0}, "distill.weight is 0.0, expected above 0, at most 1"),
+        ({"temperature": 0}, "distill.temperature is 0.0, expected above 0"),
+        ({"students": 1}, "distill: unknown key students"),
+    ],
+)
+def test_a_wrong_value_of_the_teachers_is_refused_by_name(change, message):
+    values = {**read_recipe("flickr8k").to_dict(), "distill": {**DISTILL, **change}}
+    with pytest.raises(OptionError, match=message):
+        recipe_from_dict(values, "test")
+
+
+def test_teachers_without_a_second_stage_are_refused():
+    values = {**read_recipe("m-rnn").to_dict(), "distill": DISTILL}
+    with pytest.raises(OptionError, match=r"add \[finetune\]"):
+        recipe_from_dict(values, "test")

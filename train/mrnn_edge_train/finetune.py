@@ -2,7 +2,8 @@
 
 "Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
 once, cropped and half of the time mirrored, with all their sentences; a picture of which a sentence
-says left or right is never mirrored.
+says left or right is never mirrored. Where the recipe has `[distill]`, other networks see the same
+pictures, and what they would say is mixed into the cost.
 """
 
 import math
@@ -20,7 +21,7 @@ from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.augment import crop, mirror
 from mrnn_edge_train.batches import collate, is_sided
-from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -66,6 +67,8 @@ class FinetuneStage(Stage[WholeNetwork]):
         seed: int,
         track: Track = untracked,
     ) -> None:
+        if (data.teachers is None) is not (recipe.distill is None):
+            raise ValueError("teachers go with a recipe that has [distill]")
         make_trainable(network.cnn, frozen=settings.frozen)
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
@@ -122,12 +125,17 @@ class FinetuneStage(Stage[WholeNetwork]):
             [encode(words) for image in images for words in image.sentences], self._data.vocabulary
         )
         rows = torch.tensor([row for row, image in enumerate(images) for _ in image.sentences])
-        vectors = features(
-            self.network.cnn, torch.from_numpy(pictures), bfloat16=self._settings.bfloat16
-        )
+        pixels = torch.from_numpy(pictures)
+        vectors = features(self.network.cnn, pixels, bfloat16=self._settings.bfloat16)
         logits = self.network.model(sentences.inputs, vectors[rows], sentences.mask)
         smoothing = self._settings.label_smoothing
-        return bits_per_word(logits, sentences.targets, smoothing=smoothing)
+        cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)
+        distill, teachers = self._recipe.distill, self._data.teachers
+        if distill is None or teachers is None:
+            return cost
+        wanted = teachers(pixels, rows, sentences)
+        soft = soft_bits_per_word(logits, wanted, temperature=distill.temperature)
+        return (1.0 - distill.weight) * cost + distill.weight * soft
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""

@@ -54,6 +54,7 @@ from mrnn_edge_train.journal import (
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
+from mrnn_edge_train.teachers import read_teachers
 
 _SAVE_EVERY = 300.0
 """Seconds after which a checkpoint is written within an epoch."""
@@ -62,7 +63,8 @@ _SAVE_EVERY = 300.0
 def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked) -> TrainingData:
     """Check and read the data set and have its CNN vectors, from the cache or computed into it.
 
-    Raises DatasetError as `datasets.inspect` does, before anything is computed.
+    Raises DatasetError as `datasets.inspect` does, and OptionError as `read_teachers` does, before
+    anything is computed.
     """
     if recipe.finetune and recipe.encoder not in list(EncoderName):
         raise OptionError(
@@ -72,13 +74,19 @@ def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked
     inspection = inspect(data)
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
+    vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
+    teachers = None
+    if recipe.distill and recipe.finetune:
+        half = recipe.finetune.bfloat16
+        teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half)
     return TrainingData(
         inspection=inspection,
         train=train,
         dev=dev,
         train_table=_table(recipe, train, mirror=True, cache=cache, track=track),
         dev_table=_table(recipe, dev, mirror=False, cache=cache, track=track),
-        vocabulary=build_vocabulary(sentences, minimum_count=recipe.minimum_count),
+        vocabulary=vocabulary,
+        teachers=teachers,
     )
 
 

@@ -6,7 +6,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.averaging import Network
-from mrnn_edge_train.batches import Examples
+from mrnn_edge_train.batches import Examples, Sentences
 from mrnn_edge_train.cost import bits_per_word, squared_norm
 from mrnn_edge_train.datasets import Inspection
 from mrnn_edge_train.features import FeatureTable
@@ -26,10 +26,14 @@ from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.validation import DevFigures, dev_figures
 
+SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
+"""Pictures uint8 [N, S, S, 3], the picture of each sentence [B], the sentences -> probabilities
+[P, V] at the temperature of the recipe (teachers.py)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Pictures, their CNN vectors and the vocabulary."""
+    """Pictures, their CNN vectors and the vocabulary, and those that teach."""
 
     inspection: Inspection
     train: tuple[CaptionedImage, ...]
@@ -37,6 +41,8 @@ class TrainingData:
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
+    teachers: SoftTargets | None = None
+    """There with a recipe's `[distill]`."""
 
 
 class Stage(ABC, Generic[Network]):
