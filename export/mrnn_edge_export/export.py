@@ -190,6 +190,7 @@ def _config(
     run: Run, origin: Origin, name: str, identity: str, graphs: Mapping[GraphRole, bytes]
 ) -> BundleConfig:
     recipe, model = run.recipe, run.network.model
+    calibration = run.facts.get("calibration")
     pair = GraphPair(
         encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
         step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
@@ -218,6 +219,7 @@ def _config(
             "machine": run.facts["machine"],
             "torch": run.facts["torch"],
             "recipe": recipe.to_dict(),
+            **({"calibration": calibration} if calibration else {}),
         },
         licence={
             "code": "Apache-2.0",

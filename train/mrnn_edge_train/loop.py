@@ -6,7 +6,7 @@ Takes a recipe, a data set and an empty folder; leaves in the folder
     vocab.json              the vocabulary, from the training split alone
     log.ndjson              one line of figures an epoch
     best.safetensors        the weights of the epoch with the best dev CIDEr; the CNN's, where it
-                            was trained, under `cnn.`
+                            was trained, under `cnn.`; calibrated at the end if the recipe says so
     checkpoint.safetensors  what `resume` goes on from
 
 The same seed on the same machine gives the same figures and weights, seconds aside, in one go or
@@ -30,6 +30,7 @@ from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train.averaging import Network, WeightAverage
+from mrnn_edge_train.calibration import calibrate
 from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_checkpoint
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
@@ -184,12 +185,28 @@ def _stages(
     track: Track,
     stop: Callable[[], bool],
 ) -> Iterator[EpochFigures]:
-    """All stages, or what a checkpoint leaves of them."""
+    """All stages, or what a checkpoint leaves of them; calibration after the last one."""
+    progress = checkpoint.progress if checkpoint else Progress()
+    yield from _epochs(recipe, data, out, facts, progress, checkpoint, track, stop)
+    if recipe.calibrate and len(progress.finished) == recipe.all_epochs:
+        found = calibrate(recipe, data, out)
+        write_journal(out, {**read_facts(out), "calibration": asdict(found)}, progress)
+
+
+def _epochs(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Path,
+    facts: dict[str, Any],
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+    track: Track,
+    stop: Callable[[], bool],
+) -> Iterator[EpochFigures]:
     seed = facts["seed"]
     first = FeatureStage(recipe, data, seed=seed)
     model, cnn = first.network, None
     facts = {**facts, "sizes": asdict(model.sizes)}
-    progress = checkpoint.progress if checkpoint else Progress()
     if progress.stage is StageName.FEATURES:
         yield from _run(first, out, facts, progress, checkpoint, track, stop)
         if progress.epoch <= first.epochs:

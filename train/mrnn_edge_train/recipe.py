@@ -152,6 +152,8 @@ class Recipe:
     beam: int
     """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
     length_penalty: float
+    calibrate: bool = False
+    """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
     finetune: Finetune | None = None
     distill: Distill | None = None
     """Only with `finetune`."""
