@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from mrnn_edge.errors import OptionError
@@ -112,3 +114,23 @@ def test_teachers_without_a_second_stage_are_refused():
     values = {**read_recipe("m-rnn").to_dict(), "distill": DISTILL}
     with pytest.raises(OptionError, match=r"add \[finetune\]"):
         recipe_from_dict(values, "test")
+
+
+def test_the_papers_base_is_its_recipe_without_the_picture():
+    base, recipe = read_recipe("m-rnn-base"), read_recipe("m-rnn")
+    assert not base.image
+    assert dataclasses.replace(base, image=True) == recipe
+
+
+def test_a_cnn_whose_picture_reaches_nothing_is_not_tuned():
+    values = {**read_recipe("flickr8k").to_dict(), "image": False}
+    with pytest.raises(OptionError, match="no picture reaches the network"):
+        recipe_from_dict(values, "test")
+
+
+def test_keys_that_came_later_may_be_missing_and_are_then_off():
+    values = read_recipe("m-rnn").to_dict()
+    for key in ("image", "calibrate"):
+        del values[key]
+    recipe = recipe_from_dict(values, "an older run.json")
+    assert (recipe.image, recipe.calibrate, recipe.distill) == (True, False, None)

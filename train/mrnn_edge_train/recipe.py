@@ -152,6 +152,8 @@ class Recipe:
     beam: int
     """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
     length_penalty: float
+    image: bool = True
+    """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
     calibrate: bool = False
     """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
     finetune: Finetune | None = None
@@ -178,6 +180,11 @@ class Recipe:
         _need(self, "l2", self.l2 >= 0.0, "0 or more")
         limit = MAX_LENGTH_PENALTY
         _need(self, "length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
+        if self.finetune and not self.image:
+            raise OptionError(
+                "recipe: [finetune] is there, but no picture reaches the network (image = false); "
+                "leave one of them out"
+            )
         if self.distill and not self.finetune:
             raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
 

@@ -94,7 +94,7 @@ class FeatureStage(Stage[MRNN]):
 
     def groups(self) -> list[dict[str, Any]]:
         """All parameters alike; the L2 term of the cost is the only decay."""
-        parameters = list(self.network.parameters())
+        parameters = [each for each in self.network.parameters() if each.requires_grad]
         return [{"params": parameters, "peak": self._recipe.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
@@ -136,4 +136,9 @@ def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
         Dropouts(image=recipe.drop_image, word=recipe.drop_word, multimodal=recipe.drop_multimodal),
     )
     model.standardise_on(features)
+    if not recipe.image:
+        # V_I I is nought for any picture and stays so; b_m, which is no picture's, is learnt.
+        with torch.no_grad():
+            model.image_to_multimodal.weight.zero_()
+        model.image_to_multimodal.weight.requires_grad_(False)
     return model
