@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
+from mrnn_edge_train import distributed
 from mrnn_edge_train.augment import crop, mirror
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
@@ -51,6 +52,15 @@ class WholeNetwork(nn.Module):
         self.cnn = cnn
         self.model = model
 
+    def forward(
+        self, pixels: Tensor, rows: Tensor, inputs: Tensor, mask: Tensor, bfloat16: bool
+    ) -> Tensor:
+        """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], ids and mask [B, T] ->
+        logits [P, V]."""
+        vectors = features(self.cnn, pixels, bfloat16=bfloat16)
+        logits: Tensor = self.model(inputs, vectors[rows], mask)
+        return logits
+
 
 class FinetuneStage(Stage[WholeNetwork]):
     """CNN and language model together. `network` comes with the weights to start from."""
@@ -73,7 +83,8 @@ class FinetuneStage(Stage[WholeNetwork]):
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
         self.clip, self.average = settings.clip, settings.average
-        self.steps = math.ceil(len(data.train) / settings.images)
+        self.steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
+        self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._sided = [any(map(is_sided, image.sentences)) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)
@@ -97,11 +108,14 @@ class FinetuneStage(Stage[WholeNetwork]):
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Over pictures in random order, each once with all its sentences."""
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
-        size = self._settings.images
+        size = self._settings.images * distributed.size()
         for step in range(first, self.steps):
             random = np.random.default_rng((self._seed, epoch, step))
             chosen = order[step * size : (step + 1) * size].tolist()
-            yield self._cost(chosen, self.augmented(chosen, random))
+            # All processes crop all pictures of the step, so that the crops are those of one.
+            pictures = self.augmented(chosen, random)
+            own = distributed.share(len(chosen))
+            yield self._cost(chosen[own], pictures[own])
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
@@ -126,16 +140,17 @@ class FinetuneStage(Stage[WholeNetwork]):
         )
         rows = torch.tensor([row for row, image in enumerate(images) for _ in image.sentences])
         pixels = torch.from_numpy(pictures)
-        vectors = features(self.network.cnn, pixels, bfloat16=self._settings.bfloat16)
-        logits = self.network.model(sentences.inputs, vectors[rows], sentences.mask)
+        half = self._settings.bfloat16
+        logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
         smoothing = self._settings.label_smoothing
         cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)
         distill, teachers = self._recipe.distill, self._data.teachers
+        weight = distributed.weight(len(sentences.targets))
         if distill is None or teachers is None:
-            return cost
+            return cost * weight
         wanted = teachers(pixels, rows, sentences)
         soft = soft_bits_per_word(logits, wanted, temperature=distill.temperature)
-        return (1.0 - distill.weight) * cost + distill.weight * soft
+        return ((1.0 - distill.weight) * cost + distill.weight * soft) * weight
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network
 from mrnn_edge_train.batches import Examples, Sentences
 from mrnn_edge_train.cost import bits_per_word, squared_norm
@@ -37,12 +38,21 @@ class TrainingData:
 
     inspection: Inspection
     train: tuple[CaptionedImage, ...]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and are not in `train`."""
     dev: tuple[CaptionedImage, ...]
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
     teachers: SoftTargets | None = None
     """There with a recipe's `[distill]`."""
+
+    def lines(self) -> tuple[str, ...]:
+        """What there is to tell of it, for people."""
+        names = ", ".join(self.unreadable)
+        left_out = f"{len(self.unreadable)} training pictures cannot be read, left out: {names}"
+        words = f"{len(self.vocabulary):,} words"
+        return (*self.inspection.lines(), words, *([left_out] if self.unreadable else []))
 
 
 class Stage(ABC, Generic[Network]):
@@ -67,7 +77,8 @@ class Stage(ABC, Generic[Network]):
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """The cost of each batch of an epoch from batch `first` on, on the weights of the moment.
 
-        The batches follow from the seed and the epoch.
+        The batches follow from the seed and the epoch. Of several processes each gives the cost of
+        its share, weighed so that their mean is the cost of the whole batch.
         """
 
     @abstractmethod
@@ -90,7 +101,8 @@ class FeatureStage(Stage[MRNN]):
         self.clip, self.average = recipe.clip, recipe.average
         self._recipe, self._data, self._seed = recipe, data, seed
         self._examples = Examples(data.train, data.train_table, data.vocabulary)
-        self.steps = math.ceil(len(self._examples) / recipe.batch)
+        self.steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+        self._parallel = distributed.parallel(self.network)
 
     def groups(self) -> list[dict[str, Any]]:
         """All parameters alike; the L2 term of the cost is the only decay."""
@@ -102,8 +114,9 @@ class FeatureStage(Stage[MRNN]):
         recipe, model = self._recipe, self.network
         batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
         for batch in islice(batches, first, None):
-            logits = model(batch.inputs, batch.features, batch.mask)
+            logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
+            cost = cost * distributed.weight(len(batch.targets))
             if recipe.l2:
                 cost = cost + recipe.l2 * squared_norm(model.parameters())
             yield cost
