@@ -40,6 +40,24 @@ def evaluate(
             help="In place of a data set: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people.",
         ),
     ] = None,
+    consensus: Annotated[
+        bool,
+        Option(
+            "--consensus", help="Of the n best take what near training pictures' captions share."
+        ),
+    ] = False,
+    nbest: Annotated[
+        int | None,
+        Option("--nbest", min=1, help="With --consensus: candidates of a picture. [10]"),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        Option("--neighbours", min=1, help="With --consensus: near training pictures. [60]"),
+    ] = None,
+    similarities: Annotated[
+        int | None,
+        Option("--similarities", min=1, help="With --consensus: the best that count. [125]"),
+    ] = None,
     prior: opt.PriorOption = None,
     beam: opt.Beam = None,
     max_words: opt.MaxWords = opt.MAX_WORDS,
@@ -63,7 +81,7 @@ def evaluate(
     go with people's grades, as Kendall's tau.
     """
     if pairs is not None:
-        if data or retrieval or save or captions or beam or length_penalty is not None:
+        if data or retrieval or save or consensus or captions or beam or length_penalty is not None:
             raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
         need("cpu,eval", "onnxruntime", "scipy")
         captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
@@ -73,14 +91,45 @@ def evaluate(
         raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
     if prior is not None:
         raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
+    if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
+        raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
+    if consensus and save:
+        raise OptionError(
+            "--consensus needs training captions, which no model carries; leave --save out"
+        )
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
+    from mrnn_edge_train.evaluate import Choice, first, image_vectors
     from mrnn_edge_train.evaluate import evaluate as measure
 
-    wishes = DecodeOptions(beam=beam, max_words=max_words, length_penalty=length_penalty)
+    # The authors' numbers, for MS COCO (consensus.py).
+    shape = {
+        "nbest": nbest or 10,
+        "neighbours": neighbours or 60,
+        "similarities": similarities or 125,
+    }
+    wishes = DecodeOptions(
+        beam=beam,
+        nbest=shape["nbest"] if consensus else 1,
+        max_words=max_words,
+        length_penalty=length_penalty,
+    )
     images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     track = Progress(quiet=quiet)
-    found = measure(captioner, images, known, wishes, track=track)
+    vectors = image_vectors(captioner, images, track=track)
+    choose: Choice = first
+    if consensus:
+        from mrnn_edge_train.consensus import Consensus
+
+        near = read_split(data, Split.TRAIN)
+        near_vectors = image_vectors(captioner, near, track=track)
+        choose = Consensus(
+            near,
+            near_vectors,
+            neighbours=shape["neighbours"],
+            similarities=shape["similarities"],
+        ).choose
+    found = measure(captioner, images, vectors, known, wishes, choose=choose, track=track)
     penalty = captioner.config.decoding.length_penalty if length_penalty is None else length_penalty
     record: dict[str, Any] = {
         "split": str(split),
@@ -89,13 +138,15 @@ def evaluate(
         "beam": wishes.width,
         "max_words": max_words,
         "length_penalty": penalty,
+        **({"consensus": shape} if consensus else {}),
         **_where(captioner),
     }
     if retrieval:
         from mrnn_edge_train.retrieval import evaluate_retrieval
 
         texts = [text for _, text in found.captions]
-        record["retrieval"] = evaluate_retrieval(captioner, images, texts, track=track).to_record()
+        ranked = evaluate_retrieval(captioner, images, vectors, texts, track=track)
+        record["retrieval"] = ranked.to_record()
     # The figures come first: what follows can fail, and they took a while.
     _print(record, json=json)
     if captions is not None:

@@ -3,8 +3,10 @@
 import dataclasses
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Any
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
@@ -44,6 +46,9 @@ def train(
     seed: Annotated[
         int | None, Option("--seed", min=0, help="The same seed, the same run. [1]")
     ] = None,
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Curves too, in the run's folder `tensorboard`.")
+    ] = False,
     cache: Annotated[
         Path | None,
         Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
@@ -58,31 +63,45 @@ def train(
     saves; `--resume RUN` goes on.
     """
     need("train", *TRAINING)
+    if tensorboard:
+        need("tensorboard,train", "tensorboard")
     import torch
 
-    from mrnn_edge_train import loop
+    from mrnn_edge_train import distributed, loop
     from mrnn_edge_train.recipe import read_recipe
 
     if threads:
         torch.set_num_threads(threads)
-    track, interrupted = Progress(quiet=quiet), Interrupted()
+    distributed.join()
+    quiet = quiet or not distributed.is_first()
+    # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
+    second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
+    track, interrupted = Progress(quiet=quiet), Interrupted(second)
     if resume is not None:
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
         plan, source = loop.recipe_of(resume)
         prepared = loop.prepare(plan, source, cache=cache or _cache(), track=track)
-        run = loop.resume(prepared, resume, track=track, stop=interrupted)
+        folder = resume
+        run = loop.resume(
+            prepared,
+            folder,
+            track=track,
+            stop=interrupted,
+            say=loop.unheard if quiet else say,
+        )
     elif data is not None and out is not None:
         plan = read_recipe(recipe or _DEFAULT)
         changes = {"encoder": encoder, "epochs": epochs}
         changes = {key: value for key, value in changes.items() if value is not None}
         plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
-        loop.check_out(out)
+        folder = out
+        loop.check_out(folder)
         prepared = loop.prepare(plan, data, cache=cache or _cache(), track=track)
         run = loop.train(
             plan,
             prepared,
-            out,
+            folder,
             seed=1 if seed is None else seed,
             source=os.fspath(data),
             track=track,
@@ -90,11 +109,17 @@ def train(
         )
     else:
         raise OptionError("give --data and --out, or --resume RUN")
+    if tensorboard and distributed.is_first():
+        from mrnn_edge_train.board import shown
+
+        run = shown(run, folder)
     if not quiet:
-        for line in (*prepared.inspection.lines(), f"{len(prepared.vocabulary):,} words"):
+        for line in prepared.lines():
             say(line)
     with interrupted:
         for figures in run:
+            if not distributed.is_first():
+                continue
             write(
                 f"{_STAGES[figures.stage]} {figures.epoch:3d}  "
                 f"train {figures.train_bits:.3f} bits  "
@@ -102,15 +127,17 @@ def train(
                 f"{' best' if figures.best else '     '}  {figures.seconds:.0f} s"
             )
     if interrupted():
-        say(f"stopped and saved; go on with: mrnn-edge train --resume {resume or out}")
+        if distributed.is_first():
+            say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}")
         raise KeyboardInterrupt
 
 
 class Interrupted:
-    """Whether Ctrl-C has come while this was entered; the second one ends at once."""
+    """Whether Ctrl-C has come while this was entered; `second` handles the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, second: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
         self._came = False
+        self._second = second
 
     def __call__(self) -> bool:
         return self._came
@@ -126,7 +153,7 @@ class Interrupted:
 
     def _note(self, _signal: int, _frame: object) -> None:
         self._came = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._second)
         say("finishing the step; press Ctrl-C again to stop at once")
 
 

@@ -6,15 +6,13 @@ graphs, the prior, metrics.json and README.md, all or nothing, after parity with
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from mrnn_edge.bundle import (
     describe_graph,
@@ -32,7 +30,7 @@ from mrnn_edge.config import (
     Precision,
     Sizes,
 )
-from mrnn_edge.errors import BundleError, DatasetError, OptionError
+from mrnn_edge.errors import BundleError, DatasetError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import LIMIT
@@ -47,12 +45,10 @@ from mrnn_edge_export.parity import (
     reference,
 )
 from mrnn_edge_export.prior import training_prior
+from mrnn_edge_train import runs
 from mrnn_edge_train.datasets import read_split
-from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
-from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.flickr8k import Split
-from mrnn_edge_train.model import MRNN, ModelSizes
-from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,37 +85,15 @@ class Exported:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run. Raises OptionError if it is none, or was trained on features of another CNN."""
-    try:
-        facts = json.loads((folder / "run.json").read_bytes())
-        vocab_json = (folder / "vocab.json").read_bytes()
-        vocabulary = Vocabulary(tuple(json.loads(vocab_json)))
-        recipe = recipe_from_dict(facts["recipe"], "run.json")
-        missing = {"data", "seed", "epochs", "seconds", "best", "machine", "torch"} - facts.keys()
-        if missing:
-            raise KeyError(*sorted(missing))
-        model = MRNN(ModelSizes(**facts["sizes"]))
-        cnn_weights, model_weights = split_weights(load((folder / "best.safetensors").read_bytes()))
-        model.load_state_dict(model_weights)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise OptionError(
-            f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
-        ) from None
-    if recipe.encoder not in list(EncoderName):
-        raise OptionError(
-            f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
-            f"export; train with one of {', '.join(EncoderName)}"
-        )
-    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-    if cnn_weights:
-        cnn.load_state_dict(cnn_weights)
+    """Read a run. Raises OptionError as `runs.read_run` does."""
+    trained = runs.read_run(folder)
     return Run(
-        recipe=recipe,
-        facts=facts,
-        best=facts["best"],
-        vocab_json=vocab_json,
-        vocabulary=vocabulary,
-        network=Network(cnn=cnn, model=model.eval()),
+        recipe=trained.recipe,
+        facts=trained.facts,
+        best=trained.facts["best"],
+        vocab_json=trained.vocab_json,
+        vocabulary=trained.vocabulary,
+        network=Network(cnn=trained.cnn, model=trained.model),
     )
 
 
@@ -216,6 +190,7 @@ def _config(
     run: Run, origin: Origin, name: str, identity: str, graphs: Mapping[GraphRole, bytes]
 ) -> BundleConfig:
     recipe, model = run.recipe, run.network.model
+    calibration = run.facts.get("calibration")
     pair = GraphPair(
         encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
         step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
@@ -244,6 +219,7 @@ def _config(
             "machine": run.facts["machine"],
             "torch": run.facts["torch"],
             "recipe": recipe.to_dict(),
+            **({"calibration": calibration} if calibration else {}),
         },
         licence={
             "code": "Apache-2.0",

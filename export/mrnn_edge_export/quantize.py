@@ -33,7 +33,7 @@ from mrnn_edge_export.int8_encoder import calibrate_encoder
 from mrnn_edge_export.int8_step import quantize_step, sentence_feeds
 from mrnn_edge_export.sensitivity import worst_layers
 from mrnn_edge_train.datasets import read_sentences, read_split
-from mrnn_edge_train.evaluate import Evaluation, evaluate
+from mrnn_edge_train.evaluate import Evaluation, evaluate, image_vectors
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 
 FLOAT_LAYERS: Final = (0, 4, 12)
@@ -96,7 +96,7 @@ def quantize_model(
         model, device="cpu", precision=Precision.FLOAT32, threads=threads
     )
     parts = _read_data(data, calibrate, bundle, track)
-    before = evaluate(before_captioner, parts.dev, parts.known, DecodeOptions(), track=track)
+    before = _measure(before_captioner, parts, track)
     encoder = calibrate_encoder(
         bundle.graph(Precision.FLOAT32, GraphRole.ENCODER),
         parts.pixels,
@@ -112,7 +112,7 @@ def quantize_model(
         config = _config(bundle.config, graphs, name=out.name if out else bundle.config.name)
         files = {**_carried(bundle), **{_FILES[role]: graphs[role] for role in graphs}}
         with _opened(config, files, threads=threads) as captioner:
-            after = evaluate(captioner, parts.dev, parts.known, DecodeOptions(), track=track)
+            after = _measure(captioner, parts, track)
             reference = answers(captioner).to_dict()
         done = Quantized(
             folder=out or bundle.folder,
@@ -132,6 +132,11 @@ def quantize_model(
         f"{after.scores.cider:.4f}), {len(kept)} layers left in float; the limit is {max_drop:g}: "
         "calibrate on more pictures, or allow more with --max-drop"
     )
+
+
+def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:
+    vectors = image_vectors(captioner, parts.dev, track=track)
+    return evaluate(captioner, parts.dev, vectors, parts.known, DecodeOptions(), track=track)
 
 
 def _check(bundle: Bundle, out: Path | None) -> None:

@@ -79,7 +79,31 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     assert saved["cider"] == record["cider"]
     card = (model / "README.md").read_text()
     assert f"| {record['perplexity']:.2f} |" in card
+    shares = " | ".join(f"{share:.3f}" for share in record["distinct"])
+    assert f"| {record['vocabulary_used']} | {shares} | {record['mean_words']:.1f} |" in card
     assert saved["command"] in card
+
+
+def test_eval_consensus_says_how_it_chose_and_stays_off_the_card(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=6, dev=3, test=2)
+    model = tiny.write(tmp_path / "model")
+    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet")
+    shape = ("--consensus", "--nbest", 4, "--neighbours", 5, "--similarities", 7)
+    done = command(*wishes, *shape)
+    assert done.returncode == 0, done.stderr
+    record, plain = json.loads(done.stdout), json.loads(command(*wishes).stdout)
+    assert record["consensus"] == {"nbest": 4, "neighbours": 5, "similarities": 7}
+    assert record["perplexity"] == plain["perplexity"]
+    assert "consensus" not in plain
+    done = command(*wishes, *shape, "--save")
+    assert done.returncode == 2
+    assert "no model carries" in done.stderr
+    done = command(*wishes, "--consensus")
+    assert done.returncode == 2
+    assert "neighbours is 60, expected 1 to 6" in done.stderr
+    done = command(*wishes, "--neighbours", 5)
+    assert done.returncode == 2
+    assert "go with --consensus" in done.stderr
 
 
 def test_a_data_set_that_is_not_there_is_a_usage_error(command, tmp_path):

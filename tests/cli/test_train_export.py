@@ -1,12 +1,16 @@
 """`train`, `export`, `eval` and `verify` one after the other, as processes, on a generated set."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 
 import dataset
 import pytest
+
+from mrnn_edge_train.checkpoint import read_checkpoint
 
 RECIPE = """
 encoder = "efficientnet-lite0"
@@ -93,6 +97,43 @@ def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
     assert [line.split()[:2] for line in again.stdout.splitlines()] == [["finetune", str(done)]]
     assert command("train", "--resume", run, "--seed", 2).returncode == 2
     assert command("train", "--data", data).returncode == 2
+
+
+def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
+    data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
+    # 400 epochs of small steps: nobody waits for their end.
+    recipe = RECIPE.replace("epochs = 3", "epochs = 400")
+    (tmp_path / "recipe.toml").write_text(recipe)
+    (tmp_path / "command.py").write_text(COMMAND)
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+            "--standalone", "--local-addr", "127.0.0.1", tmp_path / "command.py",
+            "train", "--data", data, "--out", run, "--recipe", tmp_path / "recipe.toml",
+            "--cache", tmp_path / "cache", "--threads", "1",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("epoch   1 ")
+        # As a terminal does: torchrun and both processes get it, and torchrun passes it on.
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=100)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    assert said.count(f"go on with: mrnn-edge train --resume {run}") == 1
+    progress = read_checkpoint(run).progress
+    lines = (run / "log.ndjson").read_text().splitlines()
+    assert progress.epoch == len(lines) + 1
+    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):

@@ -1,5 +1,8 @@
 """The figures of `eval` against the tiny model computed by hand in numpy."""
 
+import dataclasses
+from itertools import pairwise
+
 import dataset
 import numpy as np
 import pytest
@@ -8,8 +11,9 @@ import tiny
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import FileError
 from mrnn_edge.image import read_pixels
-from mrnn_edge_train.evaluate import evaluate
+from mrnn_edge_train.evaluate import evaluate, image_vectors
 from mrnn_edge_train.flickr8k import Split, read_sentences, read_split
+from mrnn_edge_train.retrieval import evaluate_retrieval
 
 
 @pytest.fixture
@@ -17,9 +21,13 @@ def data(tmp_path):
     return dataset.write(tmp_path / "set", train=4, dev=30, test=2)
 
 
+def measure(captioner, images, known, options):
+    return evaluate(captioner, images, image_vectors(captioner, images), known, options)
+
+
 def test_perplexity_is_over_all_words_and_end_signs_of_all_references(captioner, data):
     images = read_split(data, Split.DEV)
-    found = evaluate(captioner, images, frozenset(), DecodeOptions(max_words=4))
+    found = measure(captioner, images, frozenset(), DecodeOptions(max_words=4))
     network, vocabulary = tiny.TinyNetwork(), tiny.vocabulary()
     bits, positions = 0.0, 0
     for image in images:
@@ -41,19 +49,50 @@ def test_the_captions_are_the_captioners_and_their_figures_are_counted_by_hand(c
     options = DecodeOptions(beam=2, max_words=4)
     texts = [captioner.caption(image.path, beam=2, max_words=4).text for image in images]
     known = frozenset({tuple(texts[0].split())})
-    found = evaluate(captioner, images, known, options)
+    found = measure(captioner, images, known, options)
     assert found.captions == tuple(zip((i.name for i in images), texts, strict=True))
     assert found.images == 30
     assert found.novel == sum(text != texts[0] for text in texts) / 30
     assert found.vocabulary_used == len({word for text in texts for word in text.split()})
     assert found.mean_words == sum(len(text.split()) for text in texts) / 30
+    pairs = [pair for text in texts for pair in pairwise(text.split())]
+    assert found.distinct[1] == len(set(pairs)) / len(pairs)
+    # The tiny model says more than one thing, and says things twice.
+    assert 0.0 < found.distinct[0] < found.distinct[1] < found.distinct[2] <= 1.0
+
+
+def test_every_picture_is_read_and_encoded_once(captioner, data, monkeypatch):
+    images = read_split(data, Split.DEV)
+    expected = np.stack([captioner.encode(image.path) for image in images])
+    reads, encoder = [], captioner.graphs.encoder
+    read = type(captioner).read
+
+    def noted(self, image, **wishes):
+        reads.append(image)
+        return read(self, image, **wishes)
+
+    rows = []
+
+    def counted(pixels):
+        rows.append(len(pixels))
+        return encoder(pixels)
+
+    monkeypatch.setattr(type(captioner), "read", noted)
+    graphs = dataclasses.replace(captioner.graphs, encoder=counted)
+    monkeypatch.setattr(captioner, "_graphs", graphs)
+    vectors = image_vectors(captioner, images)
+    evaluate(captioner, images, vectors, frozenset(), DecodeOptions(max_words=4))
+    evaluate_retrieval(captioner, images, vectors, ["a dog"] * 30)
+    assert reads == [image.path for image in images]
+    assert sum(rows) == 30
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
 def test_a_picture_that_cannot_be_read_stops_the_evaluation(captioner, data):
     images = read_split(data, Split.DEV)
     images[7].path.unlink()
     with pytest.raises(FileError, match=r"dev7\.png"):
-        evaluate(captioner, images, frozenset(), DecodeOptions())
+        image_vectors(captioner, images)
 
 
 def test_the_training_sentences_are_had_without_their_pictures(data):

@@ -7,7 +7,13 @@ from PIL import Image
 from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.image import load_image
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
-from mrnn_edge_train.features import compute_table, read_table, table_key, write_table
+from mrnn_edge_train.features import (
+    compute_readable,
+    compute_table,
+    read_table,
+    table_key,
+    write_table,
+)
 from mrnn_edge_train.flickr8k import Split, read_split
 
 
@@ -50,6 +56,25 @@ def test_a_picture_that_the_table_lacks_is_named(images):
     table = compute_table(MeanColours(), images[:3], size=32, mirror=False)
     with pytest.raises(DatasetError, match=r"not train3\.png, train4\.png \(2 missing\)"):
         table.rows(images)
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named(images):
+    whole = compute_table(MeanColours(), images, size=32, mirror=True)
+    images[1].path.write_bytes(b"no picture")
+    images[3].path.write_bytes(images[3].path.read_bytes()[:60])
+    table, failures = compute_readable(MeanColours(), images, size=32, mirror=True)
+    assert table.names == ("train0.png", "train2.png", "train4.png")
+    np.testing.assert_array_equal(table.features, whole.features[[0, 2, 4]])
+    np.testing.assert_array_equal(table.mirrored, whole.mirrored[[0, 2, 4]])
+    assert [
+        name in str(each) for name, each in zip(("train1", "train3"), failures, strict=True)
+    ] == [True] * 2
+    with pytest.raises(
+        DatasetError, match=r"2 of 5 pictures cannot be read: .*train1\.png.*train3"
+    ):
+        compute_table(MeanColours(), images, size=32, mirror=True)
+    with pytest.raises(DatasetError, match=r"none of 2 pictures can be read: .*train1\.png"):
+        compute_readable(MeanColours(), (images[1], images[3]), size=32, mirror=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"no table", b"PK\x03\x04 broken"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge.errors import DatasetError, OptionError, TrainingError
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
@@ -127,3 +127,26 @@ def test_an_encoder_that_is_neither_name_nor_table_is_refused(recipe, data, tmp_
     recipe = dataclasses.replace(recipe, encoder="resnet")
     with pytest.raises(OptionError, match="efficientnet-lite0, efficientnet-lite2"):
         prepare(recipe, data, cache=tmp_path)
+
+
+def test_of_a_hundred_training_pictures_one_may_be_broken_and_is_named(two_stages, tmp_path):
+    data = dataset.write(tmp_path / "set", train=100, dev=3, test=2)
+    broken = data / "images" / "train7.png"
+    broken.write_bytes(b"no picture")
+    recipe = dataclasses.replace(two_stages, finetune=None, epochs=1)
+    for _ in ("computed", "from the cache"):
+        prepared = prepare(recipe, data, cache=tmp_path / "cache")
+        assert len(prepared.train) == len(prepared.train_table.features) == 99
+        assert broken.name not in prepared.train_table.names
+        assert prepared.lines()[-1] == ("1 training pictures cannot be read, left out: train7.png")
+    (epoch,) = train(recipe, prepared, tmp_path / "run", seed=1, source=str(data))
+    assert np.isfinite(epoch.dev_perplexity)
+    (data / "images" / "train8.png").write_bytes(b"no picture either")
+    with pytest.raises(DatasetError, match=r"2 of 100 pictures .*train7\.png.*train8\.png"):
+        prepare(recipe, data, cache=tmp_path / "cache")
+
+
+def test_a_broken_dev_picture_ends_the_run_before_it_begins(two_stages, data, tmp_path):
+    (data / "images" / "dev1.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"1 of 6 pictures cannot be read: .*dev1\.png"):
+        prepare(two_stages, data, cache=tmp_path / "cache")

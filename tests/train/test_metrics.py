@@ -2,7 +2,7 @@ import pytest
 
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.flickr8k import Split, read_split
-from mrnn_edge_train.metrics import cider, score_captions
+from mrnn_edge_train.metrics import cider, distinct_ngrams, score_captions
 
 PUBLISHED = {
     "bleu": (0.607947686117, 0.419432964407, 0.279172113885, 0.182779152028),
@@ -50,3 +50,11 @@ def test_captions_equal_to_their_reference_have_the_highest_cider():
 def test_an_empty_caption_is_scored_not_refused():
     scores = score_captions([[["a", "dog"]], [["a", "cat"]]], [[], ["a", "cat"]], meteor=False)
     assert 0 < scores.bleu[0] < 1
+
+
+def test_distinct_ngrams_are_counted_over_all_captions_together():
+    captions = [("a", "dog", "runs"), ("a", "dog", "sits"), ("a",)]
+    assert distinct_ngrams(captions, 1) == 4 / 7
+    assert distinct_ngrams(captions, 2) == 3 / 4
+    assert distinct_ngrams(captions, 3) == 1.0
+    assert distinct_ngrams([("a",)], 2) == 0.0

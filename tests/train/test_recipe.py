@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from mrnn_edge.errors import OptionError
@@ -78,3 +80,57 @@ def test_the_papers_recipe_has_its_sizes_and_its_cost_and_nothing_else():
     assert recipe.l2 > 0
     added = (recipe.drop_image, recipe.drop_word, recipe.drop_multimodal)
     assert (*added, recipe.label_smoothing, recipe.average) == (0.0,) * 5
+
+
+DISTILL = {"teachers": ["runs/a", "runs/b"], "weight": 0.5, "temperature": 2}
+
+
+def test_teachers_survive_the_json_form():
+    values = {**read_recipe("flickr8k").to_dict(), "distill": DISTILL}
+    recipe = recipe_from_dict(values, "test")
+    assert recipe.distill.teachers == ("runs/a", "runs/b")
+    assert recipe.to_dict()["distill"] == DISTILL
+    assert recipe_from_dict(recipe.to_dict(), "run.json") == recipe
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teachers": []}, r"distill.teachers is \(\), expected one run or more"),
+        ({"teachers": "runs/a"}, "teachers is 'runs/a', expected a list of str"),
+        ({"teachers": [3]}, r"teachers is \[3\], expected a list of str"),
+        ({"weight": 0}, "distill.weight is 0.0, expected above 0, at most 1"),
+        ({"temperature": 0}, "distill.temperature is 0.0, expected above 0"),
+        ({"students": 1}, "distill: unknown key students"),
+    ],
+)
+def test_a_wrong_value_of_the_teachers_is_refused_by_name(change, message):
+    values = {**read_recipe("flickr8k").to_dict(), "distill": {**DISTILL, **change}}
+    with pytest.raises(OptionError, match=message):
+        recipe_from_dict(values, "test")
+
+
+def test_teachers_without_a_second_stage_are_refused():
+    values = {**read_recipe("m-rnn").to_dict(), "distill": DISTILL}
+    with pytest.raises(OptionError, match=r"add \[finetune\]"):
+        recipe_from_dict(values, "test")
+
+
+def test_the_papers_base_is_its_recipe_without_the_picture():
+    base, recipe = read_recipe("m-rnn-base"), read_recipe("m-rnn")
+    assert not base.image
+    assert dataclasses.replace(base, image=True) == recipe
+
+
+def test_a_cnn_whose_picture_reaches_nothing_is_not_tuned():
+    values = {**read_recipe("flickr8k").to_dict(), "image": False}
+    with pytest.raises(OptionError, match="no picture reaches the network"):
+        recipe_from_dict(values, "test")
+
+
+def test_keys_that_came_later_may_be_missing_and_are_then_off():
+    values = read_recipe("m-rnn").to_dict()
+    for key in ("image", "calibrate"):
+        del values[key]
+    recipe = recipe_from_dict(values, "an older run.json")
+    assert (recipe.image, recipe.calibrate, recipe.distill) == (True, False, None)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import dataset
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge_train import loop
-from mrnn_edge_train.checkpoint import CHECKPOINT, read_checkpoint
+from mrnn_edge_train.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
 from mrnn_edge_train.loop import prepare, recipe_of, resume, train
 
 
@@ -131,21 +132,53 @@ def test_a_cost_that_is_not_finite_leaves_the_last_good_checkpoint(
     assert len(list(resume(prepared, tmp_path / "run"))) == 3
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before_and_the_run_ends_the_same(
+    two_stages, prepared, data, tmp_path, damage
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
+    # Saved at the end of epoch 1, and after the second step of epoch 2.
+    list(train(two_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(8)))
+    damage(parts / CHECKPOINT)
+    said = []
+    assert len(list(resume(prepared, parts, say=said.append))) == 3
+    assert len(said) == 1
+    assert said[0].endswith("going on from the one before, features 2, step 0")
+    assert_same_run(whole, parts)
+
+
+def test_a_run_that_dies_again_right_after_falling_back_loses_nothing(
+    two_stages, prepared, data, tmp_path
+):
+    folder = tmp_path / "run"
+    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    sound = (folder / PREVIOUS).read_bytes()
+    cut(folder / CHECKPOINT)
+    next(resume(prepared, folder, stop=StopAfter(1)), None)
+    assert (folder / PREVIOUS).read_bytes() == sound
+    assert read_checkpoint(folder).progress.step == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
-def test_a_checkpoint_that_cannot_be_used_is_told_and_nothing_is_overwritten(
+def test_checkpoints_that_cannot_be_used_are_told_and_nothing_is_overwritten(
     two_stages, prepared, data, tmp_path, damage
 ):
     folder = tmp_path / "run"
     list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
-    path = folder / CHECKPOINT
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-100])
-    elif damage == "gone":
-        path.unlink()
-    else:
+    if damage == "other":
         facts = json.loads((folder / "run.json").read_text())
         facts["recipe"]["state"] += 1
         (folder / "run.json").write_text(json.dumps(facts))
+    for name in (CHECKPOINT, PREVIOUS):
+        if damage == "cut":
+            cut(folder / name)
+        elif damage == "gone":
+            (folder / name).unlink()
     before = {each.name: each.read_bytes() for each in folder.iterdir()}
     with pytest.raises(TrainingError, match="train anew"):
         list(resume(prepared, folder))

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train.distributed import share
+from mrnn_edge_train.distributed import size as processes
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 
@@ -82,7 +84,11 @@ class Examples:
         return len(self._sentences)
 
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Every sentence once, in batches of `size` (the last one smaller)."""
+        """Every sentence once, in batches of `size` (the last one smaller).
+
+        Of several processes each gets its share of a batch as large as all of theirs together.
+        """
+        size *= processes()
         random = np.random.default_rng((seed, epoch))
         order = random.permutation(len(self))
         pools = [order[at : at + _POOL * size] for at in range(0, len(order), _POOL * size)]
@@ -94,7 +100,8 @@ class Examples:
         for index in random.permutation(len(batches)):
             chosen = batches[index]
             mirror = (random.random(len(chosen)) < 0.5) & ~self._sided[chosen]
-            yield self._collate(chosen, mirror)
+            own = share(len(chosen))
+            yield self._collate(chosen[own], mirror[own])
 
     def in_order(self, *, size: int) -> Iterator[Batch]:
         """Every sentence once, in the order of the data set, nothing in the mirror."""

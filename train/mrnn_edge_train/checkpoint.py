@@ -2,9 +2,12 @@
 
 checkpoint.safetensors holds the network, its moving average, Adam's two moments of each parameter
 and the random generator; its header says how far the run is. Written beside, synced and renamed:
-it is whole or it is the one before. Batches need no entry: they follow from seed, epoch and step.
+it is whole or it is the one before, which is kept as well: where the last one cannot be read, a run
+goes on from that, to the same end, as all that follows is computed anew. Batches need no entry:
+they follow from seed, epoch and step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
@@ -16,10 +19,11 @@ from torch import Tensor
 
 from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import TrainingError
+from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.journal import Progress
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 _PROGRESS = "progress"
 
 
@@ -33,16 +37,25 @@ class TrainingState(Generic[Network]):
     progress: Progress
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint of a run's folder."""
+        """Write the checkpoint of a run's folder; the one that is there becomes the previous.
+
+        Of several processes the first one writes; all must call it.
+        """
+        random = distributed.random_states()
+        if not distributed.is_first():
+            return
         tensors = {
             **_prefixed("network", self.network.state_dict()),
             **_prefixed("average", self.average.network.state_dict()),
-            "random": torch.get_rng_state(),
+            "random": random,
         }
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= _prefixed(f"optimiser.{index}", moments)
-        header = {_PROGRESS: self.progress.to_json()}
-        write_atomically(folder / CHECKPOINT, save(tensors, metadata=header))
+        data = save(tensors, metadata={_PROGRESS: self.progress.to_json()})
+        if (folder / CHECKPOINT).is_file():
+            # A crash right after this leaves the previous one alone, which serves as well.
+            (folder / CHECKPOINT).replace(folder / PREVIOUS)
+        write_atomically(folder / CHECKPOINT, data)
 
     def restore(self, checkpoint: "Checkpoint") -> None:
         """Take network, average, moments and random generator from a checkpoint.
@@ -59,7 +72,7 @@ class TrainingState(Generic[Network]):
             self.network.load_state_dict(_under("network", tensors))
             self.average.network.load_state_dict(_under("average", tensors))
             self.optimiser.load_state_dict({**optimiser, "state": state})
-            torch.set_rng_state(tensors["random"])
+            distributed.set_random_state(tensors["random"])
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{CHECKPOINT} is not of this run's network ({error}); train anew"
@@ -75,8 +88,31 @@ class Checkpoint:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read the checkpoint of a run's folder. Raises TrainingError if it is absent or damaged."""
-    path = folder / CHECKPOINT
+    """Read the last checkpoint of a run's folder. Raises TrainingError if it cannot be read."""
+    return _read(folder / CHECKPOINT)
+
+
+def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint:
+    """The last checkpoint, or the one before, which then takes its place; `say` is told of it.
+
+    Raises TrainingError if neither can be read, and leaves both as they are.
+    """
+    try:
+        return _read(folder / CHECKPOINT)
+    except TrainingError as error:
+        try:
+            previous = _read(folder / PREVIOUS)
+        except TrainingError:
+            raise error from None
+        (folder / PREVIOUS).replace(folder / CHECKPOINT)
+        say(
+            f"{folder / CHECKPOINT} cannot be read; going on from the one before, "
+            f"{previous.progress.stage} {previous.progress.epoch}, step {previous.progress.step}"
+        )
+        return previous
+
+
+def _read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as stored:
             progress = Progress.from_json(stored.metadata()[_PROGRESS])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.bundle import write_atomically
 from mrnn_edge.config import ImageSpec
-from mrnn_edge.errors import DatasetError
+from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -29,6 +29,8 @@ Encoder = Callable[[torch.Tensor], torch.Tensor]
 """uint8 [B, H, W, 3] -> float32 [B, D]"""
 
 _BATCH = 32
+_SHOWN = 5
+"""Pictures named in an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +66,63 @@ def compute_table(
     mirror: bool,
     track: Track = untracked,
 ) -> FeatureTable:
-    """Run the CNN over the pictures, `size` pixels square, and their mirror images if asked."""
+    """Run the CNN over the pictures, `size` pixels square, and their mirror images if asked.
+
+    Raises DatasetError, when all have been tried, with those that cannot be read.
+    """
+    table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
+    if failures:
+        raise unreadable(failures, len(images))
+    return table
+
+
+def unreadable(failures: Sequence[InputError], count: int) -> DatasetError:
+    """The error that so many of `count` pictures cannot be read; the first ones with the reason."""
+    first = "; ".join(map(str, failures[:_SHOWN]))
+    more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+    return DatasetError(
+        f"{len(failures)} of {count} pictures cannot be read: {first}{more}; mend the data set"
+    )
+
+
+def compute_readable(
+    encoder: Encoder,
+    images: Sequence[CaptionedImage],
+    *,
+    size: int,
+    mirror: bool,
+    track: Track = untracked,
+) -> tuple[FeatureTable, tuple[InputError, ...]]:
+    """As `compute_table`, the pictures that cannot be read left out; their errors.
+
+    Raises DatasetError if none can be read.
+    """
     spec = ImageSpec(height=size, width=size)
-    features, mirrored = [], []
+    names: list[str] = []
+    features, mirrored, failures = [], [], []
     starts = range(0, len(images), _BATCH)
     for start in track(starts, "features", len(starts)):
-        pixels = np.stack([read_pixels(i.path, spec) for i in images[start : start + _BATCH]])
-        features.append(_run(encoder, pixels))
-        if mirror:
-            mirrored.append(_run(encoder, pixels[:, :, ::-1]))
-    return FeatureTable(
-        names=tuple(image.name for image in images),
+        pixels = []
+        for image in images[start : start + _BATCH]:
+            try:
+                pixels.append(read_pixels(image.path, spec))
+            except InputError as error:
+                failures.append(error)
+            else:
+                names.append(image.name)
+        if pixels:
+            stacked = np.stack(pixels)
+            features.append(_run(encoder, stacked))
+            if mirror:
+                mirrored.append(_run(encoder, stacked[:, :, ::-1]))
+    if not features:
+        raise DatasetError(f"none of {len(images)} pictures can be read: {failures[0]}")
+    table = FeatureTable(
+        names=tuple(names),
         features=np.concatenate(features),
         mirrored=np.concatenate(mirrored) if mirror else None,
     )
+    return table, tuple(failures)
 
 
 @torch.inference_mode()

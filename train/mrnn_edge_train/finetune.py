@@ -2,7 +2,8 @@
 
 "Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
 once, cropped and half of the time mirrored, with all their sentences; a picture of which a sentence
-says left or right is never mirrored.
+says left or right is never mirrored. Where the recipe has `[distill]`, other networks see the same
+pictures, and what they would say is mixed into the cost.
 """
 
 import math
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
+from mrnn_edge_train import distributed
 from mrnn_edge_train.augment import crop, mirror
 from mrnn_edge_train.batches import collate, is_sided
-from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -50,6 +52,15 @@ class WholeNetwork(nn.Module):
         self.cnn = cnn
         self.model = model
 
+    def forward(
+        self, pixels: Tensor, rows: Tensor, inputs: Tensor, mask: Tensor, bfloat16: bool
+    ) -> Tensor:
+        """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], ids and mask [B, T] ->
+        logits [P, V]."""
+        vectors = features(self.cnn, pixels, bfloat16=bfloat16)
+        logits: Tensor = self.model(inputs, vectors[rows], mask)
+        return logits
+
 
 class FinetuneStage(Stage[WholeNetwork]):
     """CNN and language model together. `network` comes with the weights to start from."""
@@ -66,11 +77,14 @@ class FinetuneStage(Stage[WholeNetwork]):
         seed: int,
         track: Track = untracked,
     ) -> None:
+        if (data.teachers is None) is not (recipe.distill is None):
+            raise ValueError("teachers go with a recipe that has [distill]")
         make_trainable(network.cnn, frozen=settings.frozen)
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
         self.clip, self.average = settings.clip, settings.average
-        self.steps = math.ceil(len(data.train) / settings.images)
+        self.steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
+        self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._sided = [any(map(is_sided, image.sentences)) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)
@@ -94,11 +108,14 @@ class FinetuneStage(Stage[WholeNetwork]):
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Over pictures in random order, each once with all its sentences."""
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
-        size = self._settings.images
+        size = self._settings.images * distributed.size()
         for step in range(first, self.steps):
             random = np.random.default_rng((self._seed, epoch, step))
             chosen = order[step * size : (step + 1) * size].tolist()
-            yield self._cost(chosen, self.augmented(chosen, random))
+            # All processes crop all pictures of the step, so that the crops are those of one.
+            pictures = self.augmented(chosen, random)
+            own = distributed.share(len(chosen))
+            yield self._cost(chosen[own], pictures[own])
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
@@ -122,12 +139,18 @@ class FinetuneStage(Stage[WholeNetwork]):
             [encode(words) for image in images for words in image.sentences], self._data.vocabulary
         )
         rows = torch.tensor([row for row, image in enumerate(images) for _ in image.sentences])
-        vectors = features(
-            self.network.cnn, torch.from_numpy(pictures), bfloat16=self._settings.bfloat16
-        )
-        logits = self.network.model(sentences.inputs, vectors[rows], sentences.mask)
+        pixels = torch.from_numpy(pictures)
+        half = self._settings.bfloat16
+        logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
         smoothing = self._settings.label_smoothing
-        return bits_per_word(logits, sentences.targets, smoothing=smoothing)
+        cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)
+        distill, teachers = self._recipe.distill, self._data.teachers
+        weight = distributed.weight(len(sentences.targets))
+        if distill is None or teachers is None:
+            return cost * weight
+        wanted = teachers(pixels, rows, sentences)
+        soft = soft_bits_per_word(logits, wanted, temperature=distill.temperature)
+        return ((1.0 - distill.weight) * cost + distill.weight * soft) * weight
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""

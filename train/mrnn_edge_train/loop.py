@@ -6,8 +6,9 @@ Takes a recipe, a data set and an empty folder; leaves in the folder
     vocab.json              the vocabulary, from the training split alone
     log.ndjson              one line of figures an epoch
     best.safetensors        the weights of the epoch with the best dev CIDEr; the CNN's, where it
-                            was trained, under `cnn.`
+                            was trained, under `cnn.`; calibrated at the end if the recipe says so
     checkpoint.safetensors  what `resume` goes on from
+    checkpoint-previous.safetensors  the one before, in case the last is damaged
 
 The same seed on the same machine gives the same figures and weights, seconds aside, in one go or
 stopped and resumed at any step. Prints nothing: each epoch's figures are yielded.
@@ -18,6 +19,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +31,18 @@ from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
+from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
-from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_checkpoint
+from mrnn_edge_train.calibration import calibrate
+from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_sound_checkpoint
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     FeatureTable,
-    compute_table,
+    compute_readable,
     read_table,
     table_key,
+    unreadable,
     write_table,
 )
 from mrnn_edge_train.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
@@ -54,7 +59,10 @@ from mrnn_edge_train.journal import (
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
+from mrnn_edge_train.teachers import read_teachers
 
+_READABLE = 100
+"""Of so many training pictures one may be unreadable."""
 _SAVE_EVERY = 300.0
 """Seconds after which a checkpoint is written within an epoch."""
 
@@ -62,8 +70,12 @@ _SAVE_EVERY = 300.0
 def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked) -> TrainingData:
     """Check and read the data set and have its CNN vectors, from the cache or computed into it.
 
-    Raises DatasetError as `datasets.inspect` does, before anything is computed.
+    Training pictures that cannot be read are left out and named, up to one in a hundred. Raises
+    DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
+    anything is computed, and OptionError as `read_teachers` does.
     """
+    if recipe.self_critical and distributed.size() > 1:
+        raise OptionError("[self_critical] is trained by one process; leave torchrun out")
     if recipe.finetune and recipe.encoder not in list(EncoderName):
         raise OptionError(
             f"the recipe tunes the CNN, but {recipe.encoder} is none; "
@@ -72,13 +84,24 @@ def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked
     inspection = inspect(data)
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
+    vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
+    teachers = None
+    if recipe.distill and recipe.finetune:
+        half = recipe.finetune.bfloat16
+        teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half)
+    spare = len(train) // _READABLE
+    table = _table(recipe, train, mirror=True, spare=spare, cache=cache, track=track)
+    names = frozenset(table.names)
+    readable = tuple(image for image in train if image.name in names)
     return TrainingData(
         inspection=inspection,
-        train=train,
+        train=readable,
+        unreadable=tuple(image.name for image in train if image.name not in names),
         dev=dev,
-        train_table=_table(recipe, train, mirror=True, cache=cache, track=track),
-        dev_table=_table(recipe, dev, mirror=False, cache=cache, track=track),
-        vocabulary=build_vocabulary(sentences, minimum_count=recipe.minimum_count),
+        train_table=table.rows(readable),
+        dev_table=_table(recipe, dev, mirror=False, spare=0, cache=cache, track=track).rows(dev),
+        vocabulary=vocabulary,
+        teachers=teachers,
     )
 
 
@@ -87,22 +110,28 @@ def _table(
     images: tuple[CaptionedImage, ...],
     *,
     mirror: bool,
+    spare: int,
     cache: Path,
     track: Track,
 ) -> FeatureTable:
+    """The vectors of the pictures, but for `spare` of them at most that cannot be read."""
     if recipe.encoder not in list(EncoderName):
         if not Path(recipe.encoder).is_file():
             known = ", ".join(EncoderName)
             raise OptionError(f"{recipe.encoder} is no encoder ({known}) and no feature table")
         return read_table(Path(recipe.encoder)).rows(images)
     path = cache / table_key(recipe.encoder, recipe.image_size, images, mirror=mirror)
-    if path.is_file():
-        return read_table(path).rows(images)
-    encoder = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-    table = compute_table(encoder, images, size=recipe.image_size, mirror=mirror, track=track)
-    cache.mkdir(parents=True, exist_ok=True)
-    write_table(path, table)
-    return table
+    with distributed.in_turn():
+        if path.is_file():
+            return read_table(path)
+        encoder = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+        size = recipe.image_size
+        table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
+        if len(failures) > spare:
+            raise unreadable(failures, len(images))
+        cache.mkdir(parents=True, exist_ok=True)
+        write_table(path, table)
+        return table
 
 
 def check_out(out: Path) -> None:
@@ -132,9 +161,10 @@ def train(
     ends. Raises OptionError as `check_out` does, TrainingError if the cost is no longer finite;
     the last good checkpoint and the best weights stay.
     """
-    check_out(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / VOCABULARY, data.vocabulary.to_json())
+    if distributed.is_first():
+        check_out(out)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / VOCABULARY, data.vocabulary.to_json())
     facts = {
         "recipe": recipe.to_dict(),
         "seed": seed,
@@ -142,8 +172,10 @@ def train(
         "train_sentences": sum(len(image.sentences) for image in data.train),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "processes": distributed.size(),
     }
-    torch.manual_seed(seed)
+    # Processes that drew the same dropout would learn less from each other.
+    torch.manual_seed(seed + distributed.rank())
     yield from _stages(recipe, data, out, facts, None, track, stop)
 
 
@@ -153,18 +185,36 @@ def recipe_of(out: Path) -> tuple[Recipe, Path]:
     return recipe_from_dict(facts["recipe"], str(out / "run.json")), Path(facts["data"])
 
 
+def unheard(_text: str) -> None:
+    """For `say`: nobody listens."""
+
+
 def resume(
-    data: TrainingData, out: Path, *, track: Track = untracked, stop: Callable[[], bool] = never
+    data: TrainingData,
+    out: Path,
+    *,
+    track: Track = untracked,
+    stop: Callable[[], bool] = never,
+    say: Callable[[str], None] = unheard,
 ) -> Iterator[EpochFigures]:
     """Go on with a run from its checkpoint, as `train` would have; nothing is left of a whole one.
 
-    Raises TrainingError if there is no sound checkpoint, OptionError if the data set is another.
+    A checkpoint that is damaged is replaced by the one before, and `say` is told. Raises
+    TrainingError if there is no sound one, OptionError if the data set is another.
     """
     facts = read_facts(out)
     recipe, source = recipe_of(out)
     if (out / VOCABULARY).read_bytes() != data.vocabulary.to_json():
         raise OptionError(f"{source} has other words than {out} was begun with; restore it")
-    yield from _stages(recipe, data, out, facts, read_checkpoint(out), track, stop)
+    # Runs from before there were several know of one.
+    if (processes := facts.get("processes", 1)) != distributed.size():
+        raise OptionError(
+            f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
+            f"torchrun --nproc-per-node {processes}"
+        )
+    with distributed.in_turn():
+        checkpoint = read_sound_checkpoint(out, say)
+    yield from _stages(recipe, data, out, facts, checkpoint, track, stop)
 
 
 def _stages(
@@ -176,12 +226,29 @@ def _stages(
     track: Track,
     stop: Callable[[], bool],
 ) -> Iterator[EpochFigures]:
-    """All stages, or what a checkpoint leaves of them."""
+    """All stages, or what a checkpoint leaves of them; calibration after the last one."""
+    progress = checkpoint.progress if checkpoint else Progress()
+    yield from _epochs(recipe, data, out, facts, progress, checkpoint, track, stop)
+    finished = len(progress.finished) == recipe.all_epochs
+    if recipe.calibrate and finished and distributed.is_first():
+        found = calibrate(recipe, data, out)
+        write_journal(out, {**read_facts(out), "calibration": asdict(found)}, progress)
+
+
+def _epochs(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Path,
+    facts: dict[str, Any],
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+    track: Track,
+    stop: Callable[[], bool],
+) -> Iterator[EpochFigures]:
     seed = facts["seed"]
     first = FeatureStage(recipe, data, seed=seed)
     model, cnn = first.network, None
     facts = {**facts, "sizes": asdict(model.sizes)}
-    progress = checkpoint.progress if checkpoint else Progress()
     if progress.stage is StageName.FEATURES:
         yield from _run(first, out, facts, progress, checkpoint, track, stop)
         if progress.epoch <= first.epochs:
@@ -240,7 +307,8 @@ def _run(
         state.restore(checkpoint)
     else:
         state.save(out)
-        write_journal(out, facts, progress)
+        if distributed.is_first():
+            write_journal(out, facts, progress)
     rate = _rate(stage)
     while progress.epoch <= stage.epochs:
         stage.network.train()
@@ -249,10 +317,11 @@ def _run(
         costs = stage.costs(epoch=progress.epoch, first=progress.step)
         description = f"{stage.name} {progress.epoch}"
         for cost in track(costs, description, stage.steps - progress.step):
-            if not torch.isfinite(cost):
+            worth = float(distributed.mean(cost.detach()))
+            if not math.isfinite(worth):
                 raise TrainingError(
                     f"the cost of epoch {progress.epoch} ({stage.name}) is "
-                    f"{float(cost.detach())}; lower the learning rate, or check the feature table"
+                    f"{worth}; lower the learning rate, or check the feature table"
                 )
             done = (progress.epoch - 1) * stage.steps + progress.step
             for group in optimiser.param_groups:
@@ -264,24 +333,27 @@ def _run(
             optimiser.step()
             average.update(stage.network, done + 1)
             progress.step += 1
-            progress.bits += float(cost.detach()) / stage.steps
+            progress.bits += worth / stage.steps
             now = time.perf_counter()
             progress.seconds = before + now - started
-            if stop():
+            if distributed.any_of(stop()):
                 state.save(out)
                 return
-            if now - saved >= _SAVE_EVERY:
+            if distributed.any_of(now - saved >= _SAVE_EVERY):
                 state.save(out)
                 saved = now
-        figures = _measured(stage, average, progress, before + time.perf_counter() - started)
-        if figures.best:
+        seconds = before + time.perf_counter() - started
+        figures = distributed.from_first(partial(_measured, stage, average, progress, seconds))
+        if figures.best and distributed.is_first():
             weights = stage.weights(average.network)
             write_atomically(
                 out / BEST, save({name: each.contiguous() for name, each in weights.items()})
             )
         progress.finish_epoch(figures)
         state.save(out)
-        write_journal(out, facts, progress)
+        if distributed.is_first():
+            write_journal(out, facts, progress)
+        distributed.wait()
         yield figures
 
 

@@ -58,6 +58,17 @@ def cider_each(references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens
     return [float(score) for score in each]
 
 
+def distinct_ngrams(captions: Sequence[Tokens], n: int) -> float:
+    """Different n-grams as a share of all n-grams of all captions; 0 where there are none.
+
+    distinct-n of Li et al. 2016. It falls as captions are added: compare like numbers of them.
+    """
+    grams = [
+        tuple(caption[at : at + n]) for caption in captions for at in range(len(caption) - n + 1)
+    ]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
 def _numbered(
     references: Sequence[Sequence[Tokens]], captions: Sequence[Tokens]
 ) -> tuple[dict[int, list[str]], dict[int, list[str]]]:

@@ -5,7 +5,7 @@ Recipes with names lie in recipes/ beside this module; a path to a TOML file ser
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -60,6 +60,26 @@ class Finetune:
         _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
         _need(self, "crop_size", fine, "a multiple of 32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill:
+    """Soft targets of the second stage, `[distill]` in TOML: what other networks would say.
+
+    The cost is (1 - weight) of the labels' and weight of the mean distribution of the teachers
+    (Hinton et al. 2015). Raises OptionError for a value out of range.
+    """
+
+    teachers: tuple[str, ...]
+    """Folders of runs with the same vocabulary, as paths from where training is started."""
+    weight: float
+    temperature: float
+    """Both sides' logits are divided by it; above 1 the unlikely words weigh more."""
+
+    def __post_init__(self) -> None:
+        _need(self, "teachers", len(self.teachers) >= 1, "one run or more")
+        _need(self, "weight", 0.0 < self.weight <= 1.0, "above 0, at most 1")
+        _need(self, "temperature", self.temperature > 0.0, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +152,13 @@ class Recipe:
     beam: int
     """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
     length_penalty: float
+    image: bool = True
+    """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
+    calibrate: bool = False
+    """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
     finetune: Finetune | None = None
+    distill: Distill | None = None
+    """Only with `finetune`."""
     self_critical: SelfCritical | None = None
 
     def __post_init__(self) -> None:
@@ -154,6 +180,13 @@ class Recipe:
         _need(self, "l2", self.l2 >= 0.0, "0 or more")
         limit = MAX_LENGTH_PENALTY
         _need(self, "length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
+        if self.finetune and not self.image:
+            raise OptionError(
+                "recipe: [finetune] is there, but no picture reaches the network (image = false); "
+                "leave one of them out"
+            )
+        if self.distill and not self.finetune:
+            raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
 
     @property
     def all_epochs(self) -> int:
@@ -167,16 +200,29 @@ class Recipe:
         return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form; a stage that is not there has no key."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """The JSON form; a table that is not there has no key."""
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.distill:
+            values["distill"]["teachers"] = list(self.distill.teachers)
+        return values
 
 
-def _need(settings: Finetune | SelfCritical | Recipe, name: str, fine: bool, expected: str) -> None:
+def _need(
+    settings: Finetune | Distill | SelfCritical | Recipe, name: str, fine: bool, expected: str
+) -> None:
     if not fine:
-        table = {Finetune: "finetune.", SelfCritical: "self_critical."}.get(type(settings), "")
+        names = {kind: f"{name}." for name, kind in _TABLES.items()}
+        table = names.get(type(settings), "")
         raise OptionError(
             f"recipe: {table}{name} is {getattr(settings, name)}, expected {expected}"
         )
+
+
+_TABLES: dict[str, type] = {
+    "finetune": Finetune,
+    "distill": Distill,
+    "self_critical": SelfCritical,
+}
 
 
 def named_recipes() -> tuple[str, ...]:
@@ -200,31 +246,39 @@ def read_recipe(recipe: str) -> Recipe:
 
 def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe of plain values; whole numbers serve as floats. Raises OptionError by key."""
-    stages: dict[str, Any] = {"finetune": None, "self_critical": None}
-    for name, kind in (("finetune", Finetune), ("self_critical", SelfCritical)):
+    tables: dict[str, Any] = dict.fromkeys(_TABLES)
+    for name, kind in _TABLES.items():
         table = values.get(name)
         if table is not None and not isinstance(table, Mapping):
             raise OptionError(f"{where}: {name} is {table!r}, expected a table")
         if table is not None:
-            stages[name] = kind(**_settings(kind, table, f"{where}, {name}"))
-    plain = _settings(Recipe, {**values, "finetune": None, "self_critical": None}, where)
-    return Recipe(**plain, **stages)
+            tables[name] = kind(**_settings(kind, table, f"{where}, {name}"))
+    return Recipe(**_settings(Recipe, values, where), **tables)
 
 
 def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The checked plain values of a recipe or of its table: every key, and no other."""
+    """The checked plain values of a recipe or of its table: every key, and no other.
+
+    A key with a default may be left out: recipes and runs from before it go on to be read.
+    """
     known = get_type_hints(kind)
     if unknown := sorted(values.keys() - known.keys()):
         raise OptionError(f"{where}: unknown key {unknown[0]}; known are {', '.join(known)}")
-    if missing := sorted(known.keys() - values.keys()):
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    if missing := sorted(needed - values.keys()):
         raise OptionError(f"{where}: the key {missing[0]} is missing")
-    plain = {name: type_ for name, type_ in known.items() if isinstance(type_, type)}
     return {
-        name: _checked(values[name], type_, f"{where}: {name}") for name, type_ in plain.items()
+        name: _checked(values[name], type_, f"{where}: {name}")
+        for name, type_ in known.items()
+        if name in values and name not in _TABLES
     }
 
 
 def _checked(value: Any, kind: Any, what: str) -> Any:
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise OptionError(f"{what} is {value!r}, expected a list of str")
+        return tuple(value)
     if issubclass(kind, StrEnum):
         if value not in list(kind):
             raise OptionError(f"{what} is {value!r}, expected one of {', '.join(kind)}")

@@ -70,17 +70,17 @@ class Retrieval:
 def evaluate_retrieval(
     captioner: Captioner,
     images: Sequence[CaptionedImage],
+    vectors: Floats,
     captions: Sequence[str],
     *,
     track: Track = untracked,
 ) -> Retrieval:
-    """Rank all references for all pictures and the other way round; `captions` are the model's own.
+    """Rank all references for all pictures and the other way round.
 
-    The work is one softmax for each picture and each different beginning of a sentence. Raises
-    the InputError of a picture that cannot be read.
+    `vectors` [N, M] are the pictures' (evaluate.py), `captions` the model's own. The work is one
+    softmax for each picture and each different beginning of a sentence.
     """
     scorer = captioner.sentences
-    vectors = np.stack([captioner.encode(image.path) for image in images])
     references = [scorer.vocabulary.encode(words) for image in images for words in image.sentences]
     owner = np.repeat(np.arange(len(images)), [len(image.sentences) for image in images])
     priors = [Prior.NONE] if scorer.prior is None else [Prior.NONE, Prior.MEAN, Prior.TRAIN]

@@ -67,7 +67,7 @@ class SelfCriticalStage(Stage[MRNN]):
 
     def groups(self) -> list[dict[str, Any]]:
         """All parameters alike."""
-        parameters = list(self.network.parameters())
+        parameters = [each for each in self.network.parameters() if each.requires_grad]
         return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network
-from mrnn_edge_train.batches import Examples
+from mrnn_edge_train.batches import Examples, Sentences
 from mrnn_edge_train.cost import bits_per_word, squared_norm
 from mrnn_edge_train.datasets import Inspection
 from mrnn_edge_train.features import FeatureTable
@@ -26,17 +27,32 @@ from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.validation import DevFigures, dev_figures
 
+SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
+"""Pictures uint8 [N, S, S, 3], the picture of each sentence [B], the sentences -> probabilities
+[P, V] at the temperature of the recipe (teachers.py)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Pictures, their CNN vectors and the vocabulary."""
+    """Pictures, their CNN vectors and the vocabulary, and those that teach."""
 
     inspection: Inspection
     train: tuple[CaptionedImage, ...]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and are not in `train`."""
     dev: tuple[CaptionedImage, ...]
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
+    teachers: SoftTargets | None = None
+    """There with a recipe's `[distill]`."""
+
+    def lines(self) -> tuple[str, ...]:
+        """What there is to tell of it, for people."""
+        names = ", ".join(self.unreadable)
+        left_out = f"{len(self.unreadable)} training pictures cannot be read, left out: {names}"
+        words = f"{len(self.vocabulary):,} words"
+        return (*self.inspection.lines(), words, *([left_out] if self.unreadable else []))
 
 
 class Stage(ABC, Generic[Network]):
@@ -61,7 +77,8 @@ class Stage(ABC, Generic[Network]):
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """The cost of each batch of an epoch from batch `first` on, on the weights of the moment.
 
-        The batches follow from the seed and the epoch.
+        The batches follow from the seed and the epoch. Of several processes each gives the cost of
+        its share, weighed so that their mean is the cost of the whole batch.
         """
 
     @abstractmethod
@@ -84,11 +101,12 @@ class FeatureStage(Stage[MRNN]):
         self.clip, self.average = recipe.clip, recipe.average
         self._recipe, self._data, self._seed = recipe, data, seed
         self._examples = Examples(data.train, data.train_table, data.vocabulary)
-        self.steps = math.ceil(len(self._examples) / recipe.batch)
+        self.steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+        self._parallel = distributed.parallel(self.network)
 
     def groups(self) -> list[dict[str, Any]]:
         """All parameters alike; the L2 term of the cost is the only decay."""
-        parameters = list(self.network.parameters())
+        parameters = [each for each in self.network.parameters() if each.requires_grad]
         return [{"params": parameters, "peak": self._recipe.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
@@ -96,8 +114,9 @@ class FeatureStage(Stage[MRNN]):
         recipe, model = self._recipe, self.network
         batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
         for batch in islice(batches, first, None):
-            logits = model(batch.inputs, batch.features, batch.mask)
+            logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
+            cost = cost * distributed.weight(len(batch.targets))
             if recipe.l2:
                 cost = cost + recipe.l2 * squared_norm(model.parameters())
             yield cost
@@ -130,4 +149,9 @@ def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
         Dropouts(image=recipe.drop_image, word=recipe.drop_word, multimodal=recipe.drop_multimodal),
     )
     model.standardise_on(features)
+    if not recipe.image:
+        # V_I I is nought for any picture and stays so; b_m, which is no picture's, is learnt.
+        with torch.no_grad():
+            model.image_to_multimodal.weight.zero_()
+        model.image_to_multimodal.weight.requires_grad_(False)
     return model

@@ -1,0 +1,79 @@
+"""Curves for TensorBoard, with a writer that takes its place: it is not among the test packages."""
+
+import sys
+import types
+
+import pytest
+
+from mrnn_edge.errors import MissingExtraError
+from mrnn_edge_train.board import shown
+from mrnn_edge_train.journal import EpochFigures, StageName
+
+
+def epoch(stage, number):
+    return EpochFigures(
+        stage=stage, epoch=number, train_bits=4.0 / number, dev_perplexity=20.0, dev_cider=0.4,
+        seconds=60.0, best=True,
+    )  # fmt: skip
+
+
+class Writer:
+    """What is asked of a SummaryWriter."""
+
+    made: list["Writer"]
+
+    def __init__(self, *, log_dir):
+        self.log_dir, self.scalars, self.flushed, self.closed = log_dir, [], 0, False
+        self.made.append(self)
+
+    def add_scalar(self, tag, value, step):
+        self.scalars.append((tag, value, step))
+
+    def flush(self):
+        self.flushed = len(self.scalars)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def writers(monkeypatch):
+    monkeypatch.setattr(Writer, "made", [], raising=False)
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    return Writer.made
+
+
+def test_epochs_pass_through_and_are_on_disk_when_they_do(writers, tmp_path):
+    epochs = [epoch(StageName.FEATURES, 1), epoch(StageName.FEATURES, 2), epoch("finetune", 1)]
+    passing = shown(iter(epochs), tmp_path)
+    assert writers == []
+    assert next(passing) == epochs[0]
+    (writer,) = writers
+    assert writer.log_dir == str(tmp_path / "tensorboard")
+    assert writer.flushed == 4
+    assert not writer.closed
+    assert list(passing) == epochs[1:]
+    assert writer.closed
+    assert ("features/train_bits", 2.0, 2) in writer.scalars
+    assert ("finetune/dev_cider", 0.4, 1) in writer.scalars
+    assert len(writer.scalars) == writer.flushed == 12
+
+
+def test_a_run_that_fails_leaves_the_curves_closed(writers, tmp_path):
+    def failing():
+        yield epoch(StageName.FEATURES, 1)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(shown(failing(), tmp_path))
+    assert writers[0].closed
+
+
+def test_without_tensorboard_the_extra_is_named_before_anything_is_trained(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    begun = []
+    with pytest.raises(MissingExtraError, match=r"mrnn-edge\[tensorboard\]"):
+        list(shown((begun.append(each) for each in (1, 2)), tmp_path))
+    assert begun == []

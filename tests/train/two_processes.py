@@ -1,0 +1,37 @@
+"""What each of two processes does in test_distributed.py: a run that is stopped and resumed."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from mrnn_edge_train import distributed
+from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.recipe import recipe_from_dict
+
+
+def main(folder: Path, stop_after: int) -> None:
+    torch.set_num_threads(1)
+    distributed.join()
+    recipe = recipe_from_dict(json.loads((folder / "recipe.json").read_text()), "recipe.json")
+    data, out = folder / "set", folder / "two"
+    prepared = prepare(recipe, data, cache=folder / "cache of two")
+    steps = iter(range(1, 1000))
+    # Ctrl-C reaches one process first: the second of them here, and the other must follow.
+    stopped = train(
+        recipe,
+        prepared,
+        out,
+        seed=1,
+        source=str(data),
+        stop=lambda: next(steps) >= stop_after and distributed.rank() == 1,
+    )
+    list(stopped)
+    if distributed.is_first():
+        (folder / "log when stopped").write_bytes((out / "log.ndjson").read_bytes())
+    list(resume(prepared, out))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,126 @@
+"""Several processes that train one network: those that `torchrun` starts, over gloo, on the CPU.
+
+A process alone is the first of one, and nothing here does anything to it. Each process computes the
+cost of its share of a batch, DistributedDataParallel takes the mean of their gradients, and the
+first process alone measures and writes. Knows no stage and no data.
+"""
+
+import atexit
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, distributed, nn
+
+T = TypeVar("T")
+_LONGEST = timedelta(days=1)
+"""The others wait so long for the first, which computes vectors and measures. A process that dies
+is noticed at once, by its closed connection."""
+
+
+def join() -> None:
+    """Join the processes that `torchrun` started; nothing where it did not start this one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        distributed.init_process_group("gloo", timeout=_LONGEST)
+        atexit.register(distributed.destroy_process_group)
+
+
+def size() -> int:
+    """How many processes train together."""
+    joined = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if joined else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return distributed.get_rank() if size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this process is the one that measures and writes."""
+    return rank() == 0
+
+
+def share(count: int) -> slice:
+    """This process's part of a batch of so many; of fewer than processes, some take the first."""
+    return slice(rank(), None, size()) if rank() < count else slice(0, 1)
+
+
+def parallel(network: nn.Module) -> nn.Module:
+    """The network, its gradients the mean over all processes, its weights the first one's."""
+    if size() == 1:
+        return network
+    return nn.parallel.DistributedDataParallel(network)
+
+
+def weight(words: int) -> float:
+    """By which this process's mean over its words counts in the mean over all processes' means."""
+    if size() == 1:
+        return 1.0
+    total = torch.tensor(float(words))
+    distributed.all_reduce(total)
+    return words * size() / float(total)
+
+
+def mean(value: Tensor) -> Tensor:
+    """Of a number of each process, the same on all of them."""
+    if size() == 1:
+        return value
+    total = value.clone()
+    distributed.all_reduce(total)
+    return total / size()
+
+
+def any_of(wish: bool) -> bool:
+    """Whether any process wishes it."""
+    if size() == 1:
+        return wish
+    wishes = torch.tensor(int(wish))
+    distributed.all_reduce(wishes)
+    return bool(wishes)
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What the first process makes, on all of them."""
+    if size() == 1:
+        return make()
+    box: list[Any] = [make() if is_first() else None]
+    distributed.broadcast_object_list(box)
+    return cast(T, box[0])
+
+
+def random_states() -> Tensor:
+    """The state of torch's generator, uint8 [N]; of all processes, [P, N]."""
+    own = torch.get_rng_state()
+    if size() == 1:
+        return own
+    states = [torch.empty_like(own) for _ in range(size())]
+    distributed.all_gather(states, own)
+    return torch.stack(states)
+
+
+def set_random_state(states: Tensor) -> None:
+    """The inverse, for this process."""
+    # Of a view torch takes the storage's first bytes, or crashes: each gets a copy.
+    torch.set_rng_state(states if size() == 1 else states[rank()].clone())
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if size() > 1:
+        distributed.barrier()
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """The first process goes before the others, which find what it leaves; or fail as it does."""
+    if not is_first():
+        wait()
+    try:
+        yield
+    finally:
+        if is_first():
+            wait()
