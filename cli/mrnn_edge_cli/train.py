@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -53,6 +53,30 @@ def train(
         Path | None,
         Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
     ] = None,
+    model: Annotated[
+        str | None,
+        Option(
+            "--from",
+            metavar="NAME_OR_FOLDER",
+            help="Train this model on, its CNN as it is; --out is then a model folder.",
+        ),
+    ] = None,
+    teach: Annotated[
+        str | None,
+        Option(
+            "--teach",
+            metavar="WORD",
+            help="Teach a model (--from, or the default one) this word; --out is a model folder.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        Option("--images", metavar="FOLDER", help="With --teach: the pictures."),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        Option("--captions", metavar="FILE", help="With --teach: a CSV or JSONL of file,caption."),
+    ] = None,
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -61,7 +85,41 @@ def train(
     The folder then holds run.json, vocab.json, log.ndjson, best.safetensors and
     checkpoint.safetensors; `mrnn-edge export` makes a model of it. Ctrl-C finishes the step and
     saves; `--resume RUN` goes on.
+
+    With --from or --teach a model is trained on in a minute or so, and --out is a model folder,
+    ready to use; nothing is written if it is stopped.
     """
+    if teach is None:
+        _refuse({"--images": images, "--captions": captions}, "--teach alone")
+    if teach is not None or model is not None:
+        _refuse(
+            {
+                "--resume": resume,
+                "--recipe": recipe,
+                "--encoder": encoder,
+                "--cache": cache,
+                "--tensorboard": tensorboard or None,
+            },
+            "training from a data set alone, not with --from and --teach",
+        )
+        need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
+        import torch
+
+        from mrnn_edge_cli.train_on import teach_word, train_on
+
+        if threads:
+            torch.set_num_threads(threads)
+        if teach is not None:
+            _refuse({"--data": data, "--epochs": epochs, "--seed": seed}, "no --teach")
+            if images is None or captions is None or out is None:
+                raise OptionError("give --images, --captions and --out with --teach")
+            teach_word(model, teach, images, captions, out, threads=threads, quiet=quiet)
+            return
+        if data is None or out is None:
+            raise OptionError("give --data and --out with --from")
+        seed = 1 if seed is None else seed
+        train_on(model, data, out, epochs=epochs, seed=seed, threads=threads, quiet=quiet)
+        return
     need("train", *TRAINING)
     if tensorboard:
         need("tensorboard,train", "tensorboard")
@@ -130,6 +188,13 @@ def train(
         if distributed.is_first():
             say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}")
         raise KeyboardInterrupt
+
+
+def _refuse(options: Mapping[str, object], place: str) -> None:
+    """Raise OptionError for options that were given and have no meaning here."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise OptionError(f"{', '.join(given)}: for {place}; leave it out")
 
 
 class Interrupted:

@@ -19,7 +19,7 @@ from mrnn_edge.config import GraphRole
 from mrnn_edge_export.graphs import export_graph
 from mrnn_edge_train.model import MRNN, TiedSoftmax
 
-_GAIN = 1.7159
+GAIN = 1.7159
 """Of `scaled_tanh`."""
 _SMALL = 1024
 """Constants with fewer numbers stay float32: scalars and shapes are not worth a node."""
@@ -40,7 +40,7 @@ class GradientModule(nn.Module):
         next_state = recurrent.advance(recurrent.drive(word), state)
         hidden = self.model.multimodal(word, recurrent.output(next_state), image)
         probabilities = torch.softmax(self.model.logits(hidden), dim=-1)
-        slope = (2.0 / 3.0) * (_GAIN - hidden * hidden / _GAIN)
+        slope = (2.0 / 3.0) * (GAIN - hidden * hidden / GAIN)
         return slope * self._back(probabilities, target), next_state
 
     def _back(self, probabilities: Tensor, target: Tensor) -> Tensor:
@@ -61,12 +61,17 @@ def export_gradient(model: MRNN, metadata: Mapping[str, str]) -> bytes:
         "target": torch.zeros(2, dtype=torch.int64),
     }
     outputs = ["gradient", "next_state"]
-    data = export_graph(GradientModule(model).eval(), inputs, outputs, GraphRole.GRADIENT, metadata)
+    module = GradientModule(model).eval()
+    return halved(export_graph(module, inputs, outputs, GraphRole.GRADIENT, metadata))
+
+
+def halved(data: bytes) -> bytes:
+    """The bytes of the same graph, its large constants stored as float16."""
     graph = onnx.load_from_string(data)
     _store_as_float16(graph.graph)
     onnx.checker.check_model(graph, full_check=True)
-    halved: bytes = graph.SerializeToString(deterministic=True)
-    return halved
+    stored: bytes = graph.SerializeToString(deterministic=True)
+    return stored
 
 
 def _store_as_float16(graph: onnx.GraphProto) -> None:

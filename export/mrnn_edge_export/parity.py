@@ -106,9 +106,22 @@ def compare_captions(
 def reference(network: Network, vocabulary: Vocabulary, decoding: DecodeOptions) -> Reference:
     """Torch's answers on the fixed picture, for `mrnn-edge verify` on machines without torch."""
     image = network.encode(reference_pixels(_spec(network))[None])
-    space = search_space(vocabulary, state=network.model.recurrent.state_size)
-    log_probs = run_steps(network.step, image[0], start=space.start, state=space.state)
-    (tokens,) = best_sentences(network.step, image, space, decoding)
+    state = network.model.recurrent.state_size
+    return reference_of(network.step, image, vocabulary, decoding, state=state)
+
+
+def reference_of(
+    step: StepFunction,
+    image: Floats,
+    vocabulary: Vocabulary,
+    decoding: DecodeOptions,
+    *,
+    state: int,
+) -> Reference:
+    """A step's answers to the image vector [1, M] of the fixed picture."""
+    space = search_space(vocabulary, state=state)
+    log_probs = run_steps(step, image[0], start=space.start, state=space.state)
+    (tokens,) = best_sentences(step, image, space, decoding)
     return Reference(
         image=image[0],
         top=likeliest(log_probs),

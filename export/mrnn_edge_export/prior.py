@@ -42,7 +42,11 @@ def training_prior(
     for start in track(starts, "prior", len(starts)):
         chunk = pictures[start : start + _CHUNK]
         vectors.append(encoder(np.stack([read_pixels(path, spec) for path in chunk])))
-    rows = np.concatenate(vectors)
+    return prior_of(np.concatenate(vectors))
+
+
+def prior_of(rows: Floats) -> PriorVectors:
+    """Mean and groups of image vectors [N, M]."""
     centres, weights = group(rows, max(1, min(GROUPS, len(rows) // 10)))
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return PriorVectors(mean=mean, centres=centres, weights=weights)

@@ -168,3 +168,27 @@ def test_what_is_no_data_set_is_told_with_what_would_be(tmp_path, name):
     (tmp_path / "captions.txt").touch()
     with pytest.raises(DatasetError, match="Karpathy's JSON, or a CSV"):
         inspect(tmp_path / name)
+
+
+def test_pictures_that_cannot_be_decoded_are_counted_and_named(table):
+    for name in ("a.png", "c.png"):
+        data = (table.parent / name).read_bytes()
+        (table.parent / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(DatasetError, match=r"2 pictures cannot be read: .*a\.png.*c\.png"):
+        inspect(table)
+
+
+def test_files_that_no_split_has_are_told_and_no_error(table):
+    paint(table.parent / "new.png", 9)
+    assert inspect(table).lines()[-1] == "files beside the pictures that no split has: new.png"
+
+
+def test_a_folder_with_a_captions_csv_is_a_data_set(table):
+    assert inspect(table.parent) == inspect(table)
+
+
+def test_of_many_faults_the_first_few_are_named(table):
+    lines = "".join(f"gone{number}.png,A cat,train\n" for number in range(9))
+    table.write_text(table.read_text() + lines)
+    with pytest.raises(DatasetError, match=r"gone4\.png and 4 more"):
+        inspect(table)

@@ -1,28 +1,37 @@
 """Any data set that can be trained on, told apart by what is there, and checked before training.
 
     a folder laid out like Flickr8K                 flickr8k.py
+    … like Flickr30K                                flickr30k.py
+    … like IAPR TC-12                               iapr.py
     FILE.json, Karpathy's                           karpathy.py
-    FILE.csv or FILE.jsonl of file,caption          listing.py
+    FILE.csv or FILE.jsonl of file,caption,
+    or a folder with captions.csv or .jsonl         listing.py
 
-Takes a path, gives pictures with their sentences. No torch, no pixels.
+Takes a path, gives pictures with their sentences. No torch.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from mrnn_edge.errors import DatasetError
-from mrnn_edge_train import flickr8k, karpathy, listing
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.errors import DatasetError, InputError
+from mrnn_edge.progress import Track, untracked
+from mrnn_edge_train import flickr8k, flickr30k, iapr, karpathy, listing
+from mrnn_edge_train.complaints import complain, first_few
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 
-_READERS = {
+_Reader = Callable[[Path, Split], tuple[CaptionedImage, ...]]
+_FILES: Mapping[str, _Reader] = {
     ".json": karpathy.read_split,
     ".csv": listing.read_split,
     ".jsonl": listing.read_split,
 }
-_SHOWN = 5
-"""Pictures named in an error or a note."""
+_LISTINGS = ("captions.csv", "captions.jsonl")
+_SMALL = ImageSpec(height=16, width=16)
+"""To see whether a picture can be decoded, its size does not matter."""
 
 
 def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
@@ -31,24 +40,17 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     Raises DatasetError if the data set is of no known kind, malformed, or lacks pictures or
     sentences.
     """
-    if data.is_dir():
-        return flickr8k.read_split(data, split)
-    if data.suffix not in _READERS or not data.is_file():
-        raise DatasetError(
-            f"{data} is no data set; expected a folder laid out like Flickr8K, Karpathy's JSON, "
-            "or a CSV or JSONL of file,caption"
-        )
-    images = _READERS[data.suffix](data, split)
+    path, reader = _reader(data)
+    images = reader(path, split)
     if not images:
         raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
-    _complain(f"{data}: missing pictures", [i.name for i in images if not i.path.is_file()])
-    _complain(f"{data}: no sentence for", [i.name for i in images if not i.sentences])
+    _check_files(data, images)
     return images
 
 
 def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
     """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
-    if data.is_dir():
+    if _reader(data)[1] is flickr8k.read_split:
         return flickr8k.read_sentences(data, split)
     return frozenset(words for image in read_split(data, split) for words in image.sentences)
 
@@ -61,58 +63,129 @@ class Inspection:
     sentences: Mapping[Split, int]
     twins: tuple[tuple[str, str], ...]
     """Pairs of pictures of one split that are the same file under two names."""
+    idle: tuple[str, ...] = ()
+    """Files beside the pictures that no split has."""
 
     def lines(self) -> tuple[str, ...]:
         """What there is to tell, for people."""
-        found = tuple(
+        found = [
             f"{split}: {self.pictures[split]:,} pictures, {self.sentences[split]:,} sentences"
             for split in self.pictures
-        )
-        pairs = ", ".join(f"{one} = {other}" for one, other in self.twins[:_SHOWN])
-        return (*found, f"the same picture twice: {pairs}") if self.twins else found
+        ]
+        if self.twins:
+            pairs = [f"{one} = {other}" for one, other in self.twins]
+            found.append(f"the same picture twice: {first_few(pairs)}")
+        if self.idle:
+            found.append(f"files beside the pictures that no split has: {first_few(self.idle)}")
+        return tuple(found)
 
 
-def inspect(data: Path) -> Inspection:
-    """Read every split and every picture's bytes. A set may lack a test split.
+def inspect(data: Path, *, track: Track = untracked) -> Inspection:
+    """Read every split and decode every picture. A set may lack a test split.
 
-    Raises DatasetError as `read_split` does, and where a picture, by name or by content, is in two
-    splits: figures on dev or test would then be of pictures that were trained on.
+    Raises DatasetError as `read_split` does; where pictures cannot be decoded; and where one, by
+    name or by content, is in two splits: figures on dev or test would then be of pictures that
+    were trained on.
     """
     splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
     if _has_test(data):
         splits[Split.TEST] = read_split(data, Split.TEST)
-    names: dict[str, Split] = {}
-    contents: dict[str, tuple[Split, str]] = {}
-    twice, shared, twins = [], [], []
-    for split, images in splits.items():
-        for image in images:
-            if image.name in names:
-                twice.append(image.name)
-            names[image.name] = split
-            digest = hashlib.sha256(image.path.read_bytes()).hexdigest()
-            before, other = contents.setdefault(digest, (split, image.name))
-            if before is not split:
-                shared.append(f"{image.name} of {split} is {other} of {before}")
-            elif other != image.name:
-                twins.append((other, image.name))
-    _complain(f"{data}: file names that come twice", twice)
-    _complain(f"{data}: pictures in two splits", shared)
+    names: dict[str, CaptionedImage] = {}
+    twice = []
+    for image in chain(*splits.values()):
+        if image.name in names:
+            twice.append(image.name)
+        names[image.name] = image
+    complain(f"{data}: file names that come twice", twice)
+    check_pictures(data, list(names.values()), track=track)
+    shared, twins = _same_content(splits)
+    complain(f"{data}: pictures in two splits", shared)
     return Inspection(
         pictures={split: len(images) for split, images in splits.items()},
         sentences={
             split: sum(len(image.sentences) for image in images) for split, images in splits.items()
         },
         twins=tuple(twins),
+        idle=_idle(list(names.values())),
     )
 
 
-def _has_test(data: Path) -> bool:
+def check_pictures(
+    data: Path, images: Sequence[CaptionedImage], *, track: Track = untracked
+) -> None:
+    """Raise DatasetError, with names and reasons, unless every picture is there and is decoded."""
+    # Here: every command imports this module.
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mrnn_edge.image import read_pixels
+
+    _check_files(data, images)
+
+    def fault(image: CaptionedImage) -> str | None:
+        try:
+            read_pixels(image.path, _SMALL)
+        except InputError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        found = list(track(pool.map(fault, images), "checking", len(images)))
+    faults = [each for each in found if each is not None]
+    complain(f"{data}: {len(faults)} pictures cannot be read", faults)
+
+
+def _reader(data: Path) -> tuple[Path, _Reader]:
+    """What to read, and how."""
     if data.is_dir():
+        if (data / iapr.ANNOTATIONS).is_dir():
+            return data, iapr.read_split
+        if any((data / name).is_file() for name in flickr30k.CAPTIONS):
+            return data, flickr30k.read_split
+        for name in _LISTINGS:
+            if (data / name).is_file():
+                return data / name, listing.read_split
+        return data, flickr8k.read_split
+    if data.suffix not in _FILES or not data.is_file():
+        raise DatasetError(
+            f"{data} is no data set; expected a folder laid out like Flickr8K, Flickr30K or IAPR "
+            "TC-12, Karpathy's JSON, or a CSV or JSONL of file,caption"
+        )
+    return data, _FILES[data.suffix]
+
+
+def _check_files(data: Path, images: Sequence[CaptionedImage]) -> None:
+    complain(f"{data}: missing pictures", [i.name for i in images if not i.path.is_file()])
+    complain(f"{data}: no sentence for", [i.name for i in images if not i.sentences])
+
+
+def _same_content(
+    splits: Mapping[Split, Sequence[CaptionedImage]],
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Pictures that are the same file: across splits, as text, and within one, as pairs."""
+    contents: dict[str, tuple[Split, str]] = {}
+    shared, twins = [], []
+    for split, images in splits.items():
+        for image in images:
+            digest = hashlib.sha256(image.path.read_bytes()).hexdigest()
+            before, other = contents.setdefault(digest, (split, image.name))
+            if before is not split:
+                shared.append(f"{image.name} of {split} is {other} of {before}")
+            elif other != image.name:
+                twins.append((other, image.name))
+    return shared, twins
+
+
+def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
+    """Picture files in the pictures' folders that are none of them."""
+    used = {image.path for image in images}
+    suffixes = {path.suffix for path in used}
+    folders = sorted({path.parent for path in used})
+    beside = (file for folder in folders for file in sorted(folder.iterdir()))
+    return tuple(file.name for file in beside if file.suffix in suffixes and file not in used)
+
+
+def _has_test(data: Path) -> bool:
+    path, reader = _reader(data)
+    if reader is flickr8k.read_split:
         return (data / "text" / "Flickr_8k.testImages.txt").is_file()
-    return bool(_READERS[data.suffix](data, Split.TEST))
-
-
-def _complain(what: str, names: list[str]) -> None:
-    if names:
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise DatasetError(f"{what}: {', '.join(names[:_SHOWN])}{more}; mend the data set")
+    return bool(reader(path, Split.TEST))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
+from mrnn_edge_train.complaints import complain
 
 _CAPTIONS = "Flickr8k.token.txt"
 
@@ -44,13 +45,13 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     Raises DatasetError if a file is missing, a line malformed or a picture without sentences.
     """
     text = root / "text"
-    sentences = _read_captions(text / _CAPTIONS)
-    names = _read_lines(text / f"Flickr_8k.{split}Images.txt")
+    sentences = read_captions(text / _CAPTIONS)
+    names = read_lines(text / f"Flickr_8k.{split}Images.txt")
     present = {path.name for path in (root / "images").glob("*")}
     if not names:
         raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
-    _complain(f"{root / 'images'} lacks", [name for name in names if name not in present])
-    _complain(f"{_CAPTIONS} has no sentence for", [name for name in names if name not in sentences])
+    complain(f"{root}: missing pictures", [name for name in names if name not in present])
+    complain(f"{root}: no sentence for", [name for name in names if name not in sentences])
     return tuple(
         CaptionedImage(path=root / "images" / name, sentences=tuple(sentences[name]))
         for name in names
@@ -59,14 +60,15 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
     """All sentences of a split, each once; its pictures need not be there."""
-    captions = _read_captions(root / "text" / _CAPTIONS)
-    names = _read_lines(root / "text" / f"Flickr_8k.{split}Images.txt")
+    captions = read_captions(root / "text" / _CAPTIONS)
+    names = read_lines(root / "text" / f"Flickr_8k.{split}Images.txt")
     return frozenset(words for name in names for words in captions.get(name, ()))
 
 
-def _read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
+def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    """Name -> sentences of a file of NAME#K<TAB>sentence. Raises DatasetError that names a line."""
     captions: dict[str, list[tuple[str, ...]]] = {}
-    for number, line in enumerate(_read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         key, tab, sentence = line.partition("\t")
         name, mark, _ = key.rpartition("#")
         if not tab or not mark:
@@ -77,20 +79,15 @@ def _read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
     return captions
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises DatasetError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K: "
-            f"images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on"
+            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K "
+            f"(images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on), Flickr30K or "
+            "IAPR TC-12, or one with a captions.csv or captions.jsonl"
         ) from None
     # Not splitlines: a sentence may hold U+2028 and its like.
     return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def _complain(what: str, names: list[str]) -> None:
-    if names:
-        shown = ", ".join(names[:5])
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise DatasetError(f"{what} {shown}{more}; complete the data set or shorten its list")

@@ -28,6 +28,15 @@ def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
     Raises DatasetError, naming the line, if the list is not of this form.
     """
+    return tuple(image for found, image in _read(path, path.parent) if found is split)
+
+
+def read_all(path: Path, images: Path) -> tuple[CaptionedImage, ...]:
+    """All pictures of a list, whatever their split, their paths relative to the folder `images`."""
+    return tuple(image for _, image in _read(path, images))
+
+
+def _read(path: Path, images: Path) -> list[tuple[Split, CaptionedImage]]:
     captions: dict[str, list[tuple[str, ...]]] = {}
     splits: dict[str, Split] = {}
     rows = _csv(path) if path.suffix == ".csv" else _json_lines(path)
@@ -42,11 +51,10 @@ def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
         if splits.setdefault(name, own) is not own:
             raise DatasetError(f"{where}: {name} is in {splits[name]} above and in {own} here")
         captions.setdefault(name, []).append(words)
-    return tuple(
-        CaptionedImage(path=path.parent / name, sentences=tuple(sentences))
+    return [
+        (splits[name], CaptionedImage(path=images / name, sentences=tuple(sentences)))
         for name, sentences in captions.items()
-        if splits[name] is split
-    )
+    ]
 
 
 def split_of(name: str) -> Split:

@@ -6,9 +6,11 @@ captions with ONNX Runtime's.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, beam_search
@@ -95,7 +97,15 @@ def image_vectors(model: MRNN, features: Floats) -> Floats:
     return vectors
 
 
-def step_function(model: MRNN) -> StepFunction:
+class Steps(Protocol):
+    """A network that goes one time frame at a time, as `MRNN.step` says."""
+
+    def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """int64 [B], [B, S], [B, M] -> log-probabilities [B, V], state [B, S]."""
+        ...
+
+
+def step_function(model: Steps) -> StepFunction:
     """The network's step as the decoder calls it, numpy in and out."""
 
     @torch.inference_mode()

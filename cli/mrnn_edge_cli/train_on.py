@@ -1,0 +1,150 @@
+"""The two ways in which `mrnn-edge train` starts from a model: train on, and teach a word."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.output import Progress, say, write
+
+if TYPE_CHECKING:
+    from mrnn_edge import Captioner
+    from mrnn_edge_train.features import FeatureTable
+    from mrnn_edge_train.flickr8k import CaptionedImage
+
+
+def train_on(
+    model: str | None,
+    data: Path,
+    out: Path,
+    *,
+    epochs: int | None,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Train a model's step on a data set; `out` is a model folder."""
+    from mrnn_edge_export.prior import prior_of
+    from mrnn_edge_export.taught import Grown, read_step, write_grown
+    from mrnn_edge_train.datasets import inspect, read_split
+    from mrnn_edge_train.flickr8k import Split
+    from mrnn_edge_train.further import EPOCHS, Further, Pictures
+
+    _check_out(out)
+    track = Progress(quiet=quiet)
+    inspection = inspect(data, track=track)
+    if not quiet:
+        for line in inspection.lines():
+            say(line)
+    captioner = load(model, device="cpu", precision=None, threads=threads, quiet=quiet)
+    step = read_step(captioner.bundle)
+    train, dev = (
+        Pictures(images=images, table=_table(captioner, images, track))
+        for images in (read_split(data, Split.TRAIN), read_split(data, Split.DEV))
+    )
+    run = Further(
+        step=step, vocabulary=captioner.bundle.vocabulary, train=train, dev=dev, seed=seed
+    )
+    if not quiet:
+        say(f"new words: {', '.join(run.new_words) or 'none'}")
+    write(f"before     dev perplexity {run.best:.2f}")
+    for figures in run.run(epochs or EPOCHS, track=track):
+        write(
+            f"epoch {figures.epoch:3d}  train {figures.train_bits:.3f} bits  "
+            f"dev perplexity {figures.dev_perplexity:.2f}{' best' if figures.best else ''}"
+        )
+    base = captioner.config
+    grown = Grown(
+        step=run.step,
+        vocabulary=run.vocabulary,
+        prior=prior_of(train.table.features),
+        training={
+            "data": data.resolve().name,
+            "sentences": inspection.sentences[Split.TRAIN],
+            "from": f"{base.name} ({base.id})",
+            "before": base.training,
+            "seed": seed,
+        },
+    )
+    config = write_grown(captioner.bundle, grown, out, dev.table.features)
+    write(f"{out}: model {config.name}, id {config.id}")
+
+
+def teach_word(
+    model: str | None,
+    word: str,
+    pictures: Path,
+    captions: Path,
+    out: Path,
+    *,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Teach a model a word; `out` is a model folder."""
+    from mrnn_edge.config import DecodeOptions
+    from mrnn_edge.errors import ModelError
+    from mrnn_edge_export.taught import Grown, read_step, write_grown
+    from mrnn_edge_train.datasets import check_pictures
+    from mrnn_edge_train.listing import read_all
+    from mrnn_edge_train.teach import Lesson, check_lesson, parse_word, teach
+
+    _check_out(out)
+    track = Progress(quiet=quiet)
+    images = read_all(captions, pictures)
+    captioner = load(model, device="cpu", precision=None, threads=threads, quiet=quiet)
+    bundle = captioner.bundle
+    word = parse_word(word, bundle.vocabulary)
+    check_lesson(word, images)
+    check_pictures(captions, images, track=track)
+    prior = bundle.prior()
+    if prior is None:
+        raise ModelError(
+            f"{bundle.folder} has no prior.npy, by which a new word is held back from other "
+            "pictures; export the model anew"
+        )
+    step = read_step(bundle)
+    table = _table(captioner, images, track)
+    lesson = Lesson(word=word, images=images, table=table, typical=prior.centres)
+    decoding = DecodeOptions(length_penalty=bundle.config.decoding.length_penalty)
+    taught = teach(step, bundle.vocabulary, lesson, decoding, track=track)
+    sentences = sum(len(image.sentences) for image in images)
+    before = bundle.config.training
+    words = [*before.get("taught", []), f"{word} ({len(images)} pictures, {sentences} sentences)"]
+    grown = Grown(
+        step=taught.step,
+        vocabulary=taught.vocabulary,
+        prior=prior,
+        training={
+            **before,
+            "from": f"{bundle.config.name} ({bundle.config.id})",
+            "taught": words,
+        },
+    )
+    config = write_grown(bundle, grown, out, table.features)
+    if taught.unknown and not quiet:
+        say(f"words that the model does not know, and did not learn: {', '.join(taught.unknown)}")
+    write(f"{word}: in the captions of {taught.says} of the {taught.taught_on} pictures it is of")
+    write(f"typical other pictures: {taught.kept} of {taught.typical} captions as before")
+    write(f"{out}: model {config.name}, id {config.id}")
+
+
+def _check_out(out: Path) -> None:
+    if out.exists():
+        raise OptionError(f"{out} exists already; remove it or name another folder")
+
+
+def _table(
+    captioner: "Captioner", images: "Sequence[CaptionedImage]", track: Progress
+) -> "FeatureTable":
+    """Image vectors of the model's own encoder."""
+    import numpy as np
+
+    from mrnn_edge_train.features import FeatureTable
+
+    found = track(images, "pictures", len(images))
+    return FeatureTable(
+        names=tuple(image.name for image in images),
+        features=np.stack([captioner.encode(image.path) for image in found]),
+        mirrored=None,
+    )

@@ -1,0 +1,264 @@
+"""A model folder back into weights that can be trained, and such weights into a model folder.
+
+The encoder stays as it is, but for the bundle's id that it carries; only the step is read, trained
+and written anew, and with it the gradient. Starts from float32 graphs alone.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mrnn_edge.bundle import (
+    Bundle,
+    describe_graph,
+    describe_prior,
+    graph_metadata,
+    to_json,
+    write_bundle,
+)
+from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
+from mrnn_edge.decode import Floats
+from mrnn_edge.errors import ModelError
+from mrnn_edge.generation import search_space
+from mrnn_edge.graphs import StepGraph
+from mrnn_edge.prior import PriorVectors
+from mrnn_edge.runtime import open_graphs
+from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
+from mrnn_edge.vocab import Vocabulary, vocabulary_digest
+from mrnn_edge_export.card import render_card
+from mrnn_edge_export.gradient import GAIN, halved
+from mrnn_edge_export.graphs import export_graph
+from mrnn_edge_export.parity import reference_of
+from mrnn_edge_train.folded import FoldedStep
+from mrnn_edge_train.validation import best_sentences, step_function
+
+_NAMES = {
+    "recurrent.weight": "recurrent.weight",
+    "recurrent.bias": "recurrent.bias",
+    "state_to_multimodal.weight": "state_to_multimodal",
+    "softmax.projection.weight": "projection",
+    "softmax.weight": "words",
+    "embedding_1.weight": "words",
+    "softmax.bias": "bias",
+}
+"""Names of a trained network's weights in its step graph, and here."""
+
+
+def read_step(bundle: Bundle) -> FoldedStep:
+    """The weights of a bundle's float32 step graph.
+
+    Raises OptionError where the bundle has no such graph, ModelError where it is not as
+    `mrnn-edge export` writes it.
+    """
+    graph = onnx.load_from_string(bundle.graph(Precision.FLOAT32, GraphRole.STEP)).graph
+    constants = {
+        entry.name: torch.from_numpy(numpy_helper.to_array(entry).copy())
+        for entry in graph.initializer
+    }
+    weights = {}
+    for name, values in constants.items():
+        own = name.removeprefix("model.")
+        weights[_NAMES.get(own, own)] = values
+    # The exporter names constants that it folded as it likes; the graph looks words up twice.
+    tables = [node.input[0] for node in graph.node if node.op_type in ("Gather", "GatherND")]
+    try:
+        weights["drive_table"], weights["multimodal_table"] = (constants[name] for name in tables)
+        return FoldedStep(weights).eval()
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{bundle.folder}: the step graph is not as `mrnn-edge export` writes it ({error}); "
+            "only models of `mrnn-edge export` can be trained on"
+        ) from None
+
+
+def largest_difference(step: FoldedStep, graph: StepGraph) -> dict[str, float]:
+    """By batch, between the weights and the graph. Raises ModelError above verify's limit."""
+    random = np.random.default_rng(7)
+    found = {}
+    for batch in BATCHES:
+        token = random.integers(0, step.vocabulary, batch)
+        state = random.random((batch, step.recurrent.state_size), np.float32)
+        image = random.normal(0, 1, (batch, step.multimodal_table.shape[1])).astype(np.float32)
+        ours, theirs = graph(token, state, image), step_function(step)(token, state, image)
+        pairs = zip(ours, theirs, strict=True)
+        found[str(batch)] = max(float(np.abs(one - other).max()) for one, other in pairs)
+    # numpy's maximum keeps a NaN, Python's drops it.
+    worst = np.max(list(found.values()))
+    if not worst <= LIMIT:
+        raise ModelError(
+            f"the step graph and its weights in torch differ by {worst:.1e}, the limit is {LIMIT}; "
+            "only models of `mrnn-edge export` can be trained on"
+        )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """What training on has made of a bundle."""
+
+    step: FoldedStep
+    vocabulary: Vocabulary
+    prior: PriorVectors | None
+    training: Mapping[str, Any]
+    """What config.json and the card say of it."""
+
+
+def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> BundleConfig:
+    """Write a new model folder, whole or not at all; its name becomes the model's.
+
+    The image vectors [N, M] are captioned by torch and by ONNX Runtime. Raises BundleError if the
+    folder exists, ModelError where the two disagree.
+    """
+    step, vocab_json = grown.step, grown.vocabulary.to_json()
+    identity = _bundle_id(base, step, vocab_json)
+    digest = vocabulary_digest(vocab_json)
+    metadata = {
+        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
+        for role in GraphRole
+    }
+    graphs = {
+        GraphRole.ENCODER: _renamed(
+            base.graph(Precision.FLOAT32, GraphRole.ENCODER), metadata[GraphRole.ENCODER]
+        ),
+        GraphRole.STEP: _export_step(step, metadata[GraphRole.STEP]),
+        GraphRole.GRADIENT: _export_gradient(step, metadata[GraphRole.GRADIENT]),
+    }
+    pair = GraphPair(
+        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
+        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
+    )
+    prior = None if grown.prior is None else grown.prior.to_npy()
+    config = dataclasses.replace(
+        base.config,
+        name=out.name,
+        id=identity,
+        sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
+        precisions={Precision.FLOAT32: pair},
+        default_precision=Precision.FLOAT32,
+        gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
+        prior=None
+        if grown.prior is None or prior is None
+        else describe_prior("prior.npy", prior, groups=len(grown.prior.centres)),
+        training=grown.training,
+    )
+    opened = open_graphs(
+        config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
+    )
+    decoding = DecodeOptions(length_penalty=config.decoding.length_penalty)
+    pixels = reference_pixels(config.image)
+    parity = {
+        "limit": LIMIT,
+        "largest_difference": {"step": largest_difference(step, opened.step)},
+        "captions": _compare(step, opened.step, grown.vocabulary, images, decoding),
+        "reference": reference_of(
+            step_function(step),
+            opened.encoder(pixels[None]),
+            grown.vocabulary,
+            decoding,
+            state=config.sizes.state,
+        ).to_dict(),
+    }
+    metrics = {"parity": parity}
+    files = {
+        "config.json": to_json(config.to_dict()),
+        "vocab.json": vocab_json,
+        **{f"{role}.onnx": data for role, data in graphs.items()},
+        "metrics.json": to_json(metrics),
+        "README.md": render_card(config, metrics),
+    }
+    write_bundle(out, files if prior is None else {**files, "prior.npy": prior})
+    return config
+
+
+def _bundle_id(base: Bundle, step: FoldedStep, vocab_json: bytes) -> str:
+    """As `export.bundle_id`; the encoder's weights are those of the base, so its id stands in."""
+    weights = {name: value.contiguous() for name, value in step.weights().items()}
+    return hashlib.sha256(base.config.id.encode() + save(weights) + vocab_json).hexdigest()[:16]
+
+
+def _renamed(graph: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The same graph as another bundle's."""
+    model = onnx.load_from_string(graph)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _compare(
+    step: FoldedStep,
+    graph: StepGraph,
+    vocabulary: Vocabulary,
+    images: Floats,
+    decoding: DecodeOptions,
+) -> dict[str, int]:
+    space = search_space(vocabulary, state=step.recurrent.state_size)
+    ours = best_sentences(graph, images, space, decoding)
+    theirs = best_sentences(step_function(step), images, space, decoding)
+    for one, other in zip(ours, theirs, strict=True):
+        if one != other:
+            raise ModelError(
+                f"ONNX Runtime says {' '.join(vocabulary.decode(one))!r}, "
+                f"torch {' '.join(vocabulary.decode(other))!r}"
+            )
+    return {"compared": len(ours), "equal": len(ours)}
+
+
+class _StepModule(nn.Module):
+    def __init__(self, step: FoldedStep) -> None:
+        super().__init__()
+        self.model = step
+
+    def forward(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.step(token, state, image)
+
+
+class _GradientModule(nn.Module):
+    """As gradient.py's, over tables."""
+
+    def __init__(self, step: FoldedStep) -> None:
+        super().__init__()
+        self.model = step
+
+    def forward(
+        self, token: Tensor, state: Tensor, image: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        model = self.model
+        next_state = model.recurrent.advance(model.drive_table[token], state)
+        hidden = model.multimodal(token, model.recurrent.output(next_state), image)
+        words = torch.cat([model.words, model.taught_words])
+        back = words[target] - model.shares(model.projected(hidden)) @ words
+        if model.projection is not None:
+            back = back @ model.projection
+        return (2.0 / 3.0) * (GAIN - hidden * hidden / GAIN) * back, next_state
+
+
+def _inputs(step: FoldedStep) -> dict[str, Tensor]:
+    return {
+        "token": torch.zeros(2, dtype=torch.int64),
+        "state": torch.zeros(2, step.recurrent.state_size),
+        "image": torch.zeros(2, step.multimodal_table.shape[1]),
+    }
+
+
+def _export_step(step: FoldedStep, metadata: Mapping[str, str]) -> bytes:
+    outputs = ["log_probs", "next_state"]
+    module = _StepModule(step).eval()
+    return export_graph(module, _inputs(step), outputs, GraphRole.STEP, metadata)
+
+
+def _export_gradient(step: FoldedStep, metadata: Mapping[str, str]) -> bytes:
+    inputs = {**_inputs(step), "target": torch.zeros(2, dtype=torch.int64)}
+    outputs = ["gradient", "next_state"]
+    module = _GradientModule(step).eval()
+    return halved(export_graph(module, inputs, outputs, GraphRole.GRADIENT, metadata))

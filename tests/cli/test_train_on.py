@@ -1,0 +1,49 @@
+"""What `train --from` and `--teach` refuse before anything is computed."""
+
+import pytest
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    (tmp_path / "captions.csv").write_text("file,caption\na.png,a zebra\nb.png,a zebra runs\n")
+    return ["--images", tmp_path, "--captions", tmp_path / "captions.csv"]
+
+
+def test_options_that_do_not_go_together_are_named(command, bundle, lesson, tmp_path):
+    out = ["--out", tmp_path / "new"]
+    for arguments, said in (
+        (["--teach", "zebra", *lesson], "give --images, --captions and --out"),
+        (["--teach", "zebra", *lesson, *out, "--data", "x"], "--data"),
+        (["--teach", "zebra", *lesson, *out, "--recipe", "x"], "--recipe"),
+        (["--from", bundle, *out], "give --data and --out with --from"),
+        (["--from", bundle, *out, "--data", "x", "--resume", "x"], "--resume"),
+        (["--data", "x", *out, "--captions", "x"], "--captions"),
+    ):
+        done = command("train", *arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_lesson_is_checked_before_it_is_learnt(command, bundle, lesson, tmp_path):
+    def teach(word):
+        return command(
+            "train", "--from", bundle, "--teach", word, *lesson, "--out", tmp_path / "new"
+        )
+
+    assert "knows 'dog' already" in teach("dog").stderr
+    assert "0 of 2 pictures have 'okapi'" in teach("okapi").stderr
+    missing = teach("zebra")
+    assert "missing pictures: a.png, b.png" in missing.stderr
+    assert missing.returncode == 2
+    (tmp_path / "captions.csv").write_text("file,caption\na.png\n")
+    assert "line 2" in teach("zebra").stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_exists_is_kept(command, bundle, lesson):
+    before = (bundle / "config.json").read_bytes()
+    done = command("train", "--teach", "zebra", *lesson, "--out", bundle)
+    assert done.returncode != 0
+    assert "exists already" in done.stderr
+    assert (bundle / "config.json").read_bytes() == before

@@ -1,0 +1,132 @@
+"""A model folder taught a word and trained on: read back, written anew, run by ONNX Runtime."""
+
+import dataclasses
+
+import dataset
+import numpy as np
+import pytest
+from lessons import lesson
+
+from mrnn_edge import Captioner
+from mrnn_edge.config import DecodeOptions, GraphRole, Precision
+from mrnn_edge.errors import BundleError, ModelError
+from mrnn_edge.verify import verify_model
+from mrnn_edge_export.export import Origin, export_run
+from mrnn_edge_export.taught import Grown, largest_difference, read_step, write_grown
+from mrnn_edge_train.cells import Cell
+from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.recipe import read_recipe
+from mrnn_edge_train.teach import teach
+from mrnn_edge_train.validation import step_function
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A tied GRU, as the shipped model is."""
+    folder = tmp_path_factory.mktemp("taught")
+    data = dataset.write(folder / "set", train=12, dev=4, test=2, side=64)
+    recipe = dataclasses.replace(
+        read_recipe("flickr8k-lite2"), encoder="efficientnet-lite0", image_size=64, batch=10,
+        minimum_count=1, embedding=8, state=8, multimodal=12, cell=Cell.GRU, tied=True, epochs=2,
+    )  # fmt: skip
+    list(train(recipe, prepare(recipe, data, cache=folder / "cache"), folder / "run", seed=1,
+               source=str(data)))  # fmt: skip
+    export_run(folder / "run", folder / "base", origin=Origin())
+    return Captioner.load(folder / "base", device="cpu", threads=1), data
+
+
+@pytest.fixture(scope="module")
+def taught(base, tmp_path_factory):
+    captioner, _ = base
+    bundle, step = captioner.bundle, read_step(captioner.bundle)
+    own = dataclasses.replace(lesson(), typical=bundle.prior().centres)
+    done = teach(step, bundle.vocabulary, own, DecodeOptions(beam=1))
+    grown = Grown(
+        step=done.step, vocabulary=done.vocabulary, prior=bundle.prior(),
+        training={**bundle.config.training, "taught": ["zebra"]},
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("models") / "zoo"
+    write_grown(bundle, grown, out, own.table.features)
+    return Captioner.load(out, device="cpu", threads=1), done.step
+
+
+def test_the_weights_that_are_read_back_are_those_of_the_graph(base):
+    captioner, _ = base
+    found = largest_difference(read_step(captioner.bundle), captioner.graphs.step)
+    assert max(found.values()) < 1e-5
+
+
+def test_a_graph_of_another_kind_is_refused(captioner):
+    with pytest.raises(ModelError, match="not as `mrnn-edge export` writes it"):
+        read_step(captioner.bundle)
+
+
+def test_the_new_folder_is_a_model_that_verifies(taught):
+    captioner, _ = taught
+    assert captioner.bundle.vocabulary.words[-1] == "zebra"
+    assert captioner.config.training["taught"] == ["zebra"]
+    checks = list(verify_model(captioner.bundle.folder))
+    assert all(check.passed for check in checks), checks
+    assert any(check.name.startswith("gradient") for check in checks)
+
+
+def test_image_vectors_are_to_the_last_bit_what_they_were(base, taught):
+    (before, data), (after, _) = base, taught
+    for image in read_split(data, Split.DEV):
+        np.testing.assert_array_equal(before.encode(image.path), after.encode(image.path))
+    np.testing.assert_array_equal(before.bundle.prior().centres, after.bundle.prior().centres)
+    assert before.config.id != after.config.id
+
+
+def test_onnx_runtime_keeps_the_other_words_to_the_last_bit_where_the_new_one_is_unlikely(
+    base, taught
+):
+    (before, _), (after, step) = base, taught
+    random = np.random.default_rng(3)
+    words = len(before.bundle.vocabulary)
+    token = random.integers(0, words, 200)
+    state = random.random((200, before.config.sizes.state), np.float32)
+    image = random.normal(0, 1, (200, before.config.sizes.image)).astype(np.float32)
+    old, old_state = before.graphs.step(token, state, image)
+    new, new_state = after.graphs.step(token, state, image)
+    unlikely = np.exp(new[:, -1]) < 0.009
+    assert unlikely.sum() > 20
+    np.testing.assert_array_equal(new[unlikely, :words], old[unlikely])
+    np.testing.assert_array_equal(new_state, old_state)
+    ours, _ = step_function(step)(token, state, image)
+    np.testing.assert_allclose(new, ours, atol=1e-4)
+
+
+def test_a_taught_model_can_be_taught_again(taught):
+    captioner, step = taught
+    again = read_step(captioner.bundle).weights()
+    for name, value in step.weights().items():
+        np.testing.assert_array_equal(again[name].numpy(), value.numpy())
+
+
+def test_a_model_whose_words_were_merged_can_be_read_back(base, taught, tmp_path):
+    captioner, step = taught
+    grown = Grown(
+        step=step.merged(), vocabulary=captioner.bundle.vocabulary, prior=None, training={}
+    )
+    write_grown(base[0].bundle, grown, tmp_path / "merged", lesson().table.features)
+    merged = Captioner.load(tmp_path / "merged", device="cpu", threads=1)
+    again = read_step(merged.bundle).weights()
+    for name, value in step.merged().weights().items():
+        np.testing.assert_array_equal(again[name].numpy(), value.numpy())
+
+
+def test_a_folder_that_exists_is_not_overwritten(base, taught):
+    captioner, step = taught
+    grown = Grown(step=step, vocabulary=captioner.bundle.vocabulary, prior=None, training={})
+    config = (captioner.bundle.folder / "config.json").read_bytes()
+    with pytest.raises(BundleError, match="exists already"):
+        write_grown(base[0].bundle, grown, captioner.bundle.folder, lesson().table.features)
+    assert (captioner.bundle.folder / "config.json").read_bytes() == config
+
+
+def test_graphs_are_float32_alone(taught):
+    captioner, _ = taught
+    assert list(captioner.config.precisions) == [Precision.FLOAT32]
+    assert captioner.bundle.graph(Precision.FLOAT32, GraphRole.GRADIENT)
