@@ -18,7 +18,7 @@ import typer
 from onnx import TensorProto, helper, numpy_helper
 
 from mrnn_edge import Captioner
-from mrnn_edge.config import DecodeOptions
+from mrnn_edge.config import DecodeOptions, Precision
 from mrnn_edge.image import read_pixels
 from mrnn_edge.listing import list_files
 
@@ -106,7 +106,7 @@ def main(
     model: Annotated[str | None, typer.Option("--model")] = None,
 ) -> None:
     """Time both loops, with confidence, without the encoder."""
-    captioner = Captioner.load(model, device="cpu")
+    captioner = Captioner.load(model, device="cpu", precision=Precision.FLOAT32)
     space = captioner.space
     precision = captioner.config.precisions[captioner.precision]
     step = onnx.load(captioner.bundle.folder / precision.step.file)

@@ -16,6 +16,7 @@ import onnxruntime
 import typer
 
 from mrnn_edge import Captioner
+from mrnn_edge.config import Precision
 
 ENCODERS = {
     "spins on": {},
@@ -72,7 +73,7 @@ def main(
     rounds: Annotated[int, typer.Option("--rounds", min=1)] = 7,
 ) -> None:
     """Time the graphs of a model, float32."""
-    captioner = Captioner.load(model, device="cpu", threads=threads)
+    captioner = Captioner.load(model, device="cpu", precision=Precision.FLOAT32, threads=threads)
     pair = captioner.config.precisions[captioner.precision]
     folder, sizes, image = captioner.bundle.folder, captioner.config.sizes, captioner.config.image
 

@@ -1,9 +1,11 @@
 """The two ways in which `mrnn-edge train` starts from a model: train on, and teach a word."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrnn_edge.config import Precision
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write
@@ -27,21 +29,22 @@ def train_on(
     """Train a model's step on a data set; `out` is a model folder."""
     from mrnn_edge_export.prior import prior_of
     from mrnn_edge_export.taught import Grown, read_step, write_grown
-    from mrnn_edge_train.datasets import inspect, read_split
+    from mrnn_edge_train.datasets import check_pictures, inspect, read_split
     from mrnn_edge_train.flickr8k import Split
     from mrnn_edge_train.further import EPOCHS, Further, Pictures
 
     _check_out(out)
     track = Progress(quiet=quiet)
-    inspection = inspect(data, track=track)
+    inspection = inspect(data)
     if not quiet:
         for line in inspection.lines():
             say(line)
-    captioner = load(model, device="cpu", precision=None, threads=threads, quiet=quiet)
+    captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
     step = read_step(captioner.bundle)
+    splits = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
+    check_pictures(data, [*chain(*splits)], track=track)
     train, dev = (
-        Pictures(images=images, table=_table(captioner, images, track))
-        for images in (read_split(data, Split.TRAIN), read_split(data, Split.DEV))
+        Pictures(images=images, table=_table(captioner, images, track)) for images in splits
     )
     run = Further(
         step=step, vocabulary=captioner.bundle.vocabulary, train=train, dev=dev, seed=seed
@@ -92,7 +95,7 @@ def teach_word(
     _check_out(out)
     track = Progress(quiet=quiet)
     images = read_all(captions, pictures)
-    captioner = load(model, device="cpu", precision=None, threads=threads, quiet=quiet)
+    captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
     bundle = captioner.bundle
     word = parse_word(word, bundle.vocabulary)
     check_lesson(word, images)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
-from mrnn_edge_train.datasets import inspect, read_split
+from mrnn_edge_train.datasets import check_pictures, inspect, read_split
 from mrnn_edge_train.flickr8k import Split
 from mrnn_edge_train.listing import split_of
 
@@ -174,8 +174,10 @@ def test_pictures_that_cannot_be_decoded_are_counted_and_named(table):
     for name in ("a.png", "c.png"):
         data = (table.parent / name).read_bytes()
         (table.parent / name).write_bytes(data[: len(data) // 2])
-    with pytest.raises(DatasetError, match=r"2 pictures cannot be read: .*a\.png.*c\.png"):
-        inspect(table)
+    images = [image for split in Split for image in read_split(table, split)]
+    message = rf"2 of {len(images)} pictures cannot be read: .*a\.png.*c\.png"
+    with pytest.raises(DatasetError, match=message):
+        check_pictures(table, images)
 
 
 def test_files_that_no_split_has_are_told_and_no_error(table):

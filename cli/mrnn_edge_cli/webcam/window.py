@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Final
 
 from mrnn_edge.camera.opencv import import_cv2
-from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge.image import Pixels
 
 _TITLE: Final = "mrnn-edge"
@@ -29,8 +28,8 @@ _PAINT_S: Final = 0.020
 with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."""
 
 
-class WindowLostError(MrnnEdgeError):
-    """The window system failed while the window was open. Captions need no window."""
+class WindowLostError(Exception):
+    """The window system failed while the window was open; the view goes on without one."""
 
 
 class Key(StrEnum):
