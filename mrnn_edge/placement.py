@@ -88,26 +88,34 @@ def remembered(key: str) -> Measured | None:
     """What was measured under this key; None for nothing, or nothing that can be read."""
     try:
         measured = Measured(**{name: float(ms) for name, ms in _read()[key].items()})
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return measured if all(0.0 < ms < np.inf for ms in vars(measured).values()) else None
 
 
 def remember(key: str, measured: Measured) -> None:
     """Keep it for the next time. Where that cannot be, the next time measures again."""
+    file = memory_file()
+    if file is None:
+        return
     kept = {**_read(), key: vars(measured)}
-    with suppress(OSError):
-        memory_file().parent.mkdir(parents=True, exist_ok=True)
-        beside = memory_file().with_suffix(f".{os.getpid()}.tmp")
+    # Beside OSError: what was read may be too deep to write.
+    with suppress(OSError, RecursionError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(f".{os.getpid()}.tmp")
         beside.write_text(json.dumps(kept, indent=1))
-        beside.replace(memory_file())
+        beside.replace(file)
 
 
-def memory_file() -> Path:
-    """placement.json in the user's folder of caches."""
+def memory_file() -> Path | None:
+    """placement.json in the user's folder of caches; None where the user has no folder at all."""
     # The run time does without platformdirs; these are its answers on Linux and Windows.
     folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(folder or Path.home() / ".cache") / "mrnn-edge" / "placement.json"
+    try:
+        caches = Path(folder) if folder else Path.home() / ".cache"
+    except RuntimeError:  # an account without an entry, as in a container
+        return None
+    return caches / "mrnn-edge" / "placement.json"
 
 
 def key_of(graphs: tuple[bytes, ...], *, runtime: str, threads: int) -> str:
@@ -151,8 +159,11 @@ def _milliseconds(run: Callable[[], object]) -> float:
 
 
 def _read() -> Mapping[str, Any]:
+    file = memory_file()
+    if file is None:
+        return {}
     try:
-        kept = json.loads(memory_file().read_text())
-    except (OSError, ValueError):
+        kept = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
     return kept if isinstance(kept, dict) else {}

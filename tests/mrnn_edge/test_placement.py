@@ -1,5 +1,7 @@
 """Where the graphs run: the choice among measured times, and what is remembered of them."""
 
+from pathlib import Path
+
 import pytest
 
 from mrnn_edge.placement import Measured, Placement, key_of, memory_file, remember, remembered
@@ -51,7 +53,10 @@ def test_what_was_measured_comes_back_for_its_key_alone():
         b"\xff\xfe",
         b"[]",
         b"{",
+        b"[" * 100_000,
         b'{"one": 3}',
+        b'{"one": {"cpu_encoder": 1%s, "cpu_steps": 1, "cuda_encoder": 1, "cuda_steps": 1}}'
+        % (b"0" * 400),
         b'{"one": {"cpu_encoder": 1}}',
         b'{"one": {"cpu_encoder": "x", "cpu_steps": 1, "cuda_encoder": 1, "cuda_steps": 1}}',
         b'{"one": {"cpu_encoder": NaN, "cpu_steps": 1, "cuda_encoder": 1, "cuda_steps": 1}}',
@@ -64,6 +69,18 @@ def test_a_damaged_memory_is_none_and_is_written_anew(content):
     assert remembered("one") is None
     remember("one", times(1, 2, 3, 4))
     assert remembered("one") == times(1, 2, 3, 4)
+
+
+def test_an_account_without_a_home_costs_the_memory_alone(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    remember("one", times(1, 2, 3, 4))
+    assert remembered("one") is None
+    assert memory_file() is None
 
 
 def test_a_folder_that_cannot_be_written_costs_the_memory_alone(tmp_path, monkeypatch):
