@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny
-from fake_cuda import BOTH, CUDA, fake_runtime, with_int8
+from fake_cuda import CUDA, fake_runtime, with_int8
 
 from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
@@ -60,9 +60,9 @@ def test_the_gradient_graph_is_opened_at_first_use_and_held_to_its_contract(tmp_
 def test_a_gradient_graph_of_another_model_is_refused(tmp_path):
     properties = tiny.metadata(GraphRole.GRADIENT, bundle_id="fedcba9876543210")
     gradient = tiny.gradient_graph(tiny.TinyNetwork(), properties)
-    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(gradient=gradient)), device="cpu")
+    folder = tiny.write(tmp_path, tiny.files(gradient=gradient))
     with pytest.raises(BundleError, match="fedcba9876543210"):
-        captioner.gradient  # noqa: B018
+        Captioner.load(folder, device="cpu").gradient  # noqa: B018
 
 
 def test_a_model_without_a_gradient_graph_has_none(bundle):
@@ -288,7 +288,7 @@ def test_cuda_on_a_runtime_without_cuda_is_refused_with_the_command_to_run(bundl
 
 
 def test_cuda_that_was_asked_for_is_cuda_for_both_graphs(bundle, monkeypatch):
-    created = fake_runtime(monkeypatch, available=BOTH)
+    created = fake_runtime(monkeypatch)
     assert str(Captioner.load(bundle, device="cuda").device) == "cuda:0"
     assert created == [CUDA, CUDA]
 
@@ -326,9 +326,8 @@ def test_on_cuda_a_model_computes_in_float32_where_nothing_is_named(
     fake_runtime(monkeypatch, refuses_int8=True)
     for device in ("cuda", "cuda:0+cpu"):
         captioner = Captioner.load(two_precisions, device=device)
-        assert captioner.precision == "float32"
         found = captioner.caption(picture)
-        assert found.precision == "float32"
+        assert captioner.precision == found.precision == "float32"
         assert found.log2_prob == pytest.approx(exact.log2_prob, abs=1e-4)
         assert found.log2_prob != pytest.approx(small.log2_prob, abs=1e-2)
 
@@ -340,8 +339,7 @@ def test_int8_that_was_asked_for_on_cuda_is_had_or_refused(two_precisions, monke
         with pytest.raises(DeviceError, match="assigned to the CPU"):
             Captioner.load(two_precisions, device="cuda", precision="int8")
     else:
-        captioner = Captioner.load(two_precisions, device="cuda", precision="int8")
-        assert captioner.precision == "int8"
+        assert Captioner.load(two_precisions, device="cuda", precision="int8").precision == "int8"
 
 
 def test_a_model_of_int8_alone_is_tried_as_it_is_on_cuda(two_precisions, monkeypatch):
@@ -353,7 +351,7 @@ def test_a_model_of_int8_alone_is_tried_as_it_is_on_cuda(two_precisions, monkeyp
 def test_cuda_captions_are_the_cpus_and_the_state_stays_on_the_device(bundle, monkeypatch):
     pixels = np.random.default_rng(2).integers(0, 256, (6, tiny.SIDE, tiny.SIDE, 3), np.uint8)
     expected = Captioner.load(bundle, device="cpu").caption_batch(list(pixels))
-    fake_runtime(monkeypatch, available=BOTH, bound=(bound := []))
+    fake_runtime(monkeypatch, bound=(bound := []))
     captioner = Captioner.load(bundle, device="cuda:0")
     bound.clear()
     found = captioner.caption_batch(list(pixels))
@@ -365,11 +363,8 @@ def test_cuda_captions_are_the_cpus_and_the_state_stays_on_the_device(bundle, mo
     captioner.caption(pixels[0], beam=1)
     steps = bound.count("token")
     # The image vector goes to the device once; a state once, zeros, and then stays there.
-    assert [bound.count(name) for name in ("image", "state", "state on the device")] == [
-        1,
-        1,
-        steps - 1,
-    ]
+    counted = [bound.count(name) for name in ("image", "state", "state on the device")]
+    assert counted == [1, 1, steps - 1]
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -377,7 +372,6 @@ def test_a_broken_cuda_that_was_asked_for_is_refused(bundle, monkeypatch, silent
     # The real runtime does either: an exception, or a CPU session without a word.
     fake_runtime(
         monkeypatch,
-        available=BOTH,
         error=None if silent else RuntimeError("no CUDA-capable device is detected"),
         falls_back=silent,
     )
@@ -389,7 +383,6 @@ def test_the_library_that_cuda_lacks_is_named_and_nothing_is_printed(bundle, mon
     # Seen from onnxruntime-gpu 1.31.1: the exception tells nothing, standard output does.
     fake_runtime(
         monkeypatch,
-        available=BOTH,
         error=RuntimeError("This session contains graph nodes that are assigned to the CPU"),
         unloaded="Failed to load libcublasLt.so.13: no such file",
     )
