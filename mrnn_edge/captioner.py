@@ -47,7 +47,6 @@ class Captioner:
     """
 
     def __init__(self, bundle: Bundle, graphs: Graphs, loading: Loading) -> None:
-        precision = loading.precision
         self._loading = loading
         self._bundle = bundle
         self._graphs = graphs
@@ -67,7 +66,7 @@ class Captioner:
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
             device=str(graphs.device),
-            precision=str(precision),
+            precision=str(graphs.precision),
         )
 
     @classmethod
@@ -82,11 +81,12 @@ class Captioner:
     ) -> "Captioner":
         """Open a model: the default one, a shipped one by name, or a folder.
 
-        `device` is `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`;
-        `precision` defaults to the model's own choice, `threads` to the cores this process may
-        use. `concurrency` is how many calls will come at a time; the threads are shared out among
-        them, which suits many pictures (pipeline.py). Raises ModelError, DeviceError or
-        OptionError.
+        `device` is `auto` (where CUDA works, the fastest of what was measured on this machine, else
+        the CPU), `cpu`, `cuda`, `cuda:N`, or `cuda:N+cpu`, the step on the CPU; `precision`
+        defaults to the model's own choice, on CUDA float32 where it has that (docs/runtime.md),
+        `threads` to the cores this process may use. `concurrency` is how many calls will come at a
+        time; the threads are shared out among them, which suits many pictures (pipeline.py).
+        Raises ModelError, DeviceError or OptionError.
         """
         captioner = cls.of(
             begin(
@@ -173,7 +173,7 @@ class Captioner:
     @property
     def precision(self) -> Precision:
         """The arithmetic of the graphs."""
-        return self._loading.precision
+        return self._graphs.precision
 
     def read(self, image: ImageSource, *, allow_truncated: bool = False) -> Picture:
         """Read a picture ahead, in another thread perhaps; the other calls take it as it is.

@@ -1,13 +1,15 @@
-"""The device that a caller names, and the cores of this process. Knows no runtime."""
+"""Where a caller wants graphs to run, and the cores of this process. Knows no runtime."""
 
 import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from mrnn_edge.errors import OptionError
 
 _REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
+_MIXED = "+cpu"
 
 
 class DeviceKind(StrEnum):
@@ -26,6 +28,34 @@ class Device:
 
     def __str__(self) -> str:
         return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the two graphs of a model run."""
+
+    encoder: Device
+    step: Device
+
+    def __str__(self) -> str:
+        """As `parse_placement` reads it: `cpu`, `cuda:0`; `cuda:0+cpu` is the step on the CPU."""
+        return str(self.encoder) + ("" if self.step == self.encoder else _MIXED)
+
+
+CPU: Final = Device(kind=DeviceKind.CPU)
+ON_CPU: Final = Placement(encoder=CPU, step=CPU)
+
+
+def parse_placement(request: str) -> Placement | None:
+    """Where `cpu`, `cuda`, `cuda:N` or `cuda:N+cpu` puts graphs; None for `auto`.
+
+    Raises OptionError.
+    """
+    mixed = request.startswith("cuda") and request.endswith(_MIXED)
+    device = parse_device(request.removesuffix(_MIXED) if mixed else request)
+    if device is None:
+        return None
+    return Placement(encoder=device, step=CPU if mixed else device)
 
 
 def parse_device(request: str) -> Device | None:

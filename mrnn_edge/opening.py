@@ -5,14 +5,16 @@ whose work is outside Python's lock but for a hundredth. Knows no caption.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from mrnn_edge.auto import open_fastest
 from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
-from mrnn_edge.config import GraphRole, Precision
+from mrnn_edge.config import BundleConfig, GraphRole, Precision
+from mrnn_edge.device import ON_CPU, DeviceKind, Placement, parse_placement, usable_cores
 from mrnn_edge.errors import OptionError
-from mrnn_edge.runtime import Graphs, open_graphs
+from mrnn_edge.placement import CANDIDATES, key_of
+from mrnn_edge.runtime import Graphs, open_graphs, runtime_facts
 from mrnn_edge.threads import Started
 
 
@@ -24,7 +26,8 @@ class Loading:
     """The name of a shipped model, which another machine has elsewhere, or an absolute path."""
     id: str
     device: str
-    precision: Precision
+    precision: Precision | None
+    """None: the model's own where it runs."""
     threads: int | None
     concurrency: int
 
@@ -52,44 +55,75 @@ def begin(
     graphs raises comes from `graphs.wait()`.
     """
     bundle = load_bundle(model)
-    chosen = _parse_precision(precision) or bundle.config.default_precision
-    graphs = Started(
-        lambda: open_graphs(
-            bundle.config,
-            read=_read_ahead(bundle, chosen),
-            metadata=bundle.metadata,
-            device=device,
-            threads=threads,
-            concurrency=concurrency,
-        ),
-        name="open",
-    )
-    loading = Loading(
-        model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
-        id=bundle.config.id,
-        device=device,
-        precision=chosen,
-        threads=threads,
-        concurrency=concurrency,
-    )
-    return Opening(bundle=bundle, loading=loading, graphs=graphs)
-
-
-def _read_ahead(bundle: Bundle, precision: Precision) -> Callable[[GraphRole], bytes]:
-    """The pair's bytes, which are read and hashed from now on; once given they are forgotten.
-
-    Whoever asks again reads the file again. The runtime's import takes as long as both.
-    """
-    begun = {
-        role: Started(partial(bundle.graph, precision, role), name=f"read {role}")
+    config = bundle.config
+    wanted = parse_placement(device)
+    named = _parse_precision(precision)
+    likely = named or own_precision(config, wanted or ON_CPU)
+    # The runtime's import takes as long as both.
+    ahead = {
+        role: Started(partial(bundle.graph, likely, role), name=f"read {role}")
         for role in (GraphRole.ENCODER, GraphRole.STEP)
     }
 
-    def read(role: GraphRole) -> bytes:
-        started = begun.pop(role, None)
-        return bundle.graph(precision, role) if started is None else started.wait()
+    def read(chosen: Precision, role: GraphRole) -> bytes:
+        # Once given they are forgotten; whoever asks again reads the file again.
+        started = ahead.pop(role, None) if chosen is likely else None
+        return bundle.graph(chosen, role) if started is None else started.wait()
 
-    return read
+    def open_at(placement: Placement, *, concurrency: int) -> Graphs:
+        chosen = named or own_precision(config, placement)
+        return open_graphs(
+            config,
+            read=partial(read, chosen),
+            metadata=bundle.metadata,
+            placement=placement,
+            precision=chosen,
+            threads=threads,
+            concurrency=concurrency,
+        )
+
+    def open_wanted() -> Graphs:
+        if wanted is not None:
+            return open_at(wanted, concurrency=concurrency)
+        facts = runtime_facts()
+        if not facts.has_cuda:
+            return open_at(ON_CPU, concurrency=concurrency)
+        pairs = [config.precisions[named or own_precision(config, each)] for each in CANDIDATES]
+        key = key_of(
+            (graph for pair in pairs for graph in (pair.encoder, pair.step)),
+            runtime=facts.version,
+            threads=threads or usable_cores(),
+        )
+        return open_fastest(open_at, config, key=key, concurrency=concurrency)
+
+    def opened() -> Graphs:
+        try:
+            return open_wanted()
+        finally:
+            for unread in ahead.values():
+                unread.join()
+            ahead.clear()
+
+    loading = Loading(
+        model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
+        id=config.id,
+        device=device,
+        precision=named,
+        threads=threads,
+        concurrency=concurrency,
+    )
+    return Opening(bundle=bundle, loading=loading, graphs=Started(opened, name="open"))
+
+
+def own_precision(config: BundleConfig, placement: Placement) -> Precision:
+    """What a model computes in where nobody names it: its default, float32 if it has it on CUDA.
+
+    ONNX Runtime's CUDA lacks an operator of int8 graphs, the biases' DequantizeLinear of int32.
+    """
+    on_cuda = placement.encoder.kind is DeviceKind.CUDA
+    if on_cuda and Precision.FLOAT32 in config.precisions:
+        return Precision.FLOAT32
+    return config.default_precision
 
 
 def _parse_precision(precision: Precision | str | None) -> Precision | None:

@@ -1,6 +1,6 @@
-"""Where the two graphs of a model run: measured once a machine, remembered, and said.
+"""Where a caption is fastest: open graphs timed, the times remembered, and said.
 
-Takes open graphs and times them, gives a placement and the words for it. Knows no runtime. A GPU is
+Takes open graphs, gives milliseconds; a file in the user's caches. Knows no runtime. A GPU is
 not always faster: a step is 26 small kernels, and each launch costs what a small CPU needs for the
 whole of it, so the CNN on the GPU and the step on the CPU is a choice of its own.
 """
@@ -9,10 +9,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, Protocol
@@ -20,20 +19,21 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from mrnn_edge.beams import Floats, SearchSpace, StepFunction, begin
-from mrnn_edge.config import BundleConfig
+from mrnn_edge.config import BundleConfig, GraphFile
+from mrnn_edge.device import CPU, ON_CPU, Device, DeviceKind, Placement
 
 ROUNDS: Final = 5
 STEPS: Final = 12
 """Words of a caption, about."""
 
 
-class Placement(StrEnum):
-    """Where the encoder and the step run."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    MIXED = "mixed"
-    """The encoder on CUDA, the step on the CPU."""
+_CUDA: Final = Device(kind=DeviceKind.CUDA)
+CANDIDATES: Final = (
+    ON_CPU,
+    Placement(encoder=_CUDA, step=_CUDA),
+    Placement(encoder=_CUDA, step=CPU),
+)
+"""Of two that are as fast the first is taken."""
 
 
 class Pair(Protocol):
@@ -48,74 +48,74 @@ class Pair(Protocol):
         """One time frame."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Measured:
-    """Milliseconds of one picture and of the steps of one caption on each device."""
+    """Milliseconds of a caption at each of the candidates."""
 
-    cpu_encoder: float
-    cpu_steps: float
-    cuda_encoder: float
-    cuda_steps: float
-
-    def total(self, placement: Placement) -> float:
-        """Milliseconds of a caption."""
-        encoder = self.cpu_encoder if placement is Placement.CPU else self.cuda_encoder
-        steps = self.cuda_steps if placement is Placement.CUDA else self.cpu_steps
-        return encoder + steps
+    caption_ms: Mapping[Placement, float]
 
     def best(self) -> Placement:
         """The placement of the shortest caption."""
-        return min(Placement, key=self.total)
+        return min(CANDIDATES, key=self.caption_ms.__getitem__)
 
     def __str__(self) -> str:
-        return ", ".join(f"{each} {self.total(each):.1f} ms" for each in Placement)
+        return ", ".join(f"{each} {self.caption_ms[each]:.1f} ms" for each in CANDIDATES)
 
 
-def measure(cpu: Pair, cuda: Pair, config: BundleConfig) -> Measured:
-    """Time both devices with a grey picture, a greedy caption's steps, the median of a few runs."""
-    (cpu_encoder, cpu_steps), (cuda_encoder, cuda_steps) = (
-        _times(pair, config) for pair in (cpu, cuda)
-    )
-    return Measured(
-        cpu_encoder=cpu_encoder,
-        cpu_steps=cpu_steps,
-        cuda_encoder=cuda_encoder,
-        cuda_steps=cuda_steps,
-    )
+def measure(pairs: Mapping[Placement, Pair], config: BundleConfig) -> Measured:
+    """Time each pair with a grey picture and a greedy caption's steps, the median of a few runs.
+
+    Raises what the graphs raise: DeviceError, ModelError, NumericalError.
+    """
+    return Measured({each: _milliseconds(pair, config) for each, pair in pairs.items()})
 
 
 def remembered(key: str) -> Measured | None:
     """What was measured under this key; None for nothing, or nothing that can be read."""
     try:
-        measured = Measured(**{name: float(ms) for name, ms in _read()[key].items()})
-    except (KeyError, TypeError, ValueError, AttributeError):
+        kept = _read()[key]
+        caption_ms = {each: float(kept[str(each)]) for each in CANDIDATES}
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return measured if all(0.0 < ms < np.inf for ms in vars(measured).values()) else None
+    return Measured(caption_ms) if all(0.0 < ms < np.inf for ms in caption_ms.values()) else None
 
 
 def remember(key: str, measured: Measured) -> None:
     """Keep it for the next time. Where that cannot be, the next time measures again."""
-    kept = {**_read(), key: vars(measured)}
-    with suppress(OSError):
-        memory_file().parent.mkdir(parents=True, exist_ok=True)
-        beside = memory_file().with_suffix(f".{os.getpid()}.tmp")
+    file = memory_file()
+    if file is None:
+        return
+    kept = {**_read(), key: {str(each): ms for each, ms in measured.caption_ms.items()}}
+    # Beside OSError: what was read may be too deep to write.
+    with suppress(OSError, RecursionError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(f".{os.getpid()}.tmp")
         beside.write_text(json.dumps(kept, indent=1))
-        beside.replace(memory_file())
+        beside.replace(file)
 
 
-def memory_file() -> Path:
-    """placement.json in the user's folder of caches."""
+def memory_file() -> Path | None:
+    """placement.json in the user's folder of caches; None where the user has no folder at all."""
     # The run time does without platformdirs; these are its answers on Linux and Windows.
     folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(folder or Path.home() / ".cache") / "mrnn-edge" / "placement.json"
+    try:
+        caches = Path(folder) if folder else Path.home() / ".cache"
+    except RuntimeError:  # an account without an entry, as in a container
+        return None
+    return caches / "mrnn-edge" / "placement.json"
 
 
-def key_of(graphs: tuple[bytes, ...], *, runtime: str, threads: int) -> str:
-    """What a measurement hangs on: the graphs' bytes, runtime, CPU threads, GPUs and driver."""
-    digest = hashlib.sha256()
-    for graph in graphs:
-        digest.update(hashlib.sha256(graph).digest())
-    return f"{digest.hexdigest()[:16]} onnxruntime {runtime} threads {threads} {_gpus()}"
+def key_of(graphs: Iterable[GraphFile], *, runtime: str, threads: int) -> str:
+    """What a measurement hangs on: graphs, runtime, CPU threads, processor, GPUs and driver."""
+    # Asked where a CUDA is, and by nobody else: other starts do without the import.
+    from mrnn_edge.doctor.machine import processor
+
+    digest = hashlib.sha256("".join(graph.sha256 for graph in graphs).encode())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    return (
+        f"{digest.hexdigest()[:16]} onnxruntime {runtime} threads {threads} of "
+        f"{processor().name}; CUDA devices {visible} of {_gpus()}"
+    )
 
 
 def _gpus() -> str:
@@ -128,31 +128,28 @@ def _gpus() -> str:
     return "; ".join(said)
 
 
-def _times(pair: Pair, config: BundleConfig) -> tuple[float, float]:
+def _milliseconds(pair: Pair, config: BundleConfig) -> float:
     grey = np.full((1, config.image.height, config.image.width, 3), 127, np.uint8)
-    vector = np.zeros((1, config.sizes.image), np.float32)
-
     space = SearchSpace(start=0, end=0, banned=(), state=config.sizes.state)
 
-    def steps() -> None:
-        begin(pair.step, vector, space, (0,) * STEPS)
+    def caption() -> None:
+        begin(pair.step, pair.encoder(grey), space, (0,) * STEPS)
 
-    return _milliseconds(lambda: pair.encoder(grey)), _milliseconds(steps)
-
-
-def _milliseconds(run: Callable[[], object]) -> float:
-    run()  # the first one loads libraries and chooses kernels
+    caption()  # the first one loads libraries and chooses kernels
     spent = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        run()
+        caption()
         spent.append((time.perf_counter() - start) * 1000.0)
     return median(spent)
 
 
 def _read() -> Mapping[str, Any]:
+    file = memory_file()
+    if file is None:
+        return {}
     try:
-        kept = json.loads(memory_file().read_text())
-    except (OSError, ValueError):
+        kept = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
     return kept if isinstance(kept, dict) else {}

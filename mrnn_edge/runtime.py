@@ -1,6 +1,6 @@
 """ONNX Runtime, and the only importer of it: devices, session options, honesty about both.
 
-Takes the bytes of the graphs and a device, gives the open pair (graphs.py). A device that was
+Takes the bytes of the graphs and a placement, gives the open pair (graphs.py). A device that was
 asked for is had or refused, never replaced in silence: ONNX Runtime itself falls back to the CPU
 without an exception, and its list of providers names what was compiled in, not what works here.
 """
@@ -8,32 +8,25 @@ without an exception, and its list of providers names what was compiled in, not 
 import contextlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from mrnn_edge.config import BundleConfig, GraphRole
-from mrnn_edge.device import Device, DeviceKind, parse_device, usable_cores
+from mrnn_edge.config import BundleConfig, GraphRole, Precision
+from mrnn_edge.device import CPU, ON_CPU, Device, DeviceKind, Placement, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
     GradientGraph,
+    Signature,
     StepGraph,
     check_metadata,
     check_signature,
     encoder_signature,
     gradient_signature,
     step_signature,
-)
-from mrnn_edge.placement import (
-    Placement,
-    key_of,
-    measure,
-    memory_file,
-    remember,
-    remembered,
 )
 from mrnn_edge.session import Session, first_line
 from mrnn_edge.threads import Started
@@ -43,22 +36,19 @@ _CPU_PROVIDER = "CPUExecutionProvider"
 MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
 _STEP_THREADS = 1
-"""The step multiplies 1.5 million numbers. A pool of its own would go on spinning into the next
-picture and take the encoder's cores: with two threads for the step a caption took 30.2 ms on two
-cores, 19.2 of them the encoder; with one 14.2, the encoder 7.4 (benchmarks/latency.py)."""
+"""The step multiplies 1.5 million numbers. A pool of its own gains it little, goes on spinning into
+the next picture and takes the encoder's cores (benchmarks/threads.py, docs/runtime.md)."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
 )
 """A graph of one node, `sum = term + term`, float32 [1]; opset 17, IR 8: old enough for all."""
+_DTYPES: Final = {"uint8": np.uint8, "int64": np.int64, "float": np.float32}
+"""Of the inputs of graphs, as ONNX Runtime calls them."""
 _ERRORS, _FATAL = 3, 4
 """Severities of ONNX Runtime's log."""
 _WARNINGS = 2
 """The severity that ONNX Runtime starts with."""
-
-
-_CPU: Final = Device(kind=DeviceKind.CPU)
-_FIRST_CUDA: Final = Device(kind=DeviceKind.CUDA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +57,19 @@ class Graphs:
 
     encoder: EncoderGraph
     step: StepGraph
-    device: Device
-    """Of the encoder, and of the step but where `auto` found a mixture faster."""
+    placement: Placement
+    precision: Precision
     threads: int
     """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
     concurrency: int
     """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
-    notice: str | None
+    notice: str | None = None
     """What `auto` took and why, where this runtime was built for CUDA; for people."""
+
+    @property
+    def device(self) -> Device:
+        """Of the encoder, and of the step but in a mixture."""
+        return self.placement.encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +81,10 @@ class _Model:
     metadata: Callable[[GraphRole], Mapping[str, str]]
 
     def open_graph(
-        self, role: GraphRole, opener: "_Opener", *, device: Device, threads: int
+        self, role: GraphRole, runtime: ModuleType, *, device: Device, threads: int
     ) -> Session:
         """The graph of a role, held to its contract each time that it is opened."""
+        opener = _session_opener(runtime, device)
         signatures = {
             GraphRole.ENCODER: encoder_signature,
             GraphRole.STEP: step_signature,
@@ -109,19 +105,19 @@ def open_graphs(
     *,
     read: Callable[[GraphRole], bytes],
     metadata: Callable[[GraphRole], Mapping[str, str]],
-    device: str = "auto",
+    placement: Placement = ON_CPU,
+    precision: Precision = Precision.FLOAT32,
     threads: int | None = None,
     concurrency: int = 1,
 ) -> Graphs:
-    """Open both graphs on one device and hold them to their contract.
+    """Open both graphs where they shall run and hold them to their contract.
 
-    `device` is `auto`, `cpu`, `cuda` or `cuda:N`; `threads` defaults to the cores that this
-    process may use; `concurrency` is the calls that will come at a time: the threads are shared
-    out among them, for a call on a core of its own waits for no other core. `read` is called again
-    where a run fails and the graph is opened anew. Raises OptionError,
-    DeviceError, BundleError, SignatureError or VocabularyMismatchError.
+    `precision` is what the bytes that `read` gives compute in; `threads` defaults to the cores that
+    this process may use; `concurrency` is the calls that will come at a time: the threads are
+    shared out among them, for a call on a core of its own waits for no other core. `read` is called
+    again where a run fails and the graph is opened anew. Raises OptionError, DeviceError,
+    BundleError, SignatureError or VocabularyMismatchError.
     """
-    wanted = parse_device(device)
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
     if concurrency < 1:
@@ -129,70 +125,48 @@ def open_graphs(
     runtime = _import_runtime()
     model = _Model(config=config, read=read, metadata=metadata)
     cores = threads or usable_cores()
+    at_once = min(concurrency, cores)
 
-    def open_on(target: Device) -> Graphs:
-        return _open_on(target, model, runtime, cores, at_once=min(concurrency, cores))
-
-    if wanted is not None:
-        return open_on(wanted)
-    if _CUDA_PROVIDER not in runtime.get_available_providers():
-        return open_on(_CPU)
-    try:
-        cuda = open_on(_FIRST_CUDA)
-    except DeviceError as error:
-        return replace(open_on(_CPU), notice=str(error))
-    key = key_of(
-        (read(GraphRole.ENCODER), read(GraphRole.STEP)),
-        runtime=str(runtime.__version__),
-        threads=cores,
-    )
-    measured = remembered(key)
-    if measured is None:
-        measured = measure(open_on(_CPU), cuda, config)
-        remember(key, measured)
-    placement = measured.best()
-    notice = f"device auto: {placement}; a caption takes {measured} ({memory_file()})"
-    if placement is Placement.CUDA:
-        return replace(cuda, notice=notice)
-    cpu = open_on(_CPU)
-    if placement is Placement.CPU:
-        return replace(cpu, notice=notice)
-    return replace(cuda, step=cpu.step, threads=cpu.threads, notice=notice)
-
-
-def _open_on(
-    device: Device, model: _Model, runtime: ModuleType, cores: int, *, at_once: int
-) -> Graphs:
-    opener = _session_opener(runtime, device)
-    threads = cores // at_once
+    def open_encoder() -> Session:
+        return model.open_graph(
+            GraphRole.ENCODER, runtime, device=placement.encoder, threads=cores // at_once
+        )
 
     def open_step() -> Session:
-        return model.open_graph(GraphRole.STEP, opener, device=device, threads=_STEP_THREADS)
+        return model.open_graph(
+            GraphRole.STEP, runtime, device=placement.step, threads=_STEP_THREADS
+        )
 
-    if device.kind is DeviceKind.CPU:
+    if placement == ON_CPU:
         # Beside the encoder, which takes longer. On CUDA the log's severity is everybody's.
         opening = Started(open_step, name="open step")
         try:
-            encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
+            encoder = open_encoder()
         finally:
             opening.join()
         step = opening.wait()
     else:
-        encoder = model.open_graph(GraphRole.ENCODER, opener, device=device, threads=threads)
-        step = open_step()
-        # Opened is not yet working: cuDNN is loaded by the first run.
-        image = model.config.image
-        encoder.run(["image"], {"pixels": np.zeros((1, image.height, image.width, 3), np.uint8)})
+        encoder, step = open_encoder(), open_step()
+        _run_once(encoder, encoder_signature(config))
+        _run_once(step, step_signature(config))
     return Graphs(
-        encoder=EncoderGraph(encoder, encoder_signature(model.config)),
-        step=StepGraph(
-            step, step_signature(model.config), vocabulary=model.config.sizes.vocabulary
-        ),
-        device=device,
-        threads=cores if device.kind is DeviceKind.CPU else 1,
-        concurrency=at_once if device.kind is DeviceKind.CPU else 1,
-        notice=None,
+        encoder=EncoderGraph(encoder, encoder_signature(config)),
+        step=StepGraph(step, step_signature(config), vocabulary=config.sizes.vocabulary),
+        placement=placement,
+        precision=precision,
+        threads=cores if placement.step.kind is DeviceKind.CPU else 1,
+        concurrency=at_once if placement.encoder.kind is DeviceKind.CPU else 1,
     )
+
+
+def _run_once(session: Session, signature: Signature) -> None:
+    """Opened on CUDA is not yet working: cuDNN is loaded by the first run. Raises DeviceError."""
+    if session.device.kind is DeviceKind.CUDA:
+        feeds = {
+            each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
+            for each in signature.inputs
+        }
+        session.run([each.name for each in signature.outputs], feeds)
 
 
 def open_gradient(
@@ -207,8 +181,9 @@ def open_gradient(
     SignatureError or VocabularyMismatchError.
     """
     model = _Model(config=config, read=read, metadata=metadata)
-    opener = _session_opener(_import_runtime(), _CPU)
-    session = model.open_graph(GraphRole.GRADIENT, opener, device=_CPU, threads=_STEP_THREADS)
+    session = model.open_graph(
+        GraphRole.GRADIENT, _import_runtime(), device=CPU, threads=_STEP_THREADS
+    )
     return GradientGraph(session, gradient_signature(config), vocabulary=config.sizes.vocabulary)
 
 
@@ -219,6 +194,11 @@ class RuntimeFacts:
     version: str
     providers: tuple[str, ...]
     """What it was built with; whether that works here, `try_device` tells."""
+
+    @property
+    def has_cuda(self) -> bool:
+        """Whether it was built for CUDA."""
+        return _CUDA_PROVIDER in self.providers
 
 
 def runtime_facts() -> RuntimeFacts:

@@ -1,10 +1,11 @@
-"""A walk through the step graph whose arrays stay on the device from step to step, for CUDA.
+"""A walk through the step graph that feeds a step what the last one left on the device, for CUDA.
 
 Takes the open step graph and image vectors, gives log-probabilities; a Walk of beams.py. The image
-vectors stay on the device as long as the rows belong to the same images, and the states as long as
-the hypotheses keep their order; where a beam is sorted anew, its states, 1 KB a row, go through
-the host's memory. Log-probabilities come to the host at each step: the search is there. On the CPU
-it gives the same and gains nothing (docs/runtime.md).
+vectors go to the device once for as long as the rows belong to the same images. The states, 1 KB a
+row, are fed from where the last step left them as long as the hypotheses keep their order, and from
+the host where a beam is sorted anew. Log-probabilities and a copy of the states come to the host at
+each step: the search is there, and hypotheses keep their states. On the CPU it gives the same and
+gains nothing (docs/runtime.md).
 
 A run that fails is done again through the step graph's own call, which opens the graph anew,
 checks what comes back, and says what is wrong.
@@ -43,16 +44,11 @@ class BoundWalk:
 
     def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
         """As Walk says."""
-        try:
-            if self._bound is None:
-                self._bound = _Binding(
-                    self._session, self._images[self._owner], self._fed, self._vocabulary
-                )
-            log_probs, state = self._bound.run(tokens, None if self._rows is None else self._fed)
-        except Exception:  # ONNX Runtime's exceptions have no base of their own
-            self._bound = None
+        found = self._bound_step(tokens)
+        if found is None:
             token = np.array(tokens, np.int64)
-            log_probs, state = self._plain(token, self._fed, self._images[self._owner])
+            found = self._plain(token, self._fed, self._images[self._owner])
+        log_probs, state = found
         fed, self._fed, self._rows = self._fed, state, None
         return log_probs, fed
 
@@ -64,6 +60,22 @@ class BoundWalk:
         if images != self._owner:
             self._owner = images
             self._bound = None
+
+    def _bound_step(self, tokens: Sequence[int]) -> tuple[Floats, Floats] | None:
+        """Log-probabilities and next states; None where the run failed.
+
+        Its exception ends here: it would keep the graph that failed, and its memory, alive while
+        another one is opened.
+        """
+        try:
+            if self._bound is None:
+                self._bound = _Binding(
+                    self._session, self._images[self._owner], self._fed, self._vocabulary
+                )
+            return self._bound.run(tokens, None if self._rows is None else self._fed)
+        except Exception:  # ONNX Runtime's exceptions have no base of their own
+            self._bound = None
+            return None
 
 
 class _Binding:

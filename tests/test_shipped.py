@@ -4,14 +4,25 @@ import numpy as np
 import pytest
 
 from mrnn_edge import Captioner
-from mrnn_edge.bundle import shipped_models
+from mrnn_edge.bundle import load_bundle, shipped_models
 
 SIDE = 224
+GRAPHS = [
+    (name, precision)
+    for name in shipped_models()
+    for precision in load_bundle(name).config.precisions
+]
 
 
-@pytest.fixture(scope="module", params=shipped_models())
+@pytest.fixture(scope="module", params=GRAPHS, ids="-".join)
 def shipped(request):
-    return Captioner.load(request.param, device="cpu", threads=1)
+    model, precision = request.param
+    return Captioner.load(model, device="cpu", precision=precision, threads=1)
+
+
+def test_both_arithmetics_of_a_shipped_model_are_tried():
+    for name in shipped_models():
+        assert set(load_bundle(name).config.precisions) == {"float32", "int8"}
 
 
 def nothing() -> dict[str, np.ndarray]:

@@ -45,4 +45,4 @@ def _say_where(captioner: "Captioner", device: str, *, quiet: bool) -> None:
     if device == "auto" and not quiet:
         if captioner.graphs.notice:
             say(captioner.graphs.notice)
-        say(f"device {captioner.device}")
+        say(f"device {captioner.graphs.placement}")

@@ -128,9 +128,7 @@ def export_run(
         GraphRole.GRADIENT: export_gradient(model, metadata[GraphRole.GRADIENT]),
     }
     config = _config(run, origin, out.name, identity, graphs)
-    opened = open_graphs(
-        config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
-    )
+    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
     parity = _parity(run, opened, splits[Split.DEV], track)
     vectors = training_prior(opened.encoder, splits[Split.TRAIN], config.image, track=track)
     prior = vectors.to_npy()

@@ -36,7 +36,5 @@ def _encode(bundle: Bundle, encoder: bytes, pixels: NDArray[np.uint8]) -> Floats
         GraphRole.ENCODER: encoder,
         GraphRole.STEP: bundle.graph(Precision.FLOAT32, GraphRole.STEP),
     }
-    opened = open_graphs(
-        bundle.config, read=graphs.__getitem__, metadata=bundle.metadata, device="cpu"
-    )
+    opened = open_graphs(bundle.config, read=graphs.__getitem__, metadata=bundle.metadata)
     return opened.encoder(pixels)

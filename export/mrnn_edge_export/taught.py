@@ -151,9 +151,7 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
         else describe_prior("prior.npy", prior, groups=len(grown.prior.centres)),
         training=grown.training,
     )
-    opened = open_graphs(
-        config, read=graphs.__getitem__, metadata=metadata.__getitem__, device="cpu"
-    )
+    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
     decoding = DecodeOptions(length_penalty=config.decoding.length_penalty)
     pixels = reference_pixels(config.image)
     parity = {

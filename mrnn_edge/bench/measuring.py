@@ -123,7 +123,7 @@ def setting_of(
     return Setting(
         machine=machine,
         model=captioner.config.name,
-        device=str(captioner.device),
+        device=str(captioner.graphs.placement),
         precision=str(captioner.precision),
         threads=captioner.graphs.threads,
         beam=options.decode().width,
@@ -218,12 +218,13 @@ def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOption
     """Pictures a second of a bulk run on all threads, the model open."""
     count = max(options.runs, _BATCHES * BATCH)
     many = [files[place % len(files)] for place in range(count)]
-    on_cpu = captioner.device.kind is DeviceKind.CPU
+    placement = captioner.graphs.placement
+    steps_on_cpu = placement.step.kind is DeviceKind.CPU
     bulk = Captioner.load(
         captioner.bundle.folder,
-        device=str(captioner.device),
+        device=str(placement),
         precision=captioner.precision,
-        threads=captioner.graphs.threads if on_cpu else None,
+        threads=captioner.graphs.threads if steps_on_cpu else None,
         concurrency=calls_at_once(count),
     )
 

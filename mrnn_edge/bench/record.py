@@ -29,6 +29,7 @@ class Setting:
     machine: Machine
     model: str
     device: str
+    """`cpu`, `cuda:0`; `cuda:0+cpu` where the step ran on the CPU."""
     precision: str
     threads: int
     beam: int

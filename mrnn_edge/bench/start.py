@@ -4,11 +4,11 @@ Takes the arguments of a Python module, gives numbers; knows not what the module
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from statistics import median
 
+from mrnn_edge.doctor.child import own_imports, python_m
 from mrnn_edge.errors import MrnnEdgeError
 
 
@@ -41,7 +41,8 @@ def peak_mb(module: Sequence[str]) -> float | None:
 def _run(module: Sequence[str]) -> str:
     """Standard error of the process."""
     done = subprocess.run(
-        [sys.executable, "-m", *module],
+        python_m(*module),
+        env=own_imports(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

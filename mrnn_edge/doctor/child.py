@@ -22,13 +22,22 @@ class Answer:
     failure: str | None = None
 
 
+def python_m(module: str, *arguments: str) -> list[str]:
+    """The command of a module in a child that imports nothing from its current folder."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def own_imports() -> dict[str, str]:
+    """The environment in which such a child imports what this process would, and no more."""
+    search_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": search_path}
+
+
 def ask(probe: str, *arguments: str, seconds: float) -> Answer:
     """What a probe of probe.py answers; after `seconds` its process is ended."""
-    # -P and the whole path: the child imports what this process would, and from nowhere else.
-    search_path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "mrnn_edge.doctor.probe", probe, *arguments],
-        env={**os.environ, "PYTHONPATH": search_path, "OPENCV_LOG_LEVEL": "SILENT"},
+        python_m("mrnn_edge.doctor.probe", probe, *arguments),
+        env={**own_imports(), "OPENCV_LOG_LEVEL": "SILENT"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -36,7 +36,10 @@ def device(name: str) -> dict[str, Any]:
 
 
 def model(name: str, on: str) -> dict[str, Any]:
-    """Load a model in each of its precisions and caption a grey picture with it."""
+    """Load a model in each of its precisions and caption a grey picture with it.
+
+    On a CUDA that is named in its own one there alone: int8 is not for CUDA (docs/runtime.md).
+    """
     import numpy as np
 
     from mrnn_edge.bundle import load_bundle
@@ -44,10 +47,10 @@ def model(name: str, on: str) -> dict[str, Any]:
 
     captions = {}
     where = ""
-    for precision in load_bundle(name).config.precisions:
+    for precision in (None,) if on.startswith("cuda") else load_bundle(name).config.precisions:
         captioner = Captioner.load(name, device=on, precision=precision)
         spec = captioner.config.image
-        captions[str(precision)] = captioner.caption(
+        captions[str(captioner.precision)] = captioner.caption(
             np.full((spec.height, spec.width, 3), 127, np.uint8)
         ).text
         where = str(captioner.device)

@@ -7,10 +7,22 @@ from importlib import metadata
 import faked
 import pytest
 import tiny
+from fake_cuda import fake_runtime, with_int8
 from PIL import Image
 
 from mrnn_edge.device import Device, DeviceKind
-from mrnn_edge.doctor import Area, Check, Status, cameras, child, devices, examine, machine, models
+from mrnn_edge.doctor import (
+    Area,
+    Check,
+    Status,
+    cameras,
+    child,
+    devices,
+    examine,
+    machine,
+    models,
+    probe,
+)
 from mrnn_edge.doctor.packages import checks as package_checks
 from mrnn_edge.doctor.wheels import owners
 from mrnn_edge.errors import OptionError
@@ -368,3 +380,10 @@ def test_a_device_that_is_none_is_refused_before_anything_is_looked_at():
 def test_a_finding_of_several_lines_becomes_one():
     check = Check(area=Area.DEVICE, name="x", status=Status.INFO, found="one\n two\tthree")
     assert check.tidied().found == "one two three"
+
+
+def test_a_model_is_tried_on_a_named_cuda_in_the_arithmetic_that_it_has_there(bundle, monkeypatch):
+    fake_runtime(monkeypatch, refuses_int8=True)
+    found = probe.model(str(with_int8(bundle)), "cuda:0")
+    assert (set(found["captions"]), found["device"]) == ({"float32"}, "cuda:0")
+    assert set(probe.model(str(bundle), "cpu")["captions"]) == {"float32", "int8"}

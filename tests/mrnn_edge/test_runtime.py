@@ -1,16 +1,15 @@
 """The contract of graphs, and honesty about devices (with a fake runtime where no GPU is)."""
 
-import json
 import sys
 import tracemalloc
-import types
 
 import numpy as np
 import onnx
 import pytest
 import tiny
+from fake_cuda import CUDA, fake_runtime, with_int8
 
-from mrnn_edge import Captioner, runtime
+from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import (
     BundleError,
@@ -21,14 +20,7 @@ from mrnn_edge.errors import (
     VocabularyMismatchError,
 )
 from mrnn_edge.graphs import EncoderGraph
-from mrnn_edge.placement import Measured, Placement
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The folder of caches, an empty one."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+from mrnn_edge.opening import begin
 
 
 def test_the_graphs_compute_what_numpy_computes(captioner):
@@ -68,9 +60,9 @@ def test_the_gradient_graph_is_opened_at_first_use_and_held_to_its_contract(tmp_
 def test_a_gradient_graph_of_another_model_is_refused(tmp_path):
     properties = tiny.metadata(GraphRole.GRADIENT, bundle_id="fedcba9876543210")
     gradient = tiny.gradient_graph(tiny.TinyNetwork(), properties)
-    captioner = Captioner.load(tiny.write(tmp_path, tiny.files(gradient=gradient)), device="cpu")
+    folder = tiny.write(tmp_path, tiny.files(gradient=gradient))
     with pytest.raises(BundleError, match="fedcba9876543210"):
-        captioner.gradient  # noqa: B018
+        Captioner.load(folder, device="cpu").gradient  # noqa: B018
 
 
 def test_a_model_without_a_gradient_graph_has_none(bundle):
@@ -79,7 +71,9 @@ def test_a_model_without_a_gradient_graph_has_none(bundle):
     assert Captioner.load(bundle, device="cpu").gradient is None
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize(
+    "device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cpu+cpu", "auto+cpu", "cuda+", "cuda+cuda"]
+)
 def test_a_device_that_is_none_is_refused(bundle, device):
     with pytest.raises(OptionError, match="expected auto, cpu, cuda"):
         Captioner.load(bundle, device=device)
@@ -287,101 +281,77 @@ def test_a_graph_that_opens_and_does_not_run_is_refused_at_load(tmp_path):
         Captioner.load(tiny.write(tmp_path, tiny.files(network)), device="cpu")
 
 
-def test_auto_is_the_cpu_where_cuda_opens_a_model_and_cannot_run_it(bundle, monkeypatch):
-    fake_runtime(
-        monkeypatch,
-        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
-        run_error=RuntimeError("CUDNN_STATUS_NOT_INITIALIZED"),
-    )
-    captioner = Captioner.load(bundle)
-    assert str(captioner.device) == "cpu"
-    assert "CUDNN_STATUS_NOT_INITIALIZED" in captioner.graphs.notice
-    with pytest.raises(DeviceError, match="CUDNN_STATUS_NOT_INITIALIZED"):
-        Captioner.load(bundle, device="cuda")
-
-
 def test_cuda_on_a_runtime_without_cuda_is_refused_with_the_command_to_run(bundle, monkeypatch):
     fake_runtime(monkeypatch, available=["AzureExecutionProvider", "CPUExecutionProvider"])
     with pytest.raises(DeviceError, match=r"has no CUDA; run: pip install 'mrnn-edge\[gpu\]'"):
         Captioner.load(bundle, device="cuda")
 
 
-def test_auto_without_cuda_is_the_cpu(bundle, monkeypatch):
-    created = fake_runtime(monkeypatch, available=["CPUExecutionProvider"])
-    captioner = Captioner.load(bundle)
-    assert str(captioner.device) == "cpu"
-    assert captioner.graphs.notice is None
-    assert created == [["CPUExecutionProvider"], ["CPUExecutionProvider"]]
-
-
-CUDA = [("CUDAExecutionProvider", {"device_id": "0"})]
-BOTH = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-
 def test_cuda_that_was_asked_for_is_cuda_for_both_graphs(bundle, monkeypatch):
-    created = fake_runtime(monkeypatch, available=BOTH)
+    created = fake_runtime(monkeypatch)
     assert str(Captioner.load(bundle, device="cuda").device) == "cuda:0"
     assert created == [CUDA, CUDA]
 
 
-MEASURED = {
-    Placement.CPU: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=10, cuda_steps=6),
-    Placement.CUDA: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=1, cuda_steps=1),
-    Placement.MIXED: Measured(cpu_encoder=9, cpu_steps=2, cuda_encoder=1, cuda_steps=6),
-}
+def test_cuda_that_runs_the_encoder_alone_is_refused_when_it_is_opened(bundle, monkeypatch):
+    fake_runtime(monkeypatch, run_error=RuntimeError("no kernel image"), failing="log_probs")
+    with pytest.raises(DeviceError, match="no kernel image"):
+        Captioner.of(begin(bundle, device="cuda"))
 
 
-@pytest.mark.parametrize("placement", Placement)
-def test_auto_with_a_working_cuda_takes_what_was_measured_fastest_and_says_so(
-    bundle, monkeypatch, cache, placement
+def test_a_mixture_that_was_asked_for_runs_the_encoder_on_cuda_and_the_step_on_the_cpu(
+    bundle, monkeypatch, picture
 ):
-    fake_runtime(monkeypatch, available=BOTH)
-    monkeypatch.setattr(runtime, "measure", lambda *_: MEASURED[placement])
-    captioner = Captioner.load(bundle)
-    encoder, step = captioner.graphs.encoder._session, captioner.graphs.step._session
-    found = [str(session.device) for session in (encoder, step)]
-    assert (
-        found
-        == {
-            Placement.CPU: ["cpu", "cpu"],
-            Placement.CUDA: ["cuda:0", "cuda:0"],
-            Placement.MIXED: ["cuda:0", "cpu"],
-        }[placement]
-    )
-    assert str(captioner.device) == found[0]
-    assert f"device auto: {placement}" in captioner.graphs.notice
-    assert str(cache) in captioner.graphs.notice
+    expected = Captioner.load(bundle, device="cpu").caption(picture)
+    created = fake_runtime(monkeypatch)
+    captioner = Captioner.load(bundle, device="cuda:0+cpu", threads=3)
+    assert created == [CUDA, ["CPUExecutionProvider"]]
+    assert str(captioner.graphs.placement) == "cuda:0+cpu"
+    assert (captioner.graphs.threads, captioner.graphs.concurrency) == (3, 1)
+    assert captioner.caption(picture).text == expected.text
 
 
-def test_auto_measures_once_a_machine_and_remembers(bundle, monkeypatch, cache):
-    fake_runtime(monkeypatch, available=BOTH)
-    measured = []
-    monkeypatch.setattr(
-        runtime, "measure", lambda *_: measured.append(1) or MEASURED[Placement.MIXED]
-    )
-    notices = {Captioner.load(bundle).graphs.notice for _ in range(3)}
-    assert len(notices) == len(measured) == 1
-    Captioner.load(bundle, threads=1)
-    assert len(measured) == 2, "other threads are another measurement"
+@pytest.fixture
+def two_precisions(bundle):
+    """The tiny model with graphs of another network, as int8 and as its default."""
+    return with_int8(bundle)
 
 
-def test_the_real_measurement_runs_both_devices_and_leaves_one_that_works(
-    bundle, monkeypatch, cache
+def test_on_cuda_a_model_computes_in_float32_where_nothing_is_named(
+    two_precisions, monkeypatch, picture
 ):
-    fake_runtime(monkeypatch, available=BOTH)
-    captioner = Captioner.load(bundle)
-    (kept,) = json.loads((cache / "mrnn-edge" / "placement.json").read_text()).values()
-    assert set(kept) == {"cpu_encoder", "cpu_steps", "cuda_encoder", "cuda_steps"}
-    assert all(ms > 0 for ms in kept.values())
-    pixels = np.full((tiny.SIDE, tiny.SIDE, 3), 200, np.uint8)
-    expected = Captioner.load(bundle, device="cpu").caption(pixels)
-    assert captioner.caption(pixels).text == expected.text
+    exact = Captioner.load(two_precisions, device="cpu", precision="float32").caption(picture)
+    small = Captioner.load(two_precisions, device="cpu").caption(picture)
+    assert (exact.precision, small.precision) == ("float32", "int8")
+    fake_runtime(monkeypatch, refuses_int8=True)
+    for device in ("cuda", "cuda:0+cpu"):
+        captioner = Captioner.load(two_precisions, device=device)
+        found = captioner.caption(picture)
+        assert captioner.precision == found.precision == "float32"
+        assert found.log2_prob == pytest.approx(exact.log2_prob, abs=1e-4)
+        assert found.log2_prob != pytest.approx(small.log2_prob, abs=1e-2)
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_int8_that_was_asked_for_on_cuda_is_had_or_refused(two_precisions, monkeypatch, refused):
+    fake_runtime(monkeypatch, refuses_int8=refused)
+    if refused:
+        with pytest.raises(DeviceError, match="assigned to the CPU"):
+            Captioner.load(two_precisions, device="cuda", precision="int8")
+    else:
+        assert Captioner.load(two_precisions, device="cuda", precision="int8").precision == "int8"
+
+
+def test_a_model_of_int8_alone_is_tried_as_it_is_on_cuda(two_precisions, monkeypatch):
+    tiny.edit_config(two_precisions, lambda config: config["precisions"].pop("float32"))
+    fake_runtime(monkeypatch)
+    assert Captioner.load(two_precisions, device="cuda").precision == "int8"
 
 
 def test_cuda_captions_are_the_cpus_and_the_state_stays_on_the_device(bundle, monkeypatch):
     pixels = np.random.default_rng(2).integers(0, 256, (6, tiny.SIDE, tiny.SIDE, 3), np.uint8)
     expected = Captioner.load(bundle, device="cpu").caption_batch(list(pixels))
-    fake_runtime(monkeypatch, available=BOTH, bound=(bound := []))
+    fake_runtime(monkeypatch, bound=(bound := []))
     captioner = Captioner.load(bundle, device="cuda:0")
     bound.clear()
     found = captioner.caption_batch(list(pixels))
@@ -393,22 +363,8 @@ def test_cuda_captions_are_the_cpus_and_the_state_stays_on_the_device(bundle, mo
     captioner.caption(pixels[0], beam=1)
     steps = bound.count("token")
     # The image vector goes to the device once; a state once, zeros, and then stays there.
-    assert [bound.count(name) for name in ("image", "state", "state on the device")] == [
-        1,
-        1,
-        steps - 1,
-    ]
-
-
-def test_auto_with_a_broken_cuda_is_the_cpu_and_says_why(bundle, monkeypatch):
-    fake_runtime(
-        monkeypatch,
-        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
-        error=RuntimeError("libcublasLt.so.13: cannot open shared object file"),
-    )
-    captioner = Captioner.load(bundle)
-    assert str(captioner.device) == "cpu"
-    assert "libcublasLt.so.13" in captioner.graphs.notice
+    counted = [bound.count(name) for name in ("image", "state", "state on the device")]
+    assert counted == [1, 1, steps - 1]
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -416,7 +372,6 @@ def test_a_broken_cuda_that_was_asked_for_is_refused(bundle, monkeypatch, silent
     # The real runtime does either: an exception, or a CPU session without a word.
     fake_runtime(
         monkeypatch,
-        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
         error=None if silent else RuntimeError("no CUDA-capable device is detected"),
         falls_back=silent,
     )
@@ -428,7 +383,6 @@ def test_the_library_that_cuda_lacks_is_named_and_nothing_is_printed(bundle, mon
     # Seen from onnxruntime-gpu 1.31.1: the exception tells nothing, standard output does.
     fake_runtime(
         monkeypatch,
-        available=["CUDAExecutionProvider", "CPUExecutionProvider"],
         error=RuntimeError("This session contains graph nodes that are assigned to the CPU"),
         unloaded="Failed to load libcublasLt.so.13: no such file",
     )
@@ -441,95 +395,3 @@ def test_a_missing_runtime_is_refused_with_the_command_to_run(bundle, monkeypatc
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DeviceError, match=r"pip install 'mrnn-edge\[cpu\]'"):
         Captioner.load(bundle)
-
-
-def fake_runtime(
-    monkeypatch,
-    *,
-    available,
-    error=None,
-    falls_back=False,
-    unloaded=None,
-    run_error=None,
-    bound=None,
-):
-    """A runtime that has these providers; CUDA fails with `error`, or silently falls back."""
-    import onnxruntime
-
-    created = []
-
-    def session(graph, options, providers, enable_fallback, read_config_from_model):
-        wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
-        assert options.entries["session.load_model_format"] == "ONNX"
-        if wanted == "CUDAExecutionProvider":
-            assert options.entries["session.disable_cpu_ep_fallback"] == "1"
-            if error:
-                raise error
-        assert (enable_fallback, read_config_from_model) == (0, 0)
-        created.append(providers)
-        real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        got = "CPUExecutionProvider" if falls_back else wanted
-
-        class Binding:
-            """Outputs on the device live where outsiders see them by `get_outputs` alone."""
-
-            def __init__(self):
-                self.io = real.io_binding()
-
-            def bind_cpu_input(self, name, array):
-                note(name)
-                self.io.bind_cpu_input(name, array.copy() if on_cuda else array)
-
-            def bind_ortvalue_input(self, name, value):
-                note(f"{name} on the device")
-                self.io.bind_ortvalue_input(name, value)
-
-            def bind_output(self, name, device, *place):
-                assert device in ("cpu", "cuda" if on_cuda else "cpu")
-                self.io.bind_output(name, "cpu", *(place if device == "cpu" else ()))
-
-            def get_outputs(self):
-                return self.io.get_outputs()
-
-        on_cuda = wanted == "CUDAExecutionProvider"
-
-        def note(what):
-            if bound is not None:
-                bound.append(what)
-
-        def run(outputs, feeds):
-            if run_error and wanted == "CUDAExecutionProvider":
-                raise run_error
-            return real.run(outputs, feeds)
-
-        return types.SimpleNamespace(
-            get_providers=lambda: [got],
-            run=run,
-            io_binding=Binding,
-            run_with_iobinding=lambda binding: real.run_with_iobinding(binding.io),
-            get_modelmeta=real.get_modelmeta,
-            get_inputs=real.get_inputs,
-            get_outputs=real.get_outputs,
-        )
-
-    class Options:
-        def __init__(self):
-            self.entries = {}
-
-        def add_session_config_entry(self, key, value):
-            self.entries[key] = value
-
-    def preload_dlls():
-        if unloaded:
-            sys.stdout.write(unloaded + "\n")
-
-    fake = types.SimpleNamespace(
-        preload_dlls=preload_dlls,
-        set_default_logger_severity=lambda level: None,
-        __version__="1.0-fake",
-        InferenceSession=session,
-        SessionOptions=Options,
-        get_available_providers=lambda: available,
-    )
-    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
-    return created

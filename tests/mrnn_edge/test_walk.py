@@ -3,6 +3,8 @@
 The device is the CPU here: what is kept on it is handed back as it would be on CUDA.
 """
 
+import weakref
+
 import numpy as np
 import pytest
 import tiny
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from mrnn_edge import Captioner
 from mrnn_edge.beams import PlainWalk
+from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.session import Session
 from mrnn_edge.walk import BoundWalk
 
 WORDS = len(tiny.vocabulary())
@@ -80,3 +84,43 @@ def test_a_bound_run_that_fails_is_done_by_a_call_and_the_walk_goes_on(step, mon
             np.testing.assert_array_equal(found, expected)
         for each in (walk, plain):
             each.go_on([2, 0, 1], [2, 0, 1] if token == 3 else [0, 1, 2])
+
+
+class FailingGraph:
+    """The real graph, of which a first one fails in every run."""
+
+    def __init__(self, real, *, fails):
+        self.real, self.fails = real, fails
+        self.io_binding = real.io_binding
+
+    def run(self, outputs, feeds):
+        self.fail()
+        return self.real.run(outputs, feeds)
+
+    def run_with_iobinding(self, binding):
+        self.fail()
+        self.real.run_with_iobinding(binding)
+
+    def fail(self):
+        if self.fails:
+            raise RuntimeError("out of memory")
+
+
+def test_the_memory_of_a_graph_that_failed_is_free_before_another_is_opened(step):
+    opened, alive = [], []
+
+    def open_graph():
+        alive.append(sum(each() is not None for each in opened))
+        graph = FailingGraph(step._session.graph(), fails=not opened)
+        opened.append(weakref.ref(graph))
+        return graph
+
+    session = Session(open_graph, device=Device(kind=DeviceKind.CPU))
+
+    def plain(token, state, image):
+        feeds = {"token": token, "state": state, "image": image}
+        return session.run(["log_probs", "next_state"], feeds)
+
+    walk = BoundWalk(session, plain, vectors(2), state=tiny.STATE, vocabulary=WORDS)
+    walk.step([0, 0])
+    assert alive == [0, 0]

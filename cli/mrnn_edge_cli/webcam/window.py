@@ -61,7 +61,7 @@ def why_no_window() -> str | None:
     # Qt ends the whole process where a display is named and does not answer: let another one try.
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            [sys.executable, "-P", "-c", _PROBE],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             timeout=_PROBE_S,

@@ -1,13 +1,17 @@
 """The rounds on a clock that is turned by hand, and a whole record of the tiny model."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from conftest import noise_picture
+from fake_cuda import fake_runtime
 
+from mrnn_edge import Captioner
 from mrnn_edge.bench import BenchOptions, Machine, Pictures, Starts, measure, measuring, setting_of
+from mrnn_edge.bench.comparing import differences
 from mrnn_edge.bench.record import record_from_dict
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import ImageDecodeError, OptionError, UnsupportedImageError
@@ -123,6 +127,31 @@ def test_a_record_of_the_tiny_model_is_whole(captioner, tmp_path):
     # Wall time of the whole call: no stage of it can be longer.
     for stage in ("decode", "encode", "generate"):
         assert record.stages_ms[stage].p50 <= record.stages_ms["total"].p50
+
+
+def test_a_mixture_is_recorded_as_one_and_its_bulk_run_is_of_the_same(bundle, picture, monkeypatch):
+    fake_runtime(monkeypatch)
+    captioner = Captioner.load(bundle, device="cuda:0+cpu", threads=2)
+    bulk = []
+    real = measuring.caption_files
+    monkeypatch.setattr(
+        measuring,
+        "caption_files",
+        lambda opened, *rest: bulk.append(opened.graphs) or real(opened, *rest),
+    )
+    record = measure(
+        captioner,
+        Pictures(name="noise", files=(picture.read_bytes(),)),
+        BenchOptions(runs=1, beam=1),
+        STARTS,
+        machine=Machine.here(),
+        affinity=None,
+    )
+    assert record.setting.device == "cuda:0+cpu"
+    assert {str(graphs.placement) for graphs in bulk} == {"cuda:0+cpu"}
+    assert {graphs.threads for graphs in bulk} == {2}
+    alone = replace(record.setting, device="cuda:0")
+    assert differences(alone, record.setting) == ["device was cuda:0, is cuda:0+cpu"]
 
 
 def test_a_damaged_picture_is_told_before_anything_is_measured(captioner, picture, monkeypatch):

@@ -1,6 +1,7 @@
 """Whole processes: how often they are started, what is said of one that fails, their memory."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,20 @@ def test_one_start_more_than_counts_is_made_with_the_arguments_that_were_given(m
     log = tmp_path / "log"
     assert start.cold_start_ms([name, str(log), "x y"], times=3) > 0
     assert log.read_text() == "x y\n" * 4
+
+
+def test_a_module_in_the_current_folder_is_not_run_in_place_of_an_installed_one(
+    module, tmp_path, monkeypatch
+):
+    name = module("import click, sys; open(sys.argv[1], 'w').write(click.__file__)")
+    hostile = tmp_path / "pictures"
+    hostile.mkdir()
+    monkeypatch.chdir(hostile)
+    (hostile / "click.py").write_text("open('run', 'w').close()")
+    for measured in (lambda of: start.cold_start_ms(of, times=1), start.peak_mb):
+        measured([name, str(tmp_path / "log")])
+        assert Path((tmp_path / "log").read_text()).parent.name == "click"
+    assert not (hostile / "run").exists()
 
 
 def test_the_median_is_of_the_starts_that_count(monkeypatch):
