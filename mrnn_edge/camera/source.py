@@ -44,7 +44,7 @@ def open_source(
         return PictureSequence(address.location, selection=selection, notice=notice)
     open_capture = opener(address, policy)
     if address.kind is SourceKind.VIDEO:
-        return Video(address.name, open_capture, selection=selection)
+        return Video(address.name, open_capture, selection=selection, path=address.location)
     margin_s = MARGIN_S if address.kind is SourceKind.STREAM else 0.0
     if address.may_end:
         open_capture = ahead = OpenedAhead(

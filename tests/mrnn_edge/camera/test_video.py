@@ -63,7 +63,7 @@ def test_a_rate_that_nobody_knows_is_taken_as_25():
     assert frames[2].time_s == pytest.approx(0.08)
 
 
-def test_a_file_that_ends_before_its_header_says_so_after_its_last_frame():
+def test_a_video_at_an_address_that_ends_before_its_header_says_so_after_its_last_frame():
     source = video(FakeCapture([PICTURE] * 15, rate=10.0, length=30))
     frames, error = until_error(source.frames(tick=1.0))
     assert len(frames) == 15
@@ -74,6 +74,31 @@ def test_a_file_that_ends_before_its_header_says_so_after_its_last_frame():
 @pytest.mark.parametrize("length", [10, 11, 12, None, 5])
 def test_a_header_may_be_a_little_off(length):
     assert len(numbers(video(FakeCapture([PICTURE] * 10, length=length)))) == 10
+
+
+def test_of_a_file_its_bytes_count_and_not_the_frames_in_its_header(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\x00\x00\x00\x10mdat" + bytes(8))
+    capture = FakeCapture([PICTURE] * 15, rate=10.0, length=30)
+    source = Video("clip", lambda: capture, path=str(path))
+    assert numbers(source) == list(range(15))
+    path.write_bytes(b"\x00\x00\x10\x00mdat" + bytes(8))
+    source = Video("clip", lambda: FakeCapture([PICTURE] * 15), path=str(path))
+    frames, error = until_error(source.frames(tick=1.0))
+    assert len(frames) == 15
+    assert isinstance(error, TruncatedVideoError)
+    assert "clip: ends after 15 frames, 4,080 bytes before the end" in str(error)
+
+
+def test_a_file_that_is_deleted_while_it_is_read_ends_without_complaint(tmp_path):
+    source = Video("clip", lambda: FakeCapture([PICTURE] * 3), path=str(tmp_path / "gone.mp4"))
+    assert numbers(source) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("frames", [[None], [None] * 40])
+def test_a_video_of_which_no_frame_can_be_decoded_is_no_source(frames):
+    with pytest.raises(CameraUnavailableError, match="holds no frame that can be read"):
+        numbers(video(FakeCapture(frames, length=len(frames))))
 
 
 def test_a_video_without_any_frame_is_no_source():
