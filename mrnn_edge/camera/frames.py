@@ -1,5 +1,6 @@
 """A frame, where frames come from, and which frames of a file are wanted. Knows no model."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -9,6 +10,9 @@ from mrnn_edge.image import Pixels
 
 USUAL_RATE: Final = 25.0
 """Frames a second where nothing says it: in a sequence of pictures, and in some videos."""
+_EARLY_S: Final = 0.0007
+"""Containers round times to a millisecond, and sums of times are not exact: a frame so much before
+its stretch belongs to it. No half, so that a rounded time does not come to lie on an edge."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +70,8 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which frames of a file are wanted: all, every n-th, or so many a second of its time."""
+    """Which frames of a file are wanted: all, every n-th, or so many a second of its time, of each
+    1 / fps seconds the first."""
 
     every: int = 1
     fps: float | None = None
@@ -83,8 +88,13 @@ class Selection:
         """Whether the frame is wanted; `last_s` is the time of the last one that was."""
         if self.fps is None:
             return number % self.every == 0
-        # Half a millisecond: times of containers are rounded to one.
-        return last_s is None or time_s >= last_s + 1.0 / self.fps - 0.0005
+        return last_s is None or _slot(time_s, self.fps) > _slot(last_s, self.fps)
+
+
+def _slot(time_s: float, fps: float) -> int:
+    """Which of the stretches of 1 / fps seconds a time falls into: a grid, so that what one frame
+    comes late is not added to the next."""
+    return math.floor((time_s + _EARLY_S) * fps)
 
 
 ALL = Selection()

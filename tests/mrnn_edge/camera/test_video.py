@@ -45,6 +45,19 @@ def test_so_many_frames_a_second_of_the_files_time(rate, fps, expected):
     assert numbers(video(capture, fps=fps)) == expected
 
 
+@pytest.mark.parametrize("rate", [23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 144.0])
+@pytest.mark.parametrize("fps", [0.3, 1.0, 7.0, 10.0, 12.5, 20.0, 24.0, 25.0])
+@pytest.mark.parametrize("digits", [3, 9], ids=["milliseconds", "exact"])
+def test_a_rate_that_does_not_divide_the_files_is_kept_over_time(rate, fps, digits):
+    times = [round(number / rate, digits) for number in range(int(rate * 20))]
+    frames = list(video(FakeCapture([PICTURE] * len(times), times=times), fps=fps).frames(tick=1.0))
+    assert abs(len(frames) - 20 * min(fps, rate)) <= 1
+    # And evenly: of each stretch of 1 / fps seconds the first frame.
+    for frame in frames[1:]:
+        late_s = frame.time_s % (1.0 / fps)
+        assert min(late_s, 1.0 / fps - late_s) <= 1.0 / rate + 0.001
+
+
 def test_a_time_that_goes_back_does_not_and_those_after_it_count_again():
     capture = FakeCapture([PICTURE] * 4, rate=10.0, times=[0.0, 0.5, 0.2, 0.9])
     times = [frame.time_s for frame in video(capture).frames(tick=1.0)]
