@@ -130,7 +130,8 @@ class Recording:
             self._path.unlink(missing_ok=True)
         elif self._thread.is_alive():
             self._fail(
-                f"the film is not finished, and got no frame for {_FAREWELL_S:g} s; does the disk answer?"
+                f"the film is not finished, and got no frame for {_FAREWELL_S:g} s; "
+                "does the disk answer?"
             )
         elif self._written and not self._can_be_opened():
             self._fail("cannot be opened now that it is finished; is the disk full?")

@@ -202,7 +202,7 @@ def test_a_disk_that_does_not_answer_does_not_hold_the_end_up(tmp_path, monkeypa
     recording.close()
     encoder.go.set()
     assert recording.failed
-    assert "does the disk answer" in capsys.readouterr().err
+    assert "got no frame for 0.1 s; does the disk answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
