@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from mrnn_edge.errors import OptionError
@@ -27,6 +28,8 @@ class Frame:
     """When it was captured, by time.monotonic; of a file, when it was read."""
     pixels: Pixels
     """uint8 [H, W, 3], RGB."""
+    at: datetime | None = None
+    """When a live one was captured, by the clock on the wall, with its time zone."""
     dropped: int = 0
     """Frames since the start that a newer one replaced before they were taken."""
     connection: int = 0

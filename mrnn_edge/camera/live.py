@@ -9,6 +9,7 @@ thread that hangs in C cannot be ended; it can be left behind.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
@@ -228,7 +229,7 @@ class _Try:
             capture = self._open()
             self.rate = capture.rate()
             while not self._abandoned.is_set() and capture.grab():
-                captured = self._clock()
+                captured, at = self._clock(), datetime.now(UTC)
                 pixels = capture.retrieve()
                 number, self.number = self.number, self.number + 1
                 if pixels is None:
@@ -242,6 +243,7 @@ class _Try:
                         time_s=captured - self._started,
                         captured=captured,
                         pixels=pixels,
+                        at=at,
                         dropped=self._dropped,
                         connection=self.connection,
                     )
