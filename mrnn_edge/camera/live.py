@@ -27,6 +27,7 @@ class LiveSource:
     """Frames of a device or stream, the newest each time. A FrameSource.
 
     The watchdog bites `margin_s` after the policy's limits, for captures that keep them themselves.
+    `let_go` closes what was opened before the first frame was asked for and is not taken.
     """
 
     live: Final = True
@@ -39,6 +40,7 @@ class LiveSource:
         policy: ReconnectPolicy | None = None,
         margin_s: float = 0.0,
         notice: Notice = unheard,
+        let_go: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name: Final = name
@@ -46,6 +48,7 @@ class LiveSource:
         self._policy = policy or ReconnectPolicy()
         self._margin_s = margin_s
         self._notice = notice
+        self._let_go = let_go
         self._clock = clock
         self._try: _Try | None = None
         self._lost = False
@@ -108,6 +111,8 @@ class LiveSource:
         """Abandon the try that runs; its thread gets a moment to let the device go."""
         if self._try is not None:
             self._try.leave()
+        if self._let_go is not None:
+            self._let_go()
 
     def _begin(
         self, *, number: int, dropped: int, connection: int, last_frame: float | None = None
