@@ -250,16 +250,6 @@ def test_mirror_turns_a_picture_that_is_paused_and_its_snapshot(captioner, tmp_p
     assert Image.open(path).getpixel((120, 40)) == (250, 5, 5)
 
 
-def test_a_snapshot_right_after_mirror_is_mirrored(captioner, tmp_path, monkeypatch):
-    from PIL import Image
-
-    monkeypatch.chdir(tmp_path)
-    window = FakeWindow({1: Key.MIRROR, 2: Key.SNAPSHOT})
-    list(view(captioner, video([LEFT_RED] * 4), window=window).events())
-    (path,) = tmp_path.glob("mrnn-edge-*.png")
-    assert Image.open(path).getpixel((120, 40)) == (250, 5, 5)
-
-
 def test_quit_ends_a_pause_too(captioner):
     window = FakeWindow({2: Key.PAUSE, 5: Key.QUIT})
     list(view(captioner, video([RED] * 4), window=window).events())
