@@ -78,12 +78,20 @@ def mjpeg_server(port: int, clip: Path) -> Server:
     return Server("sh", "-c", f"while :; do {ffmpeg}; done")
 
 
+_COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+from mrnn_edge_cli import main
+main()
+"""
+
+
 class RunningCommand:
     """`mrnn-edge` in a process of its own whose lines are read one by one, none waited for long."""
 
     def __init__(self, *arguments: object, env: dict[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mrnn_edge_cli", *map(str, arguments)],
+            [sys.executable, "-c", _COMMAND, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,

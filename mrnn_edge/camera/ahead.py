@@ -35,15 +35,17 @@ class OpenedAhead:
         return None if self._capture is None else self._capture.length()
 
     def release(self) -> None:
-        """Close what nobody has taken."""
-        capture, self._capture = self._capture, None
+        """Close what nobody has taken; from another thread too."""
+        with self._done:
+            capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()
 
     def __call__(self) -> Capture:
         """Give the capture away."""
-        capture, self._capture = self._capture, None
-        failure, self._failure = self._failure, None
+        with self._done:
+            capture, self._capture = self._capture, None
+            failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         return self._open() if capture is None else capture

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from mrnn_edge.camera.address import Address, SourceKind, hide_credentials
+from mrnn_edge.camera.address import HIDDEN, Address, SourceKind, hide_credentials
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.errors import CameraUnavailableError
@@ -122,7 +122,8 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
             capture = cv2.VideoCapture(location, cv2.CAP_FFMPEG, limits)
         else:
             check_file(location)
-            capture = cv2.VideoCapture(location)
+            # FFmpeg takes what stands before a colon for a protocol, but after no slash.
+            capture = cv2.VideoCapture(os.path.abspath(location))
         if not capture.isOpened():
             capture.release()
             raise CameraUnavailableError(f"{address.name}: {_why_closed(address)}")
@@ -201,10 +202,14 @@ def _why_no_stream(shown: str) -> str:
     """By the URL without its password: nothing of that is to be quoted."""
     try:
         parts = urlsplit(shown)
-        port = parts.port or _PORTS.get(parts.scheme.lower())
+        usual = _PORTS.get(parts.scheme.lower())
+        port = parts.port or usual
     except ValueError:
         return "is no URL with a host and a port; check it"
-    if not parts.hostname or port is None:
+    if parts.hostname == HIDDEN:
+        return "gives no video; check address, user and password"
+    # Of the others some are UDP, where nobody answers a knock.
+    if not parts.hostname or port is None or usual is None:
         return "gives no video; check that it is being sent"
     try:
         socket.create_connection((parts.hostname, port), timeout=_KNOCK_S).close()

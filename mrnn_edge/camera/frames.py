@@ -1,7 +1,9 @@
 """A frame, where frames come from, and which frames of a file are wanted. Knows no model."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 from mrnn_edge.errors import OptionError
@@ -9,6 +11,9 @@ from mrnn_edge.image import Pixels
 
 USUAL_RATE: Final = 25.0
 """Frames a second where nothing says it: in a sequence of pictures, and in some videos."""
+_EARLY_S: Final = 0.0007
+"""Containers round times to a millisecond, and sums of times are not exact: a frame so much before
+its stretch belongs to it. No half, so that a rounded time does not come to lie on an edge."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,6 +28,8 @@ class Frame:
     """When it was captured, by time.monotonic; of a file, when it was read."""
     pixels: Pixels
     """uint8 [H, W, 3], RGB."""
+    at: datetime | None = None
+    """When a live one was captured, by the clock on the wall, with its time zone."""
     dropped: int = 0
     """Frames since the start that a newer one replaced before they were taken."""
     connection: int = 0
@@ -66,7 +73,8 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which frames of a file are wanted: all, every n-th, or so many a second of its time."""
+    """Which frames of a file are wanted: all, every n-th, or so many a second of its time, of each
+    1 / fps seconds the first."""
 
     every: int = 1
     fps: float | None = None
@@ -83,8 +91,13 @@ class Selection:
         """Whether the frame is wanted; `last_s` is the time of the last one that was."""
         if self.fps is None:
             return number % self.every == 0
-        # Half a millisecond: times of containers are rounded to one.
-        return last_s is None or time_s >= last_s + 1.0 / self.fps - 0.0005
+        return last_s is None or _slot(time_s, self.fps) > _slot(last_s, self.fps)
+
+
+def _slot(time_s: float, fps: float) -> int:
+    """Which of the stretches of 1 / fps seconds a time falls into: a grid, so that what one frame
+    comes late is not added to the next."""
+    return math.floor((time_s + _EARLY_S) * fps)
 
 
 ALL = Selection()

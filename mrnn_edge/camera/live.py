@@ -9,6 +9,7 @@ thread that hangs in C cannot be ended; it can be left behind.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
@@ -26,6 +27,7 @@ class LiveSource:
     """Frames of a device or stream, the newest each time. A FrameSource.
 
     The watchdog bites `margin_s` after the policy's limits, for captures that keep them themselves.
+    `let_go` closes what was opened before the first frame was asked for and is not taken.
     """
 
     live: Final = True
@@ -38,6 +40,7 @@ class LiveSource:
         policy: ReconnectPolicy | None = None,
         margin_s: float = 0.0,
         notice: Notice = unheard,
+        let_go: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name: Final = name
@@ -45,6 +48,7 @@ class LiveSource:
         self._policy = policy or ReconnectPolicy()
         self._margin_s = margin_s
         self._notice = notice
+        self._let_go = let_go
         self._clock = clock
         self._try: _Try | None = None
         self._lost = False
@@ -107,6 +111,8 @@ class LiveSource:
         """Abandon the try that runs; its thread gets a moment to let the device go."""
         if self._try is not None:
             self._try.leave()
+        if self._let_go is not None:
+            self._let_go()
 
     def _begin(
         self, *, number: int, dropped: int, connection: int, last_frame: float | None = None
@@ -228,7 +234,7 @@ class _Try:
             capture = self._open()
             self.rate = capture.rate()
             while not self._abandoned.is_set() and capture.grab():
-                captured = self._clock()
+                captured, at = self._clock(), datetime.now(UTC)
                 pixels = capture.retrieve()
                 number, self.number = self.number, self.number + 1
                 if pixels is None:
@@ -242,6 +248,7 @@ class _Try:
                         time_s=captured - self._started,
                         captured=captured,
                         pixels=pixels,
+                        at=at,
                         dropped=self._dropped,
                         connection=self.connection,
                     )

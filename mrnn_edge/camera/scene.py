@@ -180,6 +180,7 @@ class Scene:
             caption=caption,
             frame=frame.number,
             time_s=frame.time_s,
+            at=frame.at,
             age_ms=(self._clock() - frame.captured) * 1000.0,
             dropped=frame.dropped,
             skipped=self._skipped,

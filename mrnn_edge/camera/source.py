@@ -44,8 +44,9 @@ def open_source(
         return PictureSequence(address.location, selection=selection, notice=notice)
     open_capture = opener(address, policy)
     if address.kind is SourceKind.VIDEO:
-        return Video(address.name, open_capture, selection=selection)
+        return Video(address.name, open_capture, selection=selection, path=address.location)
     margin_s = MARGIN_S if address.kind is SourceKind.STREAM else 0.0
+    ahead: OpenedAhead | None = None
     if address.may_end:
         open_capture = ahead = OpenedAhead(
             open_capture, name=address.name, limit_s=policy.open_s + margin_s
@@ -56,4 +57,11 @@ def open_source(
             ahead().release()  # or what it met
     if selection != ALL:
         raise OptionError(f"{address.name}: every and fps go with a file; live, the newest counts")
-    return LiveSource(address.name, open_capture, policy=policy, margin_s=margin_s, notice=notice)
+    return LiveSource(
+        address.name,
+        open_capture,
+        policy=policy,
+        margin_s=margin_s,
+        notice=notice,
+        let_go=None if ahead is None else ahead.release,
+    )

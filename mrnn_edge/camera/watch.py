@@ -3,6 +3,7 @@
 Takes a FrameSource and a Scene; knows neither how frames are had nor how they are described.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,16 +19,19 @@ from mrnn_edge.errors import InputError
 TICK_S: Final = 0.1
 """How long a loop waits for a frame before it looks whether anything else is to be done."""
 _FAREWELL_S: Final = 2.0
+_EARLY_S: Final = 1e-4
+"""The sum of intervals is not exact, and times are not."""
 
 
 class Watch:
-    """Looks at the frames that are due, one interval after the last look."""
+    """Looks at the frames that are due, in the mean an interval apart whatever their rate: a look
+    that comes late does not put the next one off."""
 
     def __init__(self, scene: Scene, *, interval_s: float, notice: Notice = unheard) -> None:
         self._scene = scene
         self._interval_s = interval_s
         self._notice = notice
-        self._due_s = -float("inf")
+        self._due_s = -math.inf
         self._latest_s = 0.0
         self._connection = 0
         self._unread = ""
@@ -44,10 +48,12 @@ class Watch:
             # Who was told that the source was lost is told what it shows now, changed or not.
             self._connection = frame.connection
             self._scene.forget()
-        elif frame.time_s < self._due_s:
+            self._due_s = -math.inf
+        elif frame.time_s < self._due_s - _EARLY_S:
             return None
-        # A tenth of a millisecond: the sum of an interval and a time is not exact.
-        self._due_s = frame.time_s + self._interval_s - 1e-4
+        self._due_s += self._interval_s
+        if self._due_s <= frame.time_s + _EARLY_S:  # the first, or one after a silence
+            self._due_s = frame.time_s + self._interval_s
         try:
             event = self._scene.look(frame)
         except InputError as error:
@@ -97,14 +103,16 @@ class WatchBeside:
 
         Raises what the thread met.
         """
-        if self._failure is not None:
-            raise self._failure
         self._slot.put(frame)
         return self.ready()
 
     def ready(self) -> CaptionEvent | None:
-        """The next caption that is ready."""
-        return self._events.popleft() if self._events else None
+        """The next caption that is ready. Raises what the thread met after the last one."""
+        if self._events:
+            return self._events.popleft()
+        if self._failure is not None:
+            raise self._failure
+        return None
 
     def close(self) -> None:
         """Finish the caption at hand and end the thread."""

@@ -111,7 +111,7 @@ def webcam(
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.outputs import check_outputs
     from mrnn_edge_cli.webcam.recording import Recording, check_name
-    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
+    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records, Standing
     from mrnn_edge_cli.webcam.speech import Speech, split_command
 
     wishes = WatchOptions(
@@ -162,7 +162,8 @@ def webcam(
         window = None if headless else _window(notice)
         # What is opened from here on is closed before a signal ends the process.
         stop = stack.enter_context(stoppable())
-        sinks: list[Sink] = []
+        standing = Standing()
+        sinks: list[Sink] = [standing]
 
         def add(sink: "Sink") -> None:
             sinks.append(sink)
@@ -170,8 +171,12 @@ def webcam(
 
         def window_lost(error: "WindowLostError") -> None:
             notice(f"no window any more ({error}); captions come as lines")
-            if not ndjson:
-                add(Lines(explain=explain))
+            if ndjson:
+                return
+            lines = Lines(explain=explain)
+            add(lines)
+            if standing.last is not None:
+                lines.event(standing.last)  # the window showed it, and shows it no more
 
         for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt):
             add(subtitles)

@@ -1,5 +1,6 @@
-"""The files that a run writes: none is its source, and no two are one. Opens nothing."""
+"""The files that a run writes: none is its source, no two are one, all can be. Opens nothing."""
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ def check_outputs(source: str, outputs: Mapping[str, Path | None]) -> None:
     """Raise OptionError where an output would destroy the source or another output.
 
     `outputs` are paths by the name of their option. Links are followed. Devices, such as /dev/null,
-    may be named twice. Raises CameraUnavailableError for a sequence without a picture.
+    may be named twice. Raises CameraUnavailableError for a sequence without a picture, and OSError
+    for an output that cannot be written: all are told before the first one is opened, and emptied.
     """
     wanted = {option: path for option, path in outputs.items() if path is not None}
     if not wanted:
@@ -30,6 +32,21 @@ def check_outputs(source: str, outputs: Mapping[str, Path | None]) -> None:
         if identity in taken:
             raise OptionError(f"{option} {path} is {taken[identity]}; name another file")
         taken[identity] = f"the file of {option} too"
+    for path in wanted.values():
+        _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir():
+        reason = errno.EISDIR
+    elif path.exists():
+        reason = 0 if os.access(path, os.W_OK) else errno.EACCES
+    else:
+        folder = os.path.dirname(os.path.realpath(path))
+        missing = 0 if os.access(folder, os.W_OK | os.X_OK) else errno.EACCES
+        reason = missing if os.path.isdir(folder) else errno.ENOENT
+    if reason:
+        raise OSError(reason, os.strerror(reason), str(path))
 
 
 def _source_files(source: str) -> list[str]:

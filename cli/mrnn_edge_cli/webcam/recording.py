@@ -29,15 +29,17 @@ RESERVE_BYTES: Final = 32 << 20
 WAITING: Final = 8
 """Frames between the loop and the encoder, 22 MB of 1280 x 720."""
 MAX_FILL_S: Final = 10.0
-"""A longer gap, while a stream was lost, is left out of the film."""
+"""Of a live source a longer gap, while it was lost, is left out of the film."""
 _USUAL_RATE: Final = 30.0
 """Frames a second of a camera that does not say."""
 _HIGHEST_RATE: Final = 60.0
 """Of the film of a live source: streams announce rates that they never reach."""
 _UNGROWN: Final = 300
 """Frames after which a file that has not grown will not."""
+_REPEATED: Final = 0.01
+"""What one counts of these that repeats the one before; FFmpeg may hold back a thousand."""
 _FAREWELL_S: Final = 30.0
-"""For what waits, and the end of the file; a disk that takes longer does not answer."""
+"""For the next frame, and the end of the file; a disk that takes longer does not answer."""
 
 
 class Busy(Enum):
@@ -80,7 +82,8 @@ class Recording:
         self._before: Pixels | None = None
         self._written = 0
         self._start_s = 0.0
-        self._checked = (-math.inf, 0, 0)  # when, at which frame, how many bytes
+        self._content = 0.0
+        self._checked = (-math.inf, 0.0, 0)  # when, at which content, how many bytes
         self._came = 0
         self._left_out = 0
         self._follows = True
@@ -120,19 +123,29 @@ class Recording:
                 f"{self._path}: {self._left_out:,} of {self._came:,} frames are not in it; they "
                 "came faster than they are encoded here"
             )
-        try:
-            self._frames.put(None, timeout=_FAREWELL_S)
-            self._thread.join(_FAREWELL_S)
-        except queue.Full:
-            pass
+        self._end_thread()
         if self.failed:
             return
         if self._is_new and not self._came:
             self._path.unlink(missing_ok=True)
         elif self._thread.is_alive():
-            self._fail(f"the film is not finished after {_FAREWELL_S:g} s; does the disk answer?")
+            self._fail(
+                f"the film is not finished, and got no frame for {_FAREWELL_S:g} s; "
+                "does the disk answer?"
+            )
         elif self._written and not self._can_be_opened():
             self._fail("cannot be opened now that it is finished; is the disk full?")
+
+    def _end_thread(self) -> None:
+        """Wait for it while it writes: of a file one frame may stand for hours of film."""
+        asked, written = False, -1
+        while self._thread.is_alive() and written != self._written:
+            written = self._written
+            with contextlib.suppress(queue.Full):
+                if not asked:
+                    self._frames.put(None, timeout=_FAREWELL_S)
+                    asked = True
+                self._thread.join(_FAREWELL_S)
 
     def _run(self) -> None:
         while (shown := self._frames.get()) is not None:
@@ -153,17 +166,22 @@ class Recording:
         if (width, height) != self._size:
             bgr = self._cv2.resize(bgr, self._size)
         due = round((shown.time_s - self._start_s) * self._rate) + 1
-        longest = self._written + MAX_FILL_S * self._rate + 1
+        fill_s = MAX_FILL_S if self._busy is Busy.LEAVE_OUT else math.inf
+        longest = self._written + fill_s * self._rate + 1
         if not shown.follows or not self._written <= due <= longest:
             # Frames were left out, a stream was lost, or a clock was set: go on from here.
             self._start_s = shown.time_s - self._written / self._rate
             due = self._written + 1
-        for _ in range(due - self._written - 1):
+        while self._written < due - 1:
             self._writer.write(self._before)
+            self._written += 1
+            self._content += _REPEATED
+            self._check()  # of a file the gap may be hours
         if due > self._written:
             self._writer.write(bgr)
+            self._written += 1
+            self._content += 1.0
         self._before = bgr
-        self._written = due
         self._check()
 
     def _open(self, width: int, height: int, time_s: float) -> None:
@@ -172,22 +190,26 @@ class Recording:
         self._size = (width - width % 2 or 2, height - height % 2 or 2)
         self._start_s = time_s
         self._rate = self._asked_rate()
-        self._writer = self._cv2.VideoWriter(str(self._path), codec, self._rate, self._size)
+        # Absolute: FFmpeg takes what stands before a colon for a protocol, but after no slash.
+        path = os.path.abspath(self._path)
+        self._writer = self._cv2.VideoWriter(path, codec, self._rate, self._size)
         if not self._writer.isOpened():
+            if self._is_new:
+                self._path.unlink(missing_ok=True)
             raise OSError("OpenCV cannot write a video there")
 
     def _check(self) -> None:
         """Once a second: is there room, does the file grow. Raises OSError."""
-        when, frame, size = self._checked
+        when, content, size = self._checked
         now = time.monotonic()
         if now - when < 1.0:
             return
         if shutil.disk_usage(self._path.parent).free < RESERVE_BYTES:
             raise OSError(f"less than {RESERVE_BYTES >> 20} MiB are free on the disk")
         grown = os.path.getsize(self._path)
-        if grown == size and self._written - frame >= _UNGROWN:
+        if grown == size and self._content - content >= _UNGROWN:
             raise OSError("the file does not grow any more; a limit of its size, or a full disk")
-        self._checked = (now, self._written if grown != size else frame, grown)
+        self._checked = (now, self._content if grown != size else content, grown)
 
     def _release(self) -> None:
         """Finish the file; whether that worked is seen when it is opened."""
@@ -201,7 +223,7 @@ class Recording:
         say(f"{self._path}: {reason}; captions go on")
 
     def _can_be_opened(self) -> bool:
-        capture = self._cv2.VideoCapture(str(self._path))
+        capture = self._cv2.VideoCapture(os.path.abspath(self._path))
         opens = bool(capture.isOpened())
         capture.release()
         return opens

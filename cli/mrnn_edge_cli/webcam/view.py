@@ -4,6 +4,7 @@ On a live source captions are found in a thread beside, so that the picture does
 while a sentence is decoded. A file is described frame by frame, and in a window shown at its speed.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -22,7 +23,7 @@ from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.recording import Recording
 from mrnn_edge_cli.webcam.rhythm import Rhythm
-from mrnn_edge_cli.webcam.window import Key, Window, WindowLostError
+from mrnn_edge_cli.webcam.window import PAINT_S, Key, Window, WindowLostError
 
 _TICK_S: Final = 0.05
 """The longest that the window is left to itself; it draws itself and takes keys only when asked."""
@@ -61,6 +62,7 @@ class View:
         self._rhythm = Rhythm(clock)
         self._age_ms: float | None = None
         self._status_due = 0.0
+        self._painted = -math.inf
         self._mirrored = False
         self._paused = False
         self._quit = False
@@ -122,24 +124,32 @@ class View:
             self._picture = self._drawn(self._last)
 
     def _in_window(self, window: Window, frame: Frame | None) -> None:
-        """Show the picture and obey keys, of a file until its next frame is due."""
+        """Show the picture and obey keys, of a file until its next frame is due.
+
+        Painting takes a while whatever the picture: of a file that comes faster, a frame that is
+        late already is passed by, so that the film keeps its speed.
+        """
         while True:
-            if self._picture is not None:
-                window.show(self._picture)
             due_s = 0.0
             if frame is not None and not self._source.live:
                 due_s = self._rhythm.until(frame.time_s)
-            mirrored = self._mirrored
+                if not due_s and self._clock() - self._painted < PAINT_S:
+                    return
+            if self._picture is not None:
+                window.show(self._picture)
             self._obey(window.key(min(due_s, _TICK_S)))
+            self._painted = self._clock()
             if self._paused:
                 self._pause(window)
             if self._ends() or due_s <= _TICK_S:
                 return
-            self._draw(anew=mirrored is not self._mirrored)
+            self._draw(anew=False)
 
     def _pause(self, window: Window) -> None:
         since = self._clock()
         while self._paused and not self._ends():
+            if self._picture is not None:
+                window.show(self._picture)
             self._obey(window.key(_TICK_S))
         self._rhythm.stood_still(self._clock() - since)
 
@@ -171,6 +181,7 @@ class View:
             self._paused = not self._paused
         elif key is Key.MIRROR:
             self._mirrored = not self._mirrored
+            self._draw(anew=True)  # at once: no other frame may come for long
         elif key is Key.SNAPSHOT and self._picture is not None:
             snapshot(self._picture)
 

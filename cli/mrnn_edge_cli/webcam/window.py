@@ -23,7 +23,7 @@ cv2.waitKey(1)
 cv2.destroyAllWindows()
 """
 _PROBE_S: Final = 20.0
-_PAINT_S: Final = 0.020
+PAINT_S: Final = 0.020
 """Qt paints while a key is waited for. On two cores under five busy processes a window stayed black
 with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."""
 
@@ -98,7 +98,7 @@ class Window:
         least. Raises WindowLostError.
         """
         with self._errors():
-            pressed = self._cv2.waitKey(round(max(wait_s, _PAINT_S) * 1000.0))
+            pressed = self._cv2.waitKey(round(max(wait_s, PAINT_S) * 1000.0))
             visible = self._cv2.WND_PROP_VISIBLE
             if self._open and self._cv2.getWindowProperty(_TITLE, visible) < 1.0:
                 return Key.QUIT

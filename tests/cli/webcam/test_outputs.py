@@ -57,3 +57,33 @@ def test_the_command_leaves_its_source_whole(command, bundle, clip, option):
     assert done.returncode == 2
     assert "is the source itself" in done.stderr
     assert clip.read_bytes() == b"film"
+
+
+@pytest.mark.parametrize("name", ["nowhere/out.mp4", "folder.mp4"])
+def test_an_output_that_cannot_be_written_is_told_before_another_is_emptied(
+    command, bundle, clip, tmp_path, name
+):
+    (tmp_path / "folder.mp4").mkdir()
+    srt, log = tmp_path / "keep.srt", tmp_path / "log"
+    srt.write_text("work of yesterday")
+    done = command(
+        "webcam", clip, "--headless", "--model", bundle, "--srt", srt, "--log", log,
+        "--record", tmp_path / name,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert str(tmp_path / name) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert srt.read_text() == "work of yesterday"
+    assert not log.exists()
+
+
+def test_an_output_without_permission_is_told(clip, tmp_path, monkeypatch):
+    refused = tmp_path / "refused"
+    monkeypatch.setattr("os.access", lambda path, _: str(path) != str(refused))
+    refused.touch()
+    with pytest.raises(PermissionError, match="refused"):
+        check_outputs(str(clip), {"--log": refused})
+    refused.unlink()
+    refused.mkdir()
+    with pytest.raises(PermissionError, match="new"):
+        check_outputs(str(clip), {"--srt": tmp_path / "ok", "--log": refused / "new"})

@@ -21,8 +21,9 @@ def event(text: str | None, groundings: list[float | None] | None = None) -> Cap
         precision="float32", timing_ms={},
     )  # fmt: skip
     return CaptionEvent(
-        source="s", caption=caption, frame=0, time_s=0.0, age_ms=1.0, dropped=0, skipped=0, beam=3
-    )
+        source="s", caption=caption, frame=0, time_s=0.0, at=None, age_ms=1.0, dropped=0,
+        skipped=0, beam=3,
+    )  # fmt: skip
 
 
 def picture(height: int = 360, width: int = 640, level: int = 200) -> np.ndarray:
@@ -131,10 +132,12 @@ def test_what_is_not_sure_is_said():
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 4), (48, 64), (720, 1280), (4, 2000)])
-def test_pictures_of_every_size_can_be_drawn_on(height, width):
+def test_pictures_of_every_size_are_drawn_on(height, width):
     overlay = Overlay(explain=False)
     overlay.status("30 fps")
     overlay.caption(event("a dog runs through the grass"))
     drawn = picture(height, width)
     overlay.draw(drawn)
-    assert drawn.shape == (height, width, 3)
+    # The bands darken what lies under them: in a low picture all rows, else the first and the last.
+    assert (drawn[[0, -1]] != 200).mean() > 0.9
+    assert (drawn[height // 2] == 200).all() == (height > 100)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import namedtuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -55,12 +56,74 @@ def test_a_frame_is_shown_until_the_next_ones_time(tmp_path):
     assert levels(path) == [50, 100, 100, 100, 100, 150, 200]
 
 
-def test_a_long_gap_is_left_out(tmp_path):
+def test_a_long_gap_of_a_live_source_is_left_out_and_that_of_a_file_is_not(tmp_path):
     path = tmp_path / "out.mp4"
+    shown = ((0.0, 50), (0.1, 50), (60.0, 200), (60.1, 200), (60.2, 200))
+    for busy, expected in (
+        (Busy.LEAVE_OUT, [50, 50, 200, 200, 200]),
+        (Busy.WAIT, [50] * 600 + [200] * 3),
+    ):
+        with contextlib.closing(film(path, busy=busy)) as recording:
+            for time_s, level in shown:
+                recording.show(bgr(level), time_s)
+        assert levels(path) == expected
+
+
+def test_a_long_gap_does_not_fill_the_disk(tmp_path, monkeypatch, capsys):
+    usage = namedtuple("usage", "total used free")
+    free = iter([1 << 40] * 3)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: usage(1 << 40, 0, next(free, room.RESERVE_BYTES - 1))
+    )
+    ticks = iter(range(0, 10_000, 2))  # every frame asks, in place of one a second
+    monkeypatch.setattr(room.time, "monotonic", lambda: float(next(ticks)))
+    path = tmp_path / "out.mp4"
+    recording = film(path)
+    recording.show(bgr(50), 0.0)
+    recording.show(bgr(50), 365.0 * 86_400.0)
+    recording.close()
+    assert recording.failed
+    assert len(levels(path)) == 4
+    assert "less than 32 MiB are free" in capsys.readouterr().err
+
+
+def test_a_film_is_finished_however_long_its_last_gap_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_FAREWELL_S", 0.1)
+    path = tmp_path / "out.mp4"
+    recording = Recording(path, rate=lambda: 1000.0, busy=Busy.WAIT, notice=say)
+    for number in range(20):
+        recording.show(bgr(50, height=240, width=320), number * 0.5)
+    recording.close()
+    assert not recording.failed
+    assert len(read_video(path)) == 19 * 500 + 1
+
+
+def test_a_name_with_colons_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("2024-01-01T10:00:00.mp4")
     with contextlib.closing(film(path)) as recording:
-        for time_s, level in ((0.0, 50), (0.1, 50), (60.0, 200), (60.1, 200), (60.2, 200)):
-            recording.show(bgr(level), time_s)
-    assert levels(path) == [50, 50, 200, 200, 200]
+        recording.show(bgr(50), 0.0)
+    assert not recording.failed
+    assert levels(path.absolute()) == [50]
+
+
+def test_a_film_that_opencv_cannot_begin_leaves_no_file(tmp_path, monkeypatch, capsys):
+    class Unable:
+        def __getattr__(self, name):
+            return getattr(cv2, name)
+
+        def VideoWriter(self, *_):  # noqa: N802
+            return SimpleNamespace(isOpened=lambda: False, release=lambda: None)
+
+    monkeypatch.setattr(room, "import_cv2", Unable)
+    (tmp_path / "old.mp4").write_bytes(b"of yesterday")
+    for name in ("new.mp4", "old.mp4"):
+        recording = film(tmp_path / name)
+        recording.show(bgr(50), 0.0)
+        recording.close()
+        assert recording.failed
+    assert capsys.readouterr().err.count("OpenCV cannot write a video there") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"old.mp4"}
 
 
 class HeldEncoder:
@@ -139,7 +202,7 @@ def test_a_disk_that_does_not_answer_does_not_hold_the_end_up(tmp_path, monkeypa
     recording.close()
     encoder.go.set()
     assert recording.failed
-    assert "does the disk answer" in capsys.readouterr().err
+    assert "got no frame for 0.1 s; does the disk answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

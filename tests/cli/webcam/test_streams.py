@@ -1,8 +1,10 @@
 """Streams of real servers on the loopback: cut off, restarted, locked, mute."""
 
 import json
+import signal
 import socket
 import time
+from datetime import datetime
 
 import pytest
 import servers
@@ -45,6 +47,8 @@ def test_rtsp_comes_back_and_is_given_up_when_the_budget_is_spent(watch):
         assert blue["caption"] != red["caption"]
         assert blue["frame"] > red["frame"]
         assert blue["time_s"] > red["time_s"]
+        passed = datetime.fromisoformat(blue["at"]) - datetime.fromisoformat(red["at"])
+        assert passed.total_seconds() == pytest.approx(blue["time_s"] - red["time_s"], abs=0.05)
         last = json.loads(command.line())
         code, said = command.end()
     assert code == 6
@@ -121,8 +125,12 @@ def test_ctrl_c_ends_a_source_that_never_sends_at_once(watch):
         port = mute.getsockname()[1]
         with watch(f"http://127.0.0.1:{port}/x") as command:
             connection, _ = mute.accept()
-            command.stop()
+            command.stop(signal.SIGINT)
+            begun = time.monotonic()
             code, said = command.end()
+            took_s = time.monotonic() - begun
             connection.close()
-    assert code == 143
+    assert code == 130
     assert "Traceback" not in said
+    # Left alone, it would wait for the 8 s of --reconnect-for, and then knock.
+    assert took_s < 4.0

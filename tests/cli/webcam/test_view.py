@@ -16,7 +16,7 @@ from mrnn_edge.camera.watch import Watch
 from mrnn_edge.errors import CameraLostError
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.view import View
-from mrnn_edge_cli.webcam.window import Key, WindowLostError
+from mrnn_edge_cli.webcam.window import PAINT_S, Key, WindowLostError
 
 RED, BLUE = colour(250, 5, 5, height=96, width=128), colour(5, 5, 250, height=96, width=128)
 LEFT_RED = np.concatenate([RED[:, :64], BLUE[:, :64]], axis=1)
@@ -30,11 +30,18 @@ class Clock:
 
 
 class FakeWindow:
-    """Notes what it is shown; a script of keys by the number of the call. Waits by its clock."""
+    """Notes what it is shown; a script of keys by the number of the call. Waits by its clock, for
+    `least_s` at least."""
 
     def __init__(
-        self, keys: dict[int, Key] | None = None, *, clock: Clock | None = None, fails: int = 0
+        self,
+        keys: dict[int, Key] | None = None,
+        *,
+        clock: Clock | None = None,
+        fails: int = 0,
+        least_s: float = 0.0,
     ) -> None:
+        self.least_s = least_s
         self.keys = keys or {}
         self.clock = clock or Clock()
         self.fails = fails
@@ -48,7 +55,7 @@ class FakeWindow:
             raise WindowLostError("the display has gone")
 
     def key(self, wait_s):
-        self.clock.now += wait_s
+        self.clock.now += max(wait_s, self.least_s)
         self.waits.append(wait_s)
         return self.keys.get(len(self.waits))
 
@@ -68,8 +75,10 @@ class FakeRecording:
 
 def view(
     captioner, source, *, window=None, recording=None, interval_s=0.0, lost=None, stop=bool,
-    clock=time.monotonic,
+    clock=None,
 ) -> View:  # fmt: skip
+    if clock is None:  # what a file waits for is the window's; a live source has its own time
+        clock = time.monotonic if source.live or window is None else window.clock
     scene = Scene.of(captioner, WatchOptions(), source="s")
     return View(
         source,
@@ -120,6 +129,35 @@ def test_a_file_is_shown_at_its_speed(captioner):
     assert [len(list(same)) for _, same in itertools.groupby(red)] == pytest.approx(
         [1, 40, 40, 40], abs=2
     )
+
+
+@pytest.mark.parametrize("rate", [25.0, 60.0, 240.0])
+def test_a_file_keeps_its_speed_where_painting_takes_longer_than_a_frame(captioner, rate):
+    clock = Clock()
+    window, recording = FakeWindow(clock=clock, least_s=PAINT_S), FakeRecording()
+    count = int(rate * 4)
+    shown = view(
+        captioner, video([RED] * count, rate=rate), window=window, recording=recording, clock=clock
+    )
+    list(shown.events())
+    assert clock.now == pytest.approx(104.0, abs=0.1)
+    assert len(recording.frames) == count  # what is passed by on the screen is in the film
+    # As many as there are, or as can be painted.
+    assert len(window.shown) >= 0.9 * min(count, 4.0 / PAINT_S)
+
+
+def test_a_machine_too_slow_for_a_file_shows_every_frame(captioner):
+    clock = Clock()
+    window = FakeWindow(clock=clock, least_s=PAINT_S)
+
+    class Slow(FakeCapture):
+        def grab(self):
+            clock.now += 0.1
+            return super().grab()
+
+    source = Video("clip", lambda: Slow([RED] * 30, rate=30.0))
+    list(view(captioner, source, window=window, clock=clock).events())
+    assert len(window.shown) == 30
 
 
 def test_between_two_frames_the_window_is_never_left_alone_for_long(captioner):
@@ -182,7 +220,7 @@ def test_a_wish_to_stop_ends_it_between_two_frames_and_in_a_pause(captioner):
     window = FakeWindow({2: Key.PAUSE})
     shown = view(captioner, video([RED] * 9), window=window, stop=lambda: len(window.waits) >= 7)
     list(shown.events())
-    assert len(window.shown) == 2
+    assert len(window.waits) == 7
 
 
 def test_quit_ends_it_and_closes_the_source(captioner):
@@ -195,15 +233,27 @@ def test_quit_ends_it_and_closes_the_source(captioner):
 
 def test_pause_holds_the_picture_until_it_is_pressed_again(captioner):
     window = FakeWindow({2: Key.PAUSE, 8: Key.PAUSE})
-    list(view(captioner, video([RED] * 4), window=window).events())
-    assert len(window.shown) == 4
+    recording = FakeRecording()
+    list(view(captioner, video([RED] * 4), window=window, recording=recording).events())
+    assert len(recording.frames) == 4
     assert len(window.waits) == 4 + 6
+
+
+def test_mirror_turns_a_picture_that_is_paused_and_its_snapshot(captioner, tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    window = FakeWindow({1: Key.PAUSE, 3: Key.MIRROR, 4: Key.SNAPSHOT, 6: Key.QUIT})
+    list(view(captioner, video([LEFT_RED] * 4), window=window).events())
+    assert window.shown[2][40, 10].tolist() == window.shown[3][40, 120].tolist() == [5, 5, 250]
+    (path,) = tmp_path.glob("mrnn-edge-*.png")
+    assert Image.open(path).getpixel((120, 40)) == (250, 5, 5)
 
 
 def test_quit_ends_a_pause_too(captioner):
     window = FakeWindow({2: Key.PAUSE, 5: Key.QUIT})
     list(view(captioner, video([RED] * 4), window=window).events())
-    assert len(window.shown) == 2
+    assert len(window.waits) == 5
 
 
 def test_mirror_turns_the_picture_and_not_the_words(captioner):

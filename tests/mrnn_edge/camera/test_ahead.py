@@ -48,6 +48,33 @@ def test_a_stream_at_an_http_address_is_live_and_keeps_its_first_connection(open
     assert camera.opened > 1
 
 
+def test_a_stream_that_is_closed_before_its_first_frame_is_let_go(opening):
+    capture = FakeCapture([PICTURE])
+    opening(Camera(capture))
+    source = open_source("http://host/live.mjpg", policy=QUICK)
+    assert not capture.released.is_set()
+    source.close()
+    assert capture.released.is_set()
+
+
+def test_what_was_opened_ahead_is_closed_or_given_away_and_never_both():
+    for _ in range(200):
+        capture, taken = FakeCapture([PICTURE]), []
+        ahead = OpenedAhead(Camera(capture, "gone"), name="cam", limit_s=5.0)
+        taker = threading.Thread(target=lambda a=ahead, t=taken: t.append(attempt(a)))
+        taker.start()
+        ahead.release()
+        taker.join()
+        assert capture.released.is_set() != (taken == [capture])
+
+
+def attempt(ahead: OpenedAhead):
+    try:
+        return ahead()
+    except CameraUnavailableError:
+        return None
+
+
 def test_an_http_address_that_does_not_open_is_told_with_the_first_frame(opening):
     opening(Camera("host: nobody there"))
     source = open_source("http://host/x", policy=QUICK)

@@ -69,6 +69,12 @@ def test_watch_reads_a_video_by_its_path(captioner: Captioner, tmp_path):
     assert events[0].source == str(clip)
 
 
+def test_a_name_with_colons_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clip.mp4", [(RED, 3)]).rename("2024-01-01T10:00:00.mp4")
+    assert len(list(open_source("2024-01-01T10:00:00.mp4").frames(tick=1.0))) == 3
+
+
 def test_a_file_is_checked_before_opencv_sees_it(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -142,6 +148,22 @@ def test_ffmpeg_ends_a_stream_that_never_sends_and_says_more_than_the_watchdog(s
 def test_a_stream_without_a_host_is_told(why):
     assert "gives no video" in why("udp://")
     assert "no URL with a host and a port" in why("http://host:port/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("udp://127.0.0.1:9/x", "check that it is being sent"),
+        ("srt://127.0.0.1:9/x", "check that it is being sent"),
+        ("rtsp://me:se?cret@127.0.0.1:9/x", "check address, user and password"),
+    ],
+)
+def test_nobody_knocks_where_no_tcp_is_spoken_or_the_host_is_hidden(monkeypatch, url, told):
+    knocked = []
+    monkeypatch.setattr(room.socket, "create_connection", lambda *at, **_: knocked.append(at))
+    why = room._why_no_stream(parse_address(url).name)
+    assert why == f"gives no video; {told}"
+    assert not knocked
 
 
 def test_a_name_that_is_not_utf8_is_refused_before_opencv_sees_it(tmp_path):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
@@ -220,6 +221,18 @@ def test_closing_lets_the_device_go_and_ends_the_thread():
     frames.close()
     assert capture.released.wait(5)
     assert threading.active_count() <= before
+
+
+def test_a_live_frame_has_the_date_of_its_capture():
+    before = datetime.now(UTC)
+    frames = source(Camera(FakeCapture([PICTURE] * 1000, interval_s=0.01))).frames(tick=0.05)
+    first, second = take(frames, 2)
+    frames.close()
+    assert first.at is not None
+    assert second.at is not None
+    assert before <= first.at < second.at <= datetime.now(UTC)
+    between = (second.at - first.at).total_seconds()
+    assert between == pytest.approx(second.captured - first.captured, abs=0.005)
 
 
 def test_a_live_source_tells_while_it_is_lost():

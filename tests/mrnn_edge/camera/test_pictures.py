@@ -4,6 +4,7 @@ import pytest
 from fake_capture import colour, until_error
 from PIL import Image
 
+from mrnn_edge.camera.frames import Selection
 from mrnn_edge.camera.pictures import PictureSequence, list_pictures
 from mrnn_edge.errors import CameraUnavailableError, TruncatedVideoError
 
@@ -20,6 +21,15 @@ def test_a_folder_gives_its_pictures_in_order(pictures):
     frames = list(PictureSequence(str(pictures)).frames(tick=1.0))
     assert [int(frame.pixels[0, 0, 0]) for frame in frames] == [0, 1, 2, 10]
     assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.04, 0.08, 0.12])
+
+
+def test_so_many_pictures_a_second_of_the_25(tmp_path):
+    for number in range(50):
+        Image.fromarray(colour(number, 0, 0)).save(tmp_path / f"{number:02d}.png")
+    source = PictureSequence(str(tmp_path), selection=Selection(fps=20.0))
+    numbers = [frame.number for frame in source.frames(tick=1.0)]
+    # All but the last of each five.
+    assert numbers == [number for number in range(50) if number % 5 != 1]
 
 
 @pytest.mark.parametrize("pattern", ["frame_%04d.png", "frame_%d.png"])

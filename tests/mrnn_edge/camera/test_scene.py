@@ -1,6 +1,8 @@
 """Captions change when the scene does, and only then. The models here are tables and numpy."""
 
 import math
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -217,6 +219,15 @@ def test_an_event_tells_frame_time_age_dropped_skipped_and_beam():
     assert record["file"] == "cam"
     assert record["caption"] == "blue"
     assert {"frame", "time_s", "age_ms", "dropped", "skipped", "beam"} <= set(record)
+    assert "at" not in record
+
+
+def test_an_event_of_a_frame_with_a_date_tells_it_in_utc():
+    at = datetime(2026, 11, 25, 4, 0, 0, 1600, tzinfo=timezone(timedelta(hours=1)))
+    event = scene(Script(vector(SAME, 5.0))).look(replace(frame(0), at=at))
+    assert event is not None
+    assert event.at == at
+    assert event.to_record()["at"] == "2026-11-25T03:00:00.001Z"
 
 
 def test_a_deadline_narrows_the_beam_and_the_event_says_so():

@@ -1,6 +1,7 @@
 """One place, newest frame."""
 
 import threading
+import time
 
 import fake_capture
 
@@ -46,9 +47,19 @@ def test_who_waits_gets_the_frame_that_comes():
 
 
 def test_closing_wakes_who_waits_and_keeps_the_last_frame():
-    slot = Slot()
-    threading.Timer(0.05, slot.close).start()
-    assert slot.take(30.0) is None
+    slot, taken, waits = Slot(), [], threading.Event()
+
+    def wait() -> None:
+        waits.set()
+        taken.append(slot.take(60.0))
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert waits.wait(10)
+    time.sleep(0.1)  # it sleeps in `take` by now
+    slot.close()
+    waiter.join(10)
+    assert taken == [None]
     slot.put(frame(1))
     assert slot.take(30.0) is not None
     assert slot.closed

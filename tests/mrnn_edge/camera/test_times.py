@@ -25,6 +25,12 @@ def times(positions, *, rate: float = 10.0) -> list[float]:
         # A gap of some seconds is one, and so is one of an hour once the next frame has proved it.
         ([0.0, 0.1, 8.0, 8.1], [0.0, 0.1, 8.0, 8.1]),
         ([0.0, 0.1, 3600.0, 3600.1], [0.0, 0.1, 0.2, 3600.1]),
+        # Slides, each for twelve seconds, in a file that says ten frames a second.
+        ([0.0, 12.0, 24.0, 36.0, 48.0], [0.0, 0.1, 24.0, 36.0, 48.0]),
+        ([0.0, 12.0, 30.0, 30.1, 60.0, 61.0], [0.0, 0.1, 30.0, 30.1, 30.2, 61.0]),
+        # Two jumps of which the second goes back prove nothing.
+        ([0.0, 0.1, YEAR, 3600.0, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4]),
+        ([0.0, 0.1, YEAR, None, 2 * YEAR, 0.5], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
         # One position far off, ahead or behind, is none.
         ([0.0, 0.1, YEAR, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4]),
         ([YEAR, 0.1, 0.2], [0.0, 0.1, 0.2]),

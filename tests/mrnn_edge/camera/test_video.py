@@ -45,6 +45,19 @@ def test_so_many_frames_a_second_of_the_files_time(rate, fps, expected):
     assert numbers(video(capture, fps=fps)) == expected
 
 
+@pytest.mark.parametrize("rate", [23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0, 144.0])
+@pytest.mark.parametrize("fps", [0.3, 1.0, 7.0, 10.0, 12.5, 20.0, 24.0, 25.0])
+@pytest.mark.parametrize("digits", [3, 9], ids=["milliseconds", "exact"])
+def test_a_rate_that_does_not_divide_the_files_is_kept_over_time(rate, fps, digits):
+    times = [round(number / rate, digits) for number in range(int(rate * 20))]
+    frames = list(video(FakeCapture([PICTURE] * len(times), times=times), fps=fps).frames(tick=1.0))
+    assert abs(len(frames) - 20 * min(fps, rate)) <= 1
+    # And evenly: of each stretch of 1 / fps seconds the first frame.
+    for frame in frames[1:]:
+        late_s = frame.time_s % (1.0 / fps)
+        assert min(late_s, 1.0 / fps - late_s) <= 1.0 / rate + 0.001
+
+
 def test_a_time_that_goes_back_does_not_and_those_after_it_count_again():
     capture = FakeCapture([PICTURE] * 4, rate=10.0, times=[0.0, 0.5, 0.2, 0.9])
     times = [frame.time_s for frame in video(capture).frames(tick=1.0)]
@@ -63,7 +76,7 @@ def test_a_rate_that_nobody_knows_is_taken_as_25():
     assert frames[2].time_s == pytest.approx(0.08)
 
 
-def test_a_file_that_ends_before_its_header_says_so_after_its_last_frame():
+def test_a_video_at_an_address_that_ends_before_its_header_says_so_after_its_last_frame():
     source = video(FakeCapture([PICTURE] * 15, rate=10.0, length=30))
     frames, error = until_error(source.frames(tick=1.0))
     assert len(frames) == 15
@@ -74,6 +87,31 @@ def test_a_file_that_ends_before_its_header_says_so_after_its_last_frame():
 @pytest.mark.parametrize("length", [10, 11, 12, None, 5])
 def test_a_header_may_be_a_little_off(length):
     assert len(numbers(video(FakeCapture([PICTURE] * 10, length=length)))) == 10
+
+
+def test_of_a_file_its_bytes_count_and_not_the_frames_in_its_header(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\x00\x00\x00\x10mdat" + bytes(8))
+    capture = FakeCapture([PICTURE] * 15, rate=10.0, length=30)
+    source = Video("clip", lambda: capture, path=str(path))
+    assert numbers(source) == list(range(15))
+    path.write_bytes(b"\x00\x00\x10\x00mdat" + bytes(8))
+    source = Video("clip", lambda: FakeCapture([PICTURE] * 15), path=str(path))
+    frames, error = until_error(source.frames(tick=1.0))
+    assert len(frames) == 15
+    assert isinstance(error, TruncatedVideoError)
+    assert "clip: ends after 15 frames, 4,080 bytes before the end" in str(error)
+
+
+def test_a_file_that_is_deleted_while_it_is_read_ends_without_complaint(tmp_path):
+    source = Video("clip", lambda: FakeCapture([PICTURE] * 3), path=str(tmp_path / "gone.mp4"))
+    assert numbers(source) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("frames", [[None], [None] * 40])
+def test_a_video_of_which_no_frame_can_be_decoded_is_no_source(frames):
+    with pytest.raises(CameraUnavailableError, match="holds no frame that can be read"):
+        numbers(video(FakeCapture(frames, length=len(frames))))
 
 
 def test_a_video_without_any_frame_is_no_source():

@@ -9,7 +9,6 @@ from fake_capture import Camera, FakeCapture, colour, until_error
 
 from mrnn_edge import Captioner
 from mrnn_edge.camera.frames import Frame
-from mrnn_edge.camera.given import GivenFrames
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
@@ -47,7 +46,9 @@ class Looks:
     ("rate", "interval", "expected"),
     [
         (30.0, 0.5, [0, 15, 30, 45]),
-        (25.0, 0.5, [0, 13, 26, 39, 52]),
+        (25.0, 0.5, [0, 13, 25, 38, 50]),
+        (29.97, 0.1, [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45, 48, 51, 54, 57]),
+        (12.5, 0.5, [0, 7, 13, 19, 25, 32, 38, 44, 50, 57]),
         (30.0, 0.0, list(range(60))),
         (10.0, 0.1, list(range(60))),
         (1.0, 0.5, list(range(60))),
@@ -59,6 +60,22 @@ def test_a_frame_is_looked_at_when_an_interval_has_passed(rate, interval, expect
     for number in range(60):
         watching.see(frame(number, rate=rate))
     assert looks.seen == expected
+
+
+def test_a_look_that_comes_late_does_not_put_the_next_one_off():
+    looks = Looks()
+    watching = Watch(looks, interval_s=0.5)
+    for number in (0, 29, 30, 31, 44, 45, 46):  # nothing for 0.97 s
+        watching.see(frame(number))
+    assert looks.seen == [0, 29, 30, 45]
+
+
+def test_after_a_long_silence_looks_are_an_interval_apart_again():
+    looks = Looks()
+    watching = Watch(looks, interval_s=0.5)
+    for number in (0, 3000, 3001, 3014, 3015, 3029, 3030):
+        watching.see(frame(number))
+    assert looks.seen == [0, 3000, 3015, 3030]
 
 
 def test_the_first_frame_after_a_reconnection_is_described_whatever_it_shows():
@@ -214,9 +231,41 @@ def test_what_the_thread_beside_met_is_raised_by_the_loop():
     beside.close()
 
 
-def test_the_frames_of_a_long_run_leave_nothing_behind(captioner: Captioner):
+def test_what_the_thread_beside_met_is_raised_while_no_frame_comes_and_after_the_last_caption():
+    class Broken:
+        def see(self, frame):
+            if frame.number:
+                raise RuntimeError("broken")
+            return frame
+
+    beside = WatchBeside(Broken())
+    came = [beside.see(frame(0))]
+    while came[-1] is None:
+        time.sleep(0.001)
+        came.append(beside.ready())
+    beside._slot.put(frame(1))
+    beside._thread.join(5)
+    with pytest.raises(RuntimeError, match="broken"):
+        beside.ready()
+    beside.close()
+
+
+def test_a_live_source_that_is_opened_again_and_again_leaves_no_thread_behind(captioner: Captioner):
     """Memory is the benchmark's business; threads are this one's."""
     before = threading.active_count()
-    source = GivenFrames((RED if n % 50 else BLUE for n in range(2000)), rate=30.0)
-    assert list(watch(source, Watch(scene(captioner), interval_s=0.0)))
+    policy = ReconnectPolicy(open_s=5.0, stall_s=5.0, budget_s=0.2, pauses_s=(0.001,))
+    camera = Camera(*(FakeCapture([RED, BLUE] * 5, interval_s=0.001) for _ in range(20)))
+    beside = WatchBeside(Watch(scene(captioner), interval_s=0.0))
+    threads = []
+
+    def run():
+        for each in LiveSource("cam", camera, policy=policy).frames(tick=0.01):
+            threads.append(threading.active_count())
+            yield None if each is None else beside.see(each)
+
+    _, error = until_error(run())
+    beside.close()
+    assert isinstance(error, CameraLostError)
+    assert max(threads) >= before + 2  # there were some to leave: this one's and the camera's
+    assert camera.opened > 20
     assert threading.active_count() == before
