@@ -16,6 +16,7 @@ _BOXES: Final = frozenset(
 """Of the top level (ISO/IEC 14496-12, QuickTime). After another name no size is believed."""
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
+_LARGEST: Final = (1 << 63) - 1
 
 
 def bytes_declared(path: str) -> int | None:
@@ -54,6 +55,8 @@ def _boxes(file: IO[bytes]) -> int | None:
         if size < least:
             break
         end += size
+        if end > _LARGEST:  # of a damaged header; no file is as large, and none can be sought in
+            break
         file.seek(end)
     return end or None
 

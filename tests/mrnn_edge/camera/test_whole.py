@@ -46,6 +46,7 @@ def test_a_video_is_whole_and_without_its_end_it_is_not(tmp_path, suffix):
         (FTYP + box(b"mdat", b"x" * 5, size=100), 24 + 100),
         # 64 bits of size; and one that goes to the end of the file, wherever that is.
         (FTYP + box(b"mdat", (1 << 40).to_bytes(8, "big") + b"x", size=1), 24 + (1 << 40)),
+        (FTYP + box(b"mdat", b"\xff" * 8, size=1), 24 + (1 << 64) - 1),
         (FTYP + box(b"mdat", b"x" * 5, size=0), 24),
         # What others hang behind a film is not of it.
         (FTYP + box(b"mdat", b"x") + bytes(50), 24 + 9),
