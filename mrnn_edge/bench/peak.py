@@ -7,6 +7,7 @@ The process measures itself because its parent cannot: what wait4 gives as ru_ma
 a fork, the parent's memory too.
 """
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ def main() -> None:
     """Run the module that the command line names."""
     module = sys.argv[1]
     del sys.argv[0]
+    # The command leaves by os._exit where it can, and no `finally` would see that.
+    setattr(os, "_exit", sys.exit)  # noqa: B010  # mypy knows that the two differ
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

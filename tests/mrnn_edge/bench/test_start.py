@@ -73,3 +73,9 @@ def test_what_the_child_says_on_standard_error_is_not_taken_for_the_number(modul
     assert start.peak_mb([name]) > 0.012345
     monkeypatch.setattr(start, "_run", lambda module: "nothing told")
     assert start.peak_mb([name]) is None
+
+
+@linux
+def test_a_process_that_leaves_at_once_tells_its_memory_too(module):
+    name = module("import os; block = b'x' * 60_000_000; os._exit(0)")
+    assert start.peak_mb([name]) > 60
