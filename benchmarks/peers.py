@@ -114,6 +114,8 @@ def encoder_task(captioner: Captioner, pixels: np.ndarray, threads: int) -> Task
     """Our encoder in a session of its own, with nothing of ours around it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Else they spin on after a run, and into what is timed next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     graph = captioner.bundle.graph(captioner.precision, GraphRole.ENCODER)
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     feeds = {"pixels": pixels[None]}
