@@ -79,7 +79,13 @@ def command(tmp_path: Path):
         done = subprocess.run(
             [sys.executable, "-m", "mrnn_edge_cli", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "NO_COLOR": "1", **(env or {})},
+            # Nothing that the commands start is there, Java above all: METEOR takes ten seconds.
+            env={
+                **os.environ,
+                "PATH": os.path.dirname(sys.executable),
+                "NO_COLOR": "1",
+                **(env or {}),
+            },
             input=stdin.read_bytes() if stdin else b"",
             capture_output=True,
             timeout=120,

@@ -136,7 +136,9 @@ def quantize_model(
 
 def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:
     vectors = image_vectors(captioner, parts.dev, track=track)
-    return evaluate(captioner, parts.dev, vectors, parts.known, DecodeOptions(), track=track)
+    return evaluate(
+        captioner, parts.dev, vectors, parts.known, DecodeOptions(), meteor=False, track=track
+    )
 
 
 def _check(bundle: Bundle, out: Path | None) -> None:

@@ -31,12 +31,6 @@ from mrnn_edge_train.model import MRNN, Cell, ModelSizes
 ENCODER, STEP = tiny.metadata(GraphRole.ENCODER), tiny.metadata(GraphRole.STEP)
 
 
-@pytest.fixture(autouse=True)
-def no_java(monkeypatch):
-    """METEOR is no part of what is measured here, and takes seconds to start."""
-    monkeypatch.setattr("mrnn_edge_train.metrics.shutil.which", lambda _: None)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "set"

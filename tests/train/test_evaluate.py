@@ -22,7 +22,8 @@ def data(tmp_path):
 
 
 def measure(captioner, images, known, options):
-    return evaluate(captioner, images, image_vectors(captioner, images), known, options)
+    vectors = image_vectors(captioner, images)
+    return evaluate(captioner, images, vectors, known, options, meteor=False)
 
 
 def test_perplexity_is_over_all_words_and_end_signs_of_all_references(captioner, data):
@@ -81,7 +82,8 @@ def test_every_picture_is_read_and_encoded_once(captioner, data, monkeypatch):
     graphs = dataclasses.replace(captioner.graphs, encoder=counted)
     monkeypatch.setattr(captioner, "_graphs", graphs)
     vectors = image_vectors(captioner, images)
-    evaluate(captioner, images, vectors, frozenset(), DecodeOptions(max_words=4))
+    options = DecodeOptions(max_words=4)
+    evaluate(captioner, images, vectors, frozenset(), options, meteor=False)
     evaluate_retrieval(captioner, images, vectors, ["a dog"] * 30)
     assert reads == [image.path for image in images]
     assert sum(rows) == 30

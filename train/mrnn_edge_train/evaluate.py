@@ -92,12 +92,14 @@ def evaluate(
     options: DecodeOptions,
     *,
     choose: Choice = first,
+    meteor: bool = True,
     track: Track = untracked,
 ) -> Evaluation:
     """Caption the pictures from their vectors [N, M] and score their references.
 
     `known` holds the training sentences, from which a caption must differ to be novel. The caption
-    is what `choose` takes of the `options.nbest` best of the beam.
+    is what `choose` takes of the `options.nbest` best of the beam. METEOR starts a Java, where
+    there is one; `meteor` false leaves it out.
     """
     captions: list[tuple[str, ...]] = []
     bits, positions = 0.0, 0
@@ -116,7 +118,7 @@ def evaluate(
     return Evaluation(
         images=len(images),
         perplexity=float(2.0 ** (bits / positions)),
-        scores=score_captions([image.sentences for image in images], captions),
+        scores=score_captions([image.sentences for image in images], captions, meteor=meteor),
         novel=sum(caption not in known for caption in captions) / len(captions),
         vocabulary_used=len({word for caption in captions for word in caption}),
         distinct=(
