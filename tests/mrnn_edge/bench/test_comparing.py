@@ -156,7 +156,9 @@ def test_all_that_differs_is_told_at_once():
 
 @pytest.mark.parametrize("changes", [{"release": "6.2"}, {"features": None}, {"board": "a board"}])
 def test_a_new_kernel_is_no_other_machine(changes):
-    refuse_unlike(SETTING, replace(SETTING, machine=replace(MACHINE, **changes)))
+    newer = replace(SETTING, machine=replace(MACHINE, **changes))
+    refuse_unlike(SETTING, newer)
+    assert not compare(record(), record(setting=newer), tolerance=0.1).differences
 
 
 def test_notes_tell_what_may_explain_a_change():
