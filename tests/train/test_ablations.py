@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train.ablations import Outcome, markdown, read_plan, run_rows
-from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 
 RECIPE = """
@@ -59,14 +58,9 @@ def data(tmp_path):
 @pytest.fixture
 def recipe(data, tmp_path):
     """A file of a recipe over features that name the colour, and nothing else."""
-    names, features = [], []
-    for split in Split:
-        for number, image in enumerate(read_split(data, split)):
-            names.append(image.name)
-            features.append(np.eye(3)[number % 3])
-    np.savez(tmp_path / "table.npz", names=np.array(names), features=np.array(features))
+    table = dataset.write_table(data, tmp_path / "table.npz")
     path = tmp_path / "recipe.toml"
-    path.write_text(RECIPE.replace("TABLE", str(tmp_path / "table.npz")))
+    path.write_text(RECIPE.replace("TABLE", str(table)))
     return path
 
 

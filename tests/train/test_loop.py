@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 
 from mrnn_edge.errors import DatasetError, OptionError, TrainingError
 from mrnn_edge_train.batches import Examples
-from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
@@ -26,15 +25,10 @@ def data(tmp_path):
 @pytest.fixture
 def recipe(data, tmp_path):
     """A small network over features that name the colour, and nothing else."""
-    names, features = [], []
-    for split in Split:
-        for number, image in enumerate(read_split(data, split)):
-            names.append(image.name)
-            features.append(np.eye(3)[number % 3])
-    np.savez(tmp_path / "table.npz", names=np.array(names), features=np.array(features))
+    table = dataset.write_table(data, tmp_path / "table.npz")
     return dataclasses.replace(
         read_recipe("flickr8k-lite2"),
-        encoder=str(tmp_path / "table.npz"),
+        encoder=str(table),
         minimum_count=1,
         embedding=8,
         state=16,

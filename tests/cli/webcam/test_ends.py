@@ -28,6 +28,12 @@ def long_clip(tmp_path_factory):
     return write_video(path, [(RED, 10), (BLUE, 60_000)], size=(64, 48))
 
 
+def headless(model, clip):
+    """The command that prints a clip's captions."""
+    command = [sys.executable, "-m", "mrnn_edge_cli", "webcam", str(clip)]
+    return [*command, "--headless", "--model", str(model), "--quiet"]
+
+
 COMMAND = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -83,17 +89,7 @@ def test_a_signal_closes_what_is_open_and_ends_with_its_code(
 
 def test_a_reader_of_the_pipe_that_has_gone_ends_it_with_141(model, clip):
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mrnn_edge_cli",
-            "webcam",
-            str(clip),
-            "--headless",
-            "--model",
-            str(model),
-            "--quiet",
-        ],
+        headless(model, clip),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -107,17 +103,7 @@ def test_a_reader_of_the_pipe_that_has_gone_ends_it_with_141(model, clip):
 def test_a_full_disk_behind_standard_output_ends_with_1(model, clip):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "mrnn_edge_cli",
-                "webcam",
-                str(clip),
-                "--headless",
-                "--model",
-                str(model),
-                "--quiet",
-            ],
+            headless(model, clip),
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=60,
@@ -130,19 +116,7 @@ def test_a_full_disk_behind_standard_output_ends_with_1(model, clip):
 
 def test_a_log_that_may_not_grow_any_more_ends_alone(model, clip, tmp_path):
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mrnn_edge_cli",
-            "webcam",
-            str(clip),
-            "--headless",
-            "--model",
-            str(model),
-            "--quiet",
-            "--log",
-            str(tmp_path / "log"),
-        ],
+        [*headless(model, clip), "--log", str(tmp_path / "log")],
         capture_output=True,
         timeout=60,
         check=False,
