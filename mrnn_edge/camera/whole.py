@@ -16,7 +16,6 @@ _BOXES: Final = frozenset(
 """Of the top level (ISO/IEC 14496-12, QuickTime). After another name no size is believed."""
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
-_LARGEST: Final = (1 << 63) - 1
 
 
 def bytes_declared(path: str) -> int | None:
@@ -47,7 +46,7 @@ def bytes_missing(path: str) -> int:
 
 def _boxes(file: IO[bytes]) -> int | None:
     """ISO/IEC 14496-12, 4.2: size and name; size 1 has 64 bits more, size 0 goes to the end."""
-    end = 0
+    end, there = 0, os.fstat(file.fileno()).st_size
     while len(head := file.read(8)) == 8 and head[4:] in _BOXES:
         size, least = int.from_bytes(head[:4], "big"), 8
         if size == 1:
@@ -55,7 +54,7 @@ def _boxes(file: IO[bytes]) -> int | None:
         if size < least:
             break
         end += size
-        if end > _LARGEST:  # of a damaged header; no file is as large, and none can be sought in
+        if end >= there:  # nor can every place beyond be sought
             break
         file.seek(end)
     return end or None
@@ -68,8 +67,8 @@ def _riff(file: IO[bytes]) -> int | None:
         size = int.from_bytes(head[4:], "little")
         if size in (0, 0xFFFFFFFF):  # not finished
             break
-        end += 8 + size + size % 2
-        file.seek(end)
+        end = file.tell() + size
+        file.seek(size + size % 2, os.SEEK_CUR)  # the next begins at an even place
     return end or None
 
 
@@ -79,6 +78,8 @@ def _matroska(file: IO[bytes]) -> int | None:
     size = _vint(file)
     if size is None:
         return None
+    if size > os.fstat(file.fileno()).st_size:
+        return file.tell() + size
     file.seek(size, os.SEEK_CUR)
     if file.read(4) != _SEGMENT:
         return None

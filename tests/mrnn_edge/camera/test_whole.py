@@ -47,12 +47,17 @@ def test_a_video_is_whole_and_without_its_end_it_is_not(tmp_path, suffix):
         # 64 bits of size; and one that goes to the end of the file, wherever that is.
         (FTYP + box(b"mdat", (1 << 40).to_bytes(8, "big") + b"x", size=1), 24 + (1 << 40)),
         (FTYP + box(b"mdat", b"\xff" * 8, size=1), 24 + (1 << 64) - 1),
+        (FTYP + box(b"mdat", (1 << 62).to_bytes(8, "big"), size=1), 24 + (1 << 62)),
         (FTYP + box(b"mdat", b"x" * 5, size=0), 24),
         # What others hang behind a film is not of it.
         (FTYP + box(b"mdat", b"x") + bytes(50), 24 + 9),
         (FTYP + box(b"mdat", b"x") + b"\xff\xff\xff\xffTAG what is no box", 24 + 9),
         (riff(b"AVI ", b"x" * 20), 32),
         (riff(b"AVI ", b"x" * 20, size=1000), 1008),
+        # Of an odd size, with the byte that fills it up to an even one, and without.
+        (riff(b"AVI ", b"x" * 21), 33),
+        (riff(b"AVI ", b"x" * 21) + b"\0", 33),
+        (riff(b"AVI ", b"x" * 21) + b"\0" + riff(b"AVIX", b"x" * 20), 34 + 32),
         # OpenDML: above a gigabyte there are more of them.
         (riff(b"AVI ", b"x" * 20) + riff(b"AVIX", b"x" * 20, size=500), 32 + 508),
         # A recorder that was never told to finish says 0.
@@ -64,6 +69,7 @@ def test_a_video_is_whole_and_without_its_end_it_is_not(tmp_path, suffix):
         (EBML + SEGMENT + b"\xffxxx", None),
         (EBML + SEGMENT + b"\x01" + b"\xff" * 7, None),
         (EBML + SEGMENT, None),
+        (EBML[:4] + b"\x01" + b"\x40" + bytes(6), 12 + (1 << 54)),
         (b"\x47" + b"ts" * 100, None),
         (b"", None),
     ],
