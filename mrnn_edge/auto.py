@@ -40,7 +40,8 @@ def _open_fastest(open_at: OpenAt, config: BundleConfig, *, key: str, concurrenc
     measured, pairs = remembered(key), dict[Placement, Graphs]()
     if measured is None:
         # One call at a time, all threads its own: the times then hold for every concurrency.
-        pairs = {each: open_at(each, concurrency=1) for each in CANDIDATES}
+        # The CPU last: where CUDA fails, nothing was opened in vain.
+        pairs = {each: open_at(each, concurrency=1) for each in reversed(CANDIDATES)}
         measured = measure(pairs, config)
         remember(key, measured)
     best = measured.best()

@@ -65,7 +65,7 @@ def test_auto_is_the_cpu_where_cuda_opens_a_model_and_cannot_run_it(bundle, monk
 
 
 def test_auto_with_a_broken_cuda_is_the_cpu_and_says_why(bundle, monkeypatch):
-    fake_runtime(
+    created = fake_runtime(
         monkeypatch,
         available=["CUDAExecutionProvider", "CPUExecutionProvider"],
         error=RuntimeError("libcublasLt.so.13: cannot open shared object file"),
@@ -73,6 +73,8 @@ def test_auto_with_a_broken_cuda_is_the_cpu_and_says_why(bundle, monkeypatch):
     captioner = Captioner.load(bundle)
     assert str(captioner.device) == "cpu"
     assert "libcublasLt.so.13" in captioner.graphs.notice
+    # The pair that is used, and no other before it.
+    assert created.count(["CPUExecutionProvider"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_auto_measures_once_a_machine_with_all_threads_for_one_call(bundle, monk
     for concurrency in (2, 1, 2):
         Captioner.load(bundle, threads=2, concurrency=concurrency)
     (pairs,) = handed
-    assert [(str(each), pairs[each].concurrency) for each in pairs] == [
+    assert sorted((str(each), pairs[each].concurrency) for each in pairs) == [
         ("cpu", 1),
         ("cuda:0", 1),
         ("cuda:0+cpu", 1),
@@ -195,7 +197,11 @@ def test_auto_compares_the_cpu_in_the_model_s_default_with_cuda_in_float32(
         assert captioner.precision == precision
         assert captioner.caption(np.zeros((9, 9, 3), np.uint8)).precision == precision
     (pairs,) = handed
-    assert [str(pair.precision) for pair in pairs.values()] == ["int8", "float32", "float32"]
+    assert {str(each): str(pair.precision) for each, pair in pairs.items()} == {
+        "cpu": "int8",
+        "cuda:0": "float32",
+        "cuda:0+cpu": "float32",
+    }
 
 
 def test_auto_with_a_precision_that_cuda_refuses_is_the_cpu(bundle, monkeypatch):
