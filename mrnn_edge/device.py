@@ -8,7 +8,7 @@ from typing import Final
 
 from mrnn_edge.errors import OptionError
 
-_REQUEST = re.compile(r"auto|cpu|cuda(:\d+)?")
+_REQUEST = re.compile(r"auto|cpu|(?P<cuda>cuda(:(?P<index>\d+))?)(?P<mixed>\+cpu)?")
 _MIXED = "+cpu"
 
 
@@ -51,26 +51,28 @@ def parse_placement(request: str) -> Placement | None:
 
     Raises OptionError.
     """
-    mixed = request.startswith("cuda") and request.endswith(_MIXED)
-    device = parse_device(request.removesuffix(_MIXED) if mixed else request)
-    if device is None:
-        return None
-    return Placement(encoder=device, step=CPU if mixed else device)
-
-
-def parse_device(request: str) -> Device | None:
-    """The device that `cpu`, `cuda` or `cuda:N` names; None for `auto`. Raises OptionError."""
-    if not _REQUEST.fullmatch(request):
-        raise OptionError(f"device is {request!r}, expected auto, cpu, cuda or cuda:N")
+    found = _REQUEST.fullmatch(request)
+    if not found:
+        raise OptionError(
+            f"device is {request!r}, expected auto, cpu, cuda, cuda:N, or cuda:N+cpu, the step on "
+            "the CPU"
+        )
     if request == "auto":
         return None
-    kind, _, index = request.partition(":")
-    return Device(kind=DeviceKind(kind), index=int(index or 0))
+    device = CPU
+    if found["cuda"]:
+        device = Device(kind=DeviceKind.CUDA, index=int(found["index"] or 0))
+    return Placement(encoder=device, step=CPU if found["mixed"] else device)
+
+
+def usable_cpus() -> set[int]:
+    """The numbers of the cores that this process may use."""
+    # The affinity mask is right inside containers and under taskset, the core count is not.
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def usable_cores() -> int:
-    """The cores that this process may use."""
-    # The affinity mask is right inside containers and under taskset, the core count is not.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many cores this process may use."""
+    return len(usable_cpus())

@@ -13,7 +13,11 @@ Model = Annotated[
 ]
 Device = Annotated[
     str,
-    Option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where the graphs run."),
+    Option(
+        "--device",
+        metavar="auto|cpu|cuda|cuda:N",
+        help="Where the graphs run; cuda:N+cpu: the step on the CPU.",
+    ),
 ]
 PrecisionOption = Annotated[
     Precision | None,

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mrnn_edge.device import usable_cpus
+
 _OTHER_CORES: Final = 0.1
 """Cores taken by others from which on a machine is busy. Seen idle: up to 0.03 of two."""
 _STOLEN: Final = 0.02
@@ -89,7 +91,7 @@ class LoadWatch:
         other, steal = None, None
         if now.busy is not None and before.busy is not None:
             other = max(0.0, now.busy - before.busy - (now.own - before.own)) / wall
-            steal = (now.stolen - before.stolen) / (wall * len(_cores()))
+            steal = (now.stolen - before.stolen) / (wall * len(usable_cpus()))
         return Conditions(
             other_cores=other, steal_share=steal, load_average=_load_average(), spread=spread
         )
@@ -99,7 +101,7 @@ class LoadWatch:
             lines = (self._root / "proc/stat").read_text().splitlines()
         except OSError:
             return _Reading(self._clock(), self._own(), None, 0.0)
-        wanted = {f"cpu{core}" for core in _cores()}
+        wanted = {f"cpu{core}" for core in usable_cpus()}
         ticks = float(os.sysconf("SC_CLK_TCK"))
         busy, stolen = 0, 0
         for line in lines:
@@ -109,12 +111,6 @@ class LoadWatch:
                 stolen += numbers[_STEAL]
                 busy += sum(numbers) - numbers[_STEAL] - sum(numbers[each] for each in _IDLE)
         return _Reading(self._clock(), self._own(), busy / ticks, stolen / ticks)
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def _load_average() -> float | None:

@@ -29,7 +29,7 @@ from mrnn_edge.decode import Floats
 from mrnn_edge.device import DeviceKind
 from mrnn_edge.doctor.packages import installed_versions
 from mrnn_edge.errors import OptionError
-from mrnn_edge.pipeline import BATCH, calls_at_once, caption_files
+from mrnn_edge.pipeline import batch_size, calls_at_once, caption_files
 
 _WARM_UP: Final = 200
 """Captions at most before any counts."""
@@ -216,7 +216,8 @@ def _write(folder: Path, pictures: Pictures) -> list[str]:
 
 def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOptions) -> float:
     """Pictures a second of a bulk run on all threads, the model open."""
-    count = max(options.runs, _BATCHES * BATCH)
+    size = batch_size(captioner)
+    count = max(options.runs, _BATCHES * size)
     many = [files[place % len(files)] for place in range(count)]
     placement = captioner.graphs.placement
     steps_on_cpu = placement.step.kind is DeviceKind.CPU
@@ -235,7 +236,7 @@ def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOption
                 raise outcome.result
         return time.perf_counter() - start
 
-    run(many[: 4 * BATCH])
+    run(many[: 4 * size])
     return count / median(run(many) for _ in range(_BULK_RUNS))
 
 
