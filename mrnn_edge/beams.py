@@ -102,8 +102,7 @@ class Hypothesis:
 
     def score(self, length_penalty: float) -> float:
         """What hypotheses are ranked by: log_prob / (words + 1) ** length_penalty."""
-        score: float = self.log_prob / (len(self.tokens) + 1) ** length_penalty
-        return score
+        return _score(self.log_prob, len(self.tokens), length_penalty)
 
 
 class Next(NamedTuple):
@@ -216,8 +215,12 @@ class Closed(NamedTuple):
 
     def score(self, length_penalty: float) -> float:
         """As `Hypothesis.score`."""
-        score: float = sum(self.log_probs) / (len(self.tokens) + 1) ** length_penalty
-        return score
+        return _score(sum(self.log_probs), len(self.tokens), length_penalty)
+
+
+def _score(log_prob: float, words: int, length_penalty: float) -> float:
+    score: float = log_prob / (words + 1) ** length_penalty
+    return score
 
 
 def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:

@@ -70,8 +70,8 @@ def caption_files(
     at_once = captioner.graphs.concurrency
 
     def places() -> Iterator[int]:
-        for first in range(0, len(files), size):
-            batch = range(first, min(first + size, len(files)))
+        for start in range(0, len(files), size):
+            batch = range(start, min(start + size, len(files)))
             if stop():
                 return
             if not all(place in done for place in batch):

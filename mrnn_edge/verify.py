@@ -15,7 +15,7 @@ import numpy as np
 from mrnn_edge.bundle import load_bundle, read_metrics
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions, ImageSpec, Precision
-from mrnn_edge.decode import Floats, StepFunction
+from mrnn_edge.decode import Floats, StepFunction, largest
 from mrnn_edge.errors import BundleError, ModelError, OptionError
 from mrnn_edge.image import Pixels
 
@@ -156,7 +156,7 @@ def answers(captioner: Captioner) -> Reference:
 
 def likeliest(log_probs: Floats) -> tuple[tuple[tuple[int, ...], Floats], ...]:
     """Of each row [V] the likeliest ids and their log-probabilities, the likeliest first."""
-    best = [np.argsort(-row, kind="stable")[:REFERENCE_WORDS] for row in log_probs]
+    best = [largest(row, REFERENCE_WORDS) for row in log_probs]
     return tuple((tuple(ids.tolist()), row[ids]) for ids, row in zip(best, log_probs, strict=True))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mrnn_edge import Captioner
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.pipeline import BATCH, caption_files
+from mrnn_edge.pipeline import BATCH, caption_files, read_first
 from mrnn_edge.records import Caption, Outcome
 
 
@@ -152,3 +152,19 @@ def test_a_cut_off_file_is_read_as_far_as_it_goes_where_that_is_allowed(captione
 def test_wishes_that_cannot_be_are_refused(captioner, files):
     with pytest.raises(OptionError, match="vocabulary lacks"):
         list(caption_files(captioner, files, DecodeOptions(require=("zebra",))))
+
+
+def test_the_one_picture_that_was_read_beside_the_opening_is_not_read_again(captioner, files):
+    spec = captioner.config.image
+    first = read_first(files[:1], spec)
+    assert first is not None
+    (outcome,) = caption_files(captioner, ["gone.png"], DecodeOptions(), first=first)
+    assert outcome.file == "gone.png"
+    assert outcome.result.text == captioner.caption(files[0]).text
+
+
+def test_nothing_is_read_beside_the_opening_of_more_files_or_of_standard_input(captioner, files):
+    spec = captioner.config.image
+    assert read_first(files[:2], spec) is None
+    assert read_first(["-"], spec) is None
+    assert isinstance(read_first(["gone.png"], spec), FileError)
