@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.errors import OptionError
+from mrnn_edge.image import read_pixels
+from mrnn_edge_train.augment import vary
+from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import build_model
@@ -32,7 +37,7 @@ def stage(three_stages, data, tmp_path):
 def bits_of(stage, picture, ids):
     """Bits of each word and the end sign, a step at a time."""
     model, vocabulary = stage.network, stage._data.vocabulary
-    image = model.image_vector(stage._vectors[picture : picture + 1])
+    image = model.image_vector(stage._views[0, picture : picture + 1])
     state, previous, found = torch.zeros(1, model.recurrent.state_size), vocabulary.start, []
     for word in (*ids, vocabulary.end):
         log_probs, state = model.step(torch.tensor([previous]), state, image)
@@ -48,7 +53,7 @@ def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch
         [encode(["the", "wall", "is", "green"]), encode(["dog"]), ()],
     ]
     monkeypatch.setattr(stage, "sample", lambda vectors: drawn)
-    cost = float(stage._cost([0, 4]).detach())
+    cost = float(stage._cost([0, 4], stage._views[0, [0, 4]]).detach())
     gained, words = 0.0, 0
     end = stage._data.vocabulary.end
     for picture, group in zip((0, 4), drawn, strict=True):
@@ -66,14 +71,47 @@ def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch
 def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage):
     vocabulary = stage._data.vocabulary
     torch.manual_seed(2)
-    samples = stage.sample(stage._vectors[:4])
+    samples = stage.sample(stage._views[0, :4])
     assert [len(group) for group in samples] == [3, 3, 3, 3]
     banned = {vocabulary.start, vocabulary.unknown, vocabulary.end}
     assert not any(banned & set(ids) for group in samples for ids in group)
     assert len({ids for group in samples for ids in group}) > 3
     with torch.no_grad():
         stage.network.softmax.bias[vocabulary.end] = 50.0
-    assert stage.sample(stage._vectors[:2]) == [[()] * 3] * 2
+    assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
+
+
+def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, tmp_path):
+    settings = dataclasses.replace(three_stages.self_critical, crops=3)
+    recipe = dataclasses.replace(three_stages, self_critical=settings)
+    prepared = prepare(recipe, data, cache=tmp_path)
+    model = build_model(recipe, prepared)
+    cnn = EfficientNetLite(EncoderName.LITE0, recipe.image_size)
+    stage = SelfCriticalStage(recipe, settings, prepared, model, cnn, {}, seed=1)
+    assert stage._views.shape == (4, 12, 1280)
+    for number in (0, 7):
+        image = prepared.train[number]
+        pixels = read_pixels(image.path, ImageSpec(height=32, width=32))
+        random = np.random.default_rng((1, number))
+        sided = any({"left", "right"} & set(words) for words in image.sentences)
+        crops = [vary(pixels, size=32, smallest=0.75, sided=sided, random=random) for _ in "123"]
+        expected = cnn(torch.from_numpy(np.stack([pixels, *crops])))
+        torch.testing.assert_close(stage._views[:, number], expected, atol=1e-4, rtol=1e-4)
+    seen = []
+    stage._cost = lambda chosen, vectors: seen.append((chosen, vectors))
+    list(stage.costs(epoch=1, first=0))
+    assert sorted(number for chosen, _ in seen for number in chosen) == list(range(12))
+    views = []
+    for chosen, vectors in seen:
+        for number, vector in zip(chosen, vectors, strict=True):
+            views.append(int((stage._views[:, number] == vector).all(dim=1).nonzero()[0]))
+    assert len(set(views)) > 1
+
+
+def test_crops_of_a_recipe_without_finetune_are_refused(three_stages):
+    settings = dataclasses.replace(three_stages.self_critical, crops=3)
+    with pytest.raises(OptionError, match="crops is above 0, but \\[finetune\\]"):
+        dataclasses.replace(three_stages, finetune=None, self_critical=settings)
 
 
 def test_without_a_tuned_cnn_the_stage_stands_on_the_feature_table(three_stages, data, tmp_path):

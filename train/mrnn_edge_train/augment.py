@@ -23,6 +23,16 @@ def crop(
     return np.asarray(resized, dtype=np.uint8)
 
 
+def vary(
+    pixels: Pixels, *, size: int, smallest: float, sided: bool, random: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A crop, half of the time its mirror image; never that of a picture whose sentences are
+    `sided`, which say left or right."""
+    picture = crop(pixels, size=size, smallest=smallest, random=random)
+    toss = random.random() < 0.5
+    return mirror(picture) if toss and not sided else picture
+
+
 def mirror(pixels: Pixels) -> NDArray[np.uint8]:
     """Left and right changed about."""
     return np.ascontiguousarray(pixels[:, ::-1])

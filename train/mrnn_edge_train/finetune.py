@@ -20,7 +20,7 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.augment import crop, mirror
+from mrnn_edge_train.augment import vary
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.encoders import EfficientNetLite
@@ -120,17 +120,18 @@ class FinetuneStage(Stage[WholeNetwork]):
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
         settings = self._settings
-        pictures = []
-        for number in chosen:
-            picture = crop(
-                self._pixels[number],
-                size=settings.crop_size,
-                smallest=settings.smallest_crop,
-                random=random,
-            )
-            toss = random.random() < 0.5
-            pictures.append(mirror(picture) if toss and not self._sided[number] else picture)
-        return np.stack(pictures)
+        return np.stack(
+            [
+                vary(
+                    self._pixels[number],
+                    size=settings.crop_size,
+                    smallest=settings.smallest_crop,
+                    sided=self._sided[number],
+                    random=random,
+                )
+                for number in chosen
+            ]
+        )
 
     def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:
         images = [self._data.train[number] for number in chosen]

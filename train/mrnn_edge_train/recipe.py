@@ -103,10 +103,14 @@ class SelfCritical:
     clip: float
     average: float
     """As in the first stage."""
+    crops: int = 0
+    """Of each picture, made as in `[finetune]` and read once by the tuned CNN: a step takes one of
+    them or the whole picture. 0: whole pictures alone."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
             _need(self, name, getattr(self, name) >= 1, "1 or more")
+        _need(self, "crops", self.crops >= 0, "0 or more")
         _need(self, "samples", self.samples >= 2, "2 or more")
         for name in ("label_smoothing", "warmup", "average"):
             _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
@@ -187,6 +191,11 @@ class Recipe:
             )
         if self.distill and not self.finetune:
             raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
+        if self.self_critical and self.self_critical.crops and not self.finetune:
+            raise OptionError(
+                "recipe: self_critical.crops is above 0, but [finetune], which says how they are "
+                "made, is not there; add it, or leave crops out"
+            )
 
     @property
     def all_epochs(self) -> int:

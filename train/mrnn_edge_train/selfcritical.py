@@ -4,27 +4,34 @@
                  + weight * (bits a word of the references)
 
 Self-critical training (Rennie et al. 2017) with the mean of a picture's other samples as baseline
-(Luo 2020). The second term keeps it a model of probabilities. The CNN, tuned or not, is frozen.
+(Luo 2020). The second term keeps it a model of probabilities. The CNN, tuned or not, is frozen;
+with `crops` it has read some crops of each picture beforehand, and a step sees one of them or the
+whole picture.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from mrnn_edge.config import ImageSpec
+from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
-from mrnn_edge_train.batches import collate
+from mrnn_edge_train.augment import vary
+from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import FeatureTable, compute_table
+from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN
-from mrnn_edge_train.recipe import Recipe, SelfCritical
+from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical
 from mrnn_edge_train.reward import CiderReward
 from mrnn_edge_train.stages import Stage, TrainingData
 from mrnn_edge_train.tuning import features
@@ -58,7 +65,14 @@ class SelfCriticalStage(Stage[MRNN]):
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._kept = kept
         train_table, self._dev_table = _tables(recipe, data, cnn, track)
-        self._vectors = torch.from_numpy(train_table.features)
+        views = train_table.features[None]
+        if settings.crops and cnn is not None and recipe.finetune is not None:
+            crops = _crops(
+                cnn, data.train, recipe.finetune, count=settings.crops, seed=seed, track=track
+            )
+            views = np.concatenate([views, crops])
+        # [views, pictures, D]: a picture as it is, then its crops.
+        self._views = torch.from_numpy(views)
         encode = data.vocabulary.encode
         self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
         # The end sign is a word of the reward: without it captions stop in the middle.
@@ -72,14 +86,16 @@ class SelfCriticalStage(Stage[MRNN]):
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Over pictures in random order, each once with its samples and all its sentences."""
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._sentences))
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(len(self._sentences))
+        views = random.integers(len(self._views), size=len(order))
         size = self._settings.images
         for step in range(first, self.steps):
-            yield self._cost(order[step * size : (step + 1) * size].tolist())
+            chosen = order[step * size : (step + 1) * size]
+            yield self._cost(chosen.tolist(), self._views[views[chosen], chosen])
 
-    def _cost(self, chosen: list[int]) -> Tensor:
+    def _cost(self, chosen: list[int], vectors: Tensor) -> Tensor:
         settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
-        vectors = self._vectors[chosen]
         samples = self.sample(vectors)
         rewards = torch.tensor(
             [
@@ -148,3 +164,34 @@ def _tables(
         compute_table(encoder, data.train, size=size, mirror=False, track=track),
         compute_table(encoder, data.dev, size=size, mirror=False, track=track),
     )
+
+
+def _crops(
+    cnn: EfficientNetLite,
+    images: Sequence[CaptionedImage],
+    finetune: Finetune,
+    *,
+    count: int,
+    seed: int,
+    track: Track,
+) -> NDArray[np.float32]:
+    """What the CNN sees in `count` crops of each picture, [count, N, D]."""
+    spec = ImageSpec(height=cnn.size, width=cnn.size)
+    found = np.empty((count, len(images), cnn.feature), np.float32)
+    for number, image in enumerate(track(images, "crops", len(images))):
+        random = np.random.default_rng((seed, number))
+        pixels, sided = read_pixels(image.path, spec), any(map(is_sided, image.sentences))
+        crops = [
+            vary(
+                pixels,
+                size=finetune.crop_size,
+                smallest=finetune.smallest_crop,
+                sided=sided,
+                random=random,
+            )
+            for _ in range(count)
+        ]
+        with torch.inference_mode():
+            vectors = features(cnn, torch.from_numpy(np.stack(crops)), bfloat16=False)
+        found[:, number] = vectors.numpy()
+    return found
