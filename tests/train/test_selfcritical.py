@@ -81,6 +81,14 @@ def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage)
     assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
 
 
+def test_a_network_that_is_sure_of_the_unknown_word_says_another(stage):
+    vocabulary = stage._data.vocabulary
+    with torch.no_grad():
+        stage.network.softmax.bias[vocabulary.unknown] = 1e4
+        stage.network.softmax.bias[vocabulary.end] = 50.0
+    assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
+
+
 def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, tmp_path):
     settings = dataclasses.replace(three_stages.self_critical, crops=3)
     recipe = dataclasses.replace(three_stages, self_critical=settings)

@@ -128,7 +128,8 @@ class SelfCriticalStage(Stage[MRNN]):
         for _ in range(_LONGEST):
             log_probs, state = model.step(token, state, image)
             log_probs[:, [vocabulary.start, vocabulary.unknown]] = -torch.inf
-            token = torch.multinomial(log_probs.exp(), 1)[:, 0]
+            # Not exp: a network that is all but sure of a barred word would leave nothing to draw.
+            token = torch.multinomial(log_probs.softmax(dim=-1), 1)[:, 0]
             drawn.append(token)
         model.train()
         rows = torch.stack(drawn, dim=1).tolist()
