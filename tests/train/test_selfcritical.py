@@ -13,7 +13,7 @@ from mrnn_edge.image import read_pixels
 from mrnn_edge_train.augment import vary
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
-from mrnn_edge_train.selfcritical import SelfCriticalStage
+from mrnn_edge_train.selfcritical import SelfCriticalStage, drawn
 from mrnn_edge_train.stages import build_model
 
 
@@ -34,33 +34,39 @@ def stage(three_stages, data, tmp_path):
     return SelfCriticalStage(three_stages, settings, prepared, model, None, {}, seed=1)
 
 
-def bits_of(stage, picture, ids):
-    """Bits of each word and the end sign, a step at a time."""
+def bits_of(stage, picture, ids, *, among_the_sayable=False):
+    """Bits of each word and the end sign, a step at a time; of all words, or of those that a
+    caption can have."""
     model, vocabulary = stage.network, stage._data.vocabulary
     image = model.image_vector(stage._views[0, picture : picture + 1])
     state, previous, found = torch.zeros(1, model.recurrent.state_size), vocabulary.start, []
     for word in (*ids, vocabulary.end):
         log_probs, state = model.step(torch.tensor([previous]), state, image)
-        found.append(-float(log_probs[0, word].detach()) / np.log(2))
+        probabilities = log_probs[0].detach().exp()
+        if among_the_sayable:
+            probabilities = probabilities / (
+                1.0 - probabilities[vocabulary.start] - probabilities[vocabulary.unknown]
+            )
+        found.append(-float(probabilities[word].log2()))
         previous = word
     return found
 
 
 def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch):
     encode = stage._data.vocabulary.encode
-    drawn = [
+    samples = [
         [encode(["a", "red", "wall"]), encode(["red", "wall"]), encode(["blue"])],
         [encode(["the", "wall", "is", "green"]), encode(["dog"]), ()],
     ]
-    monkeypatch.setattr(stage, "sample", lambda vectors: drawn)
+    monkeypatch.setattr(stage, "sample", lambda vectors: samples)
     cost = float(stage._cost([0, 4], stage._views[0, [0, 4]]).detach())
     gained, words = 0.0, 0
     end = stage._data.vocabulary.end
-    for picture, group in zip((0, 4), drawn, strict=True):
+    for picture, group in zip((0, 4), samples, strict=True):
         rewards = [stage._reward.score(picture, (*ids, end)) for ids in group]
         for own, (reward, ids) in enumerate(zip(rewards, group, strict=True)):
             others = np.mean(np.delete(rewards, own))
-            bits = bits_of(stage, picture, ids)
+            bits = bits_of(stage, picture, ids, among_the_sayable=True)
             gained += (reward - others) * sum(bits) * np.log(2)
             words += len(bits)
     told = [b for picture in (0, 4) for ids in stage._sentences[picture]
@@ -79,6 +85,26 @@ def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage)
     with torch.no_grad():
         stage.network.softmax.bias[vocabulary.end] = 50.0
     assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
+
+
+def test_words_are_drawn_as_often_as_they_are_likely_and_never_where_they_cannot_come():
+    torch.manual_seed(3)
+    wanted = torch.tensor([0.0, 0.5, 0.125, 0.0, 0.375, 0.0])
+    found = torch.bincount(drawn(wanted.expand(20_000, -1)), minlength=6) / 20_000
+    assert found[wanted == 0].sum() == 0
+    # Four standard deviations of a share of 20,000.
+    torch.testing.assert_close(found, wanted, atol=4 * (0.25 / 20_000) ** 0.5, rtol=0.0)
+
+
+def test_no_reward_moves_what_can_never_be_sampled(stage, monkeypatch):
+    vocabulary = stage._data.vocabulary
+    groups = [[vocabulary.encode(["a", "red", "wall"]), vocabulary.encode(["blue"]), ()]]
+    monkeypatch.setattr(stage, "sample", lambda vectors: groups)
+    stage._settings = dataclasses.replace(stage._settings, cost_weight=0.0)
+    torch.autograd.backward(stage._cost([0], stage._views[0, [0]]))
+    gradient = stage.network.softmax.bias.grad
+    assert gradient[[vocabulary.start, vocabulary.unknown]].tolist() == [0.0, 0.0]
+    assert gradient.abs().sum() > 0
 
 
 def test_a_network_that_is_sure_of_the_unknown_word_says_another(stage):
