@@ -46,6 +46,10 @@ def train(
     seed: Annotated[
         int | None, Option("--seed", min=0, help="The same seed, the same run. [1]")
     ] = None,
+    device: Annotated[
+        str | None,
+        Option("--device", metavar="cpu|cuda|cuda:N", help="Where the networks compute. [cpu]"),
+    ] = None,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Curves too, in the run's folder `tensorboard`.")
     ] = False,
@@ -98,6 +102,7 @@ def train(
                 "--recipe": recipe,
                 "--encoder": encoder,
                 "--cache": cache,
+                "--device": device,
                 "--tensorboard": tensorboard or None,
             },
             "training from a data set alone, not with --from and --teach",
@@ -126,11 +131,13 @@ def train(
     import torch
 
     from mrnn_edge_train import distributed, loop
+    from mrnn_edge_train.device import choose_device
     from mrnn_edge_train.recipe import read_recipe
 
     if threads:
         torch.set_num_threads(threads)
-    distributed.join()
+    where = choose_device(device or "cpu")
+    distributed.join(where)
     quiet = quiet or not distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
@@ -139,7 +146,7 @@ def train(
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
         plan, source = loop.recipe_of(resume)
-        prepared = loop.prepare(plan, source, cache=cache or _cache(), track=track)
+        prepared = loop.prepare(plan, source, cache=cache or _cache(), device=where, track=track)
         folder = resume
         run = loop.resume(
             prepared,
@@ -155,7 +162,7 @@ def train(
         plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
         folder = out
         loop.check_out(folder)
-        prepared = loop.prepare(plan, data, cache=cache or _cache(), track=track)
+        prepared = loop.prepare(plan, data, cache=cache or _cache(), device=where, track=track)
         run = loop.train(
             plan,
             prepared,
@@ -186,7 +193,8 @@ def train(
             )
     if interrupted():
         if distributed.is_first():
-            say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}")
+            again = f" --device {device}" if device else ""
+            say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
         raise KeyboardInterrupt
 
 

@@ -17,7 +17,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_stages() -> Recipe:
     """Two epochs over the vectors of the smallest CNN at 32 pixels, two with the CNN itself."""
     return dataclasses.replace(
@@ -52,7 +52,7 @@ def two_stages() -> Recipe:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def three_stages(two_stages: Recipe) -> Recipe:
     """The same, and an epoch of reward."""
     reward = SelfCritical(

@@ -6,6 +6,7 @@ from PIL import Image
 
 from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.image import load_image
+from mrnn_edge_train.device import CPU
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     compute_readable,
@@ -103,19 +104,21 @@ def test_a_table_of_anything_but_finite_numbers_is_refused(tmp_path, features):
         read_table(path)
 
 
-def test_the_cache_key_changes_with_encoder_size_mirror_and_pictures(images):
+def test_the_cache_key_changes_with_encoder_size_mirror_kind_of_device_and_pictures(images):
+    gpu = torch.device("cuda", 1)
     keys = {
-        table_key("a", 32, images, mirror=True),
-        table_key("b", 32, images, mirror=True),
-        table_key("a", 64, images, mirror=True),
-        table_key("a", 32, images, mirror=False),
-        table_key("a", 32, images[:-1], mirror=True),
+        table_key("a", 32, images, mirror=True, device=CPU),
+        table_key("b", 32, images, mirror=True, device=CPU),
+        table_key("a", 64, images, mirror=True, device=CPU),
+        table_key("a", 32, images, mirror=False, device=CPU),
+        table_key("a", 32, images, mirror=True, device=gpu),
+        table_key("a", 32, images[:-1], mirror=True, device=CPU),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
     data = bytearray(images[0].path.read_bytes())
     data[-1] ^= 1
     images[0].path.write_bytes(data)
-    assert table_key("a", 32, images, mirror=True) not in keys
+    assert table_key("a", 32, images, mirror=True, device=CPU) not in keys
 
 
 @pytest.mark.parametrize("name", EncoderName)

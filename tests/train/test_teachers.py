@@ -9,6 +9,7 @@ import torch
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train.batches import collate
+from mrnn_edge_train.device import CPU
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.finetune import FinetuneStage, WholeNetwork
 from mrnn_edge_train.loop import prepare, train
@@ -65,7 +66,7 @@ def test_soft_targets_are_the_mean_of_what_each_teacher_says_alone(
 ):
     recipe = learner(two_stages, teachers, temperature=2.0)
     vocabulary = prepare(recipe, data, cache=tmp_path).vocabulary
-    ask = read_teachers(recipe.distill, vocabulary, bfloat16=False)
+    ask = read_teachers(recipe.distill, vocabulary, bfloat16=False, device=CPU)
     random = np.random.default_rng(3)
     pixels = torch.from_numpy(random.integers(0, 256, (2, 32, 32, 3), np.uint8))
     sentences = [vocabulary.encode(words) for words in (("a", "red", "wall"), ("blue",))]

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from mrnn_edge_train import distributed
+from mrnn_edge_train.device import CPU
 from mrnn_edge_train.loop import prepare, resume, train
 from mrnn_edge_train.recipe import recipe_from_dict
 
 
 def main(folder: Path, stop_after: int) -> None:
     torch.set_num_threads(1)
-    distributed.join()
+    distributed.join(CPU)
     recipe = recipe_from_dict(json.loads((folder / "recipe.json").read_text()), "recipe.json")
     data, out = folder / "set", folder / "two"
     prepared = prepare(recipe, data, cache=folder / "cache of two")

@@ -104,7 +104,7 @@ def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
     header = {_HEADER: json.dumps(asdict(found))}
     # Weights and header in one file: a run that dies here is not calibrated twice.
     write_atomically(
-        path, save({name: each.contiguous() for name, each in kept.items()}, metadata=header)
+        path, save({name: each.cpu().contiguous() for name, each in kept.items()}, metadata=header)
     )
     return found
 
@@ -117,5 +117,6 @@ def _dev_table(
         return data.dev_table
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     cnn.load_state_dict(weights)
+    cnn.to(data.device)
     encoder = partial(features, cnn, bfloat16=False)
     return compute_table(encoder, data.dev, size=recipe.image_size, mirror=False)

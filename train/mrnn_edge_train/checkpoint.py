@@ -1,27 +1,30 @@
 """All that a training run needs to go on as if it had never stopped, in one file.
 
 checkpoint.safetensors holds the network, its moving average, Adam's two moments of each parameter
-and the random generator; its header says how far the run is. Written beside, synced and renamed:
+and the random generators; its header says how far the run is. Written beside, synced and renamed:
 it is whole or it is the one before, which is kept as well: where the last one cannot be read, a run
 goes on from that, to the same end, as all that follows is computed anew. Batches need no entry:
-they follow from seed, epoch and step.
+they follow from seed, epoch and step. No entry knows a device: what a GPU wrote goes on anywhere.
+
+best.safetensors, beside it, holds the weights alone, those of the best epoch so far.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import TrainingError
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
-from mrnn_edge_train.journal import Progress
+from mrnn_edge_train.device import device_of, random_states, set_random_states
+from mrnn_edge_train.journal import BEST, Progress
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 _PROGRESS = "progress"
@@ -41,13 +44,13 @@ class TrainingState(Generic[Network]):
 
         Of several processes the first one writes; all must call it.
         """
-        random = distributed.random_states()
+        random = random_states(device_of(self.network))
         if not distributed.is_first():
             return
         tensors = {
             **_prefixed("network", self.network.state_dict()),
             **_prefixed("average", self.average.network.state_dict()),
-            "random": random,
+            **random,
         }
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= _prefixed(f"optimiser.{index}", moments)
@@ -58,7 +61,7 @@ class TrainingState(Generic[Network]):
         write_atomically(folder / CHECKPOINT, data)
 
     def restore(self, checkpoint: "Checkpoint") -> None:
-        """Take network, average, moments and random generator from a checkpoint.
+        """Take network, average, moments and random generators from a checkpoint.
 
         Raises TrainingError if it is of another network.
         """
@@ -72,7 +75,7 @@ class TrainingState(Generic[Network]):
             self.network.load_state_dict(_under("network", tensors))
             self.average.network.load_state_dict(_under("average", tensors))
             self.optimiser.load_state_dict({**optimiser, "state": state})
-            distributed.set_random_state(tensors["random"])
+            set_random_states(tensors, device_of(self.network))
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
                 f"{CHECKPOINT} is not of this run's network ({error}); train anew"
@@ -112,6 +115,20 @@ def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoin
         return previous
 
 
+def write_best(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights that a run keeps, of any device."""
+    data = save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
+    write_atomically(folder / BEST, data)
+
+
+def read_best(folder: Path) -> dict[str, Tensor]:
+    """The weights that a run keeps, on the CPU. Raises TrainingError if they cannot be read."""
+    try:
+        return load((folder / BEST).read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{folder / BEST}: cannot be read ({error}); train anew") from None
+
+
 def _read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as stored:
@@ -125,7 +142,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{key}": tensor.contiguous() for key, tensor in tensors.items()}
+    return {f"{prefix}.{key}": tensor.cpu().contiguous() for key, tensor in tensors.items()}
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

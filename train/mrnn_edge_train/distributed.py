@@ -1,4 +1,7 @@
-"""Several processes that train one network: those that `torchrun` starts, over gloo, on the CPU.
+"""Several processes that train one network: those that `torchrun` starts.
+
+What lies on the CPU goes from one to the other over gloo; on GPUs, one a process, gradients go over
+nccl.
 
 A process alone is the first of one, and nothing here does anything to it. Each process computes the
 cost of its share of a batch, DistributedDataParallel takes the mean of their gradients, and the
@@ -15,17 +18,42 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, distributed, nn
 
+from mrnn_edge.errors import DeviceError
+
 T = TypeVar("T")
 _LONGEST = timedelta(days=1)
 """The others wait so long for the first, which computes vectors and measures. A process that dies
 is noticed at once, by its closed connection."""
 
 
-def join() -> None:
-    """Join the processes that `torchrun` started; nothing where it did not start this one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+def place() -> tuple[int, int]:
+    """The number of this process among those that `torchrun` started on this machine, and theirs.
+
+    Known before they are joined; (0, 1) where it did not start this one.
+    """
+    number, count = (os.environ.get(name) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    return int(number or 0), int(count or 1)
+
+
+def join(device: torch.device) -> None:
+    """Join the processes that `torchrun` started, this one computing on the device.
+
+    Nothing where it did not start this one. Raises DeviceError for GPUs where PyTorch has no nccl.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    if device.type == "cpu":
         distributed.init_process_group("gloo", timeout=_LONGEST)
-        atexit.register(distributed.destroy_process_group)
+    elif distributed.is_nccl_available():
+        # With its device named, nccl connects at once and says at once what is wrong.
+        backends = "cpu:gloo,cuda:nccl"
+        distributed.init_process_group(backends, timeout=_LONGEST, device_id=device)
+    else:
+        raise DeviceError(
+            "several processes on GPUs need nccl, which this PyTorch was built without; leave "
+            "torchrun out, or train with --device cpu"
+        )
+    atexit.register(distributed.destroy_process_group)
 
 
 def size() -> int:
@@ -92,26 +120,25 @@ def from_first(make: Callable[[], T]) -> T:
     return cast(T, box[0])
 
 
-def random_states() -> Tensor:
-    """The state of torch's generator, uint8 [N]; of all processes, [P, N]."""
-    own = torch.get_rng_state()
+def gathered(part: Tensor) -> Tensor:
+    """A tensor [N] of each process, as long on all of them -> [P, N]; of one process as it is."""
     if size() == 1:
-        return own
-    states = [torch.empty_like(own) for _ in range(size())]
-    distributed.all_gather(states, own)
-    return torch.stack(states)
+        return part
+    parts = [torch.empty_like(part) for _ in range(size())]
+    distributed.all_gather(parts, part)
+    return torch.stack(parts)
 
 
-def set_random_state(states: Tensor) -> None:
+def own(parts: Tensor) -> Tensor:
     """The inverse, for this process."""
-    # Of a view torch takes the storage's first bytes, or crashes: each gets a copy.
-    torch.set_rng_state(states if size() == 1 else states[rank()].clone())
+    # Of a view torch's generators take the storage's first bytes, or crash: each gets a copy.
+    return parts if size() == 1 else parts[rank()].clone()
 
 
 def wait() -> None:
     """Until all processes are here."""
-    if size() > 1:
-        distributed.barrier()
+    # A barrier would be nccl's on GPUs, which does not notice a process that has died.
+    any_of(False)
 
 
 @contextmanager

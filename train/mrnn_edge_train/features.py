@@ -26,7 +26,7 @@ from mrnn_edge_train.flickr8k import CaptionedImage
 
 Vectors = NDArray[np.float32]
 Encoder = Callable[[torch.Tensor], torch.Tensor]
-"""uint8 [B, H, W, 3] -> float32 [B, D]"""
+"""uint8 [B, H, W, 3] on the CPU -> float32 [B, D] on any device"""
 
 _BATCH = 32
 _SHOWN = 5
@@ -127,7 +127,7 @@ def compute_readable(
 
 @torch.inference_mode()
 def _run(encoder: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
-    vectors: Vectors = encoder(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+    vectors: Vectors = encoder(torch.from_numpy(np.ascontiguousarray(pixels))).cpu().numpy()
     return vectors
 
 
@@ -177,9 +177,20 @@ def write_table(path: Path, table: FeatureTable) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def table_key(encoder: str, size: int, images: Sequence[CaptionedImage], *, mirror: bool) -> str:
-    """A file name for the cache: changes with the CNN, the size and any picture's name or bytes."""
-    digest = hashlib.sha256(f"{encoder} {size} {mirror} 2\n".encode())
+def table_key(
+    encoder: str,
+    size: int,
+    images: Sequence[CaptionedImage],
+    *,
+    mirror: bool,
+    device: torch.device,
+) -> str:
+    """A file name for the cache: changes with the CNN, the size and any picture's name or bytes.
+
+    And with the kind of device, as a run on the CPU is to be the same whatever ran before it.
+    """
+    kind = "" if device.type == "cpu" else f" {device.type}"
+    digest = hashlib.sha256(f"{encoder} {size} {mirror} 2{kind}\n".encode())
     for image in images:
         digest.update(
             image.name.encode() + b"\0" + hashlib.sha256(image.path.read_bytes()).digest()

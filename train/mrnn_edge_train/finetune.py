@@ -7,7 +7,7 @@ pictures, and what they would say is mixed into the cost.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mrnn_edge.config import ImageSpec
+from mrnn_edge.errors import TrainingError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import distributed
 from mrnn_edge_train.augment import vary
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
+from mrnn_edge_train.device import moved
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -45,21 +47,45 @@ def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
 
 
 class WholeNetwork(nn.Module):
-    """A CNN and the language model that reads its vectors."""
+    """A CNN and the language model that reads its vectors, on one device.
 
-    def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
+    `compiled` is for the CNN alone. The language model is a loop over words, which would be
+    compiled anew for each length of a batch's longest sentence.
+    """
+
+    def __init__(self, cnn: EfficientNetLite, model: MRNN, *, compiled: bool = False) -> None:
         super().__init__()
         self.cnn = cnn
         self.model = model
+        self._features = _compiled() if compiled else features
 
     def forward(
         self, pixels: Tensor, rows: Tensor, inputs: Tensor, mask: Tensor, bfloat16: bool
     ) -> Tensor:
         """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], ids and mask [B, T] ->
         logits [P, V]."""
-        vectors = features(self.cnn, pixels, bfloat16=bfloat16)
+        vectors = self._features(self.cnn, pixels, bfloat16=bfloat16)
         logits: Tensor = self.model(inputs, vectors[rows], mask)
         return logits
+
+
+def _compiled() -> Callable[..., Tensor]:
+    """`features` as torch.compile makes it, for each new form of batch when it comes."""
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    run = torch.compile(features)
+
+    def computed(cnn: EfficientNetLite, pixels: Tensor, *, bfloat16: bool) -> Tensor:
+        try:
+            return run(cnn, pixels, bfloat16=bfloat16)
+        except BackendCompilerFailed as error:
+            reason = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"finetune.compile: PyTorch cannot compile the CNN ({reason}); install a compiler "
+                "for C++, on a GPU Triton too, and go on with --resume, or leave compile out"
+            ) from None
+
+    return computed
 
 
 class FinetuneStage(Stage[WholeNetwork]):
@@ -134,13 +160,12 @@ class FinetuneStage(Stage[WholeNetwork]):
         )
 
     def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:
-        images = [self._data.train[number] for number in chosen]
+        images, here = [self._data.train[number] for number in chosen], self._data.device
         encode = self._data.vocabulary.encode
-        sentences = collate(
-            [encode(words) for image in images for words in image.sentences], self._data.vocabulary
-        )
-        rows = torch.tensor([row for row, image in enumerate(images) for _ in image.sentences])
-        pixels = torch.from_numpy(pictures)
+        ids = [encode(words) for image in images for words in image.sentences]
+        sentences = moved(collate(ids, self._data.vocabulary), here)
+        numbers = [row for row, image in enumerate(images) for _ in image.sentences]
+        rows, pixels = torch.tensor(numbers).to(here), torch.from_numpy(pictures).to(here)
         half = self._settings.bfloat16
         logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
         smoothing = self._settings.label_smoothing

@@ -10,8 +10,9 @@ Takes a recipe, a data set and an empty folder; leaves in the folder
     checkpoint.safetensors  what `resume` goes on from
     checkpoint-previous.safetensors  the one before, in case the last is damaged
 
-The same seed on the same machine gives the same figures and weights, seconds aside, in one go or
-stopped and resumed at any step. Prints nothing: each epoch's figures are yielded.
+On the CPU the same seed on the same machine gives the same figures and weights, seconds aside, in
+one go or stopped and resumed at any step. On a GPU that is not promised: some of its sums have no
+fixed order. A run may go on on another device. Prints nothing: each epoch's figures are yielded.
 """
 
 import math
@@ -24,8 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from mrnn_edge.bundle import write_atomically
 from mrnn_edge.errors import OptionError, TrainingError
@@ -34,8 +33,15 @@ from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.calibration import calibrate
-from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, read_sound_checkpoint
+from mrnn_edge_train.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    read_best,
+    read_sound_checkpoint,
+    write_best,
+)
 from mrnn_edge_train.datasets import inspect, read_split
+from mrnn_edge_train.device import CPU, device_failures, device_name
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     FeatureTable,
@@ -48,7 +54,6 @@ from mrnn_edge_train.features import (
 from mrnn_edge_train.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.journal import (
-    BEST,
     VOCABULARY,
     EpochFigures,
     Progress,
@@ -67,12 +72,21 @@ _SAVE_EVERY = 300.0
 """Seconds after which a checkpoint is written within an epoch."""
 
 
-def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked) -> TrainingData:
+def prepare(
+    recipe: Recipe,
+    data: Path,
+    *,
+    cache: Path,
+    device: torch.device = CPU,
+    track: Track = untracked,
+) -> TrainingData:
     """Check and read the data set and have its CNN vectors, from the cache or computed into it.
+
+    The run then trains on the device that computes them.
 
     Training pictures that cannot be read are left out and named, up to one in a hundred. Raises
     DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
-    anything is computed, and OptionError as `read_teachers` does.
+    anything is computed, OptionError as `read_teachers` does, and DeviceError if the device fails.
     """
     if recipe.self_critical and distributed.size() > 1:
         raise OptionError("[self_critical] is trained by one process; leave torchrun out")
@@ -86,11 +100,13 @@ def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked
     sentences = (words for image in train for words in image.sentences)
     vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
     teachers = None
-    if recipe.distill and recipe.finetune:
-        half = recipe.finetune.bfloat16
-        teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half)
-    spare = len(train) // _READABLE
-    table = _table(recipe, train, mirror=True, spare=spare, cache=cache, track=track)
+    compute = partial(_table, recipe, cache=cache, device=device, track=track)
+    with device_failures(device):
+        if recipe.distill and recipe.finetune:
+            half = recipe.finetune.bfloat16
+            teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half, device=device)
+        table = compute(train, mirror=True, spare=len(train) // _READABLE)
+        dev_table = compute(dev, mirror=False, spare=0)
     names = frozenset(table.names)
     readable = tuple(image for image in train if image.name in names)
     return TrainingData(
@@ -99,9 +115,10 @@ def prepare(recipe: Recipe, data: Path, *, cache: Path, track: Track = untracked
         unreadable=tuple(image.name for image in train if image.name not in names),
         dev=dev,
         train_table=table.rows(readable),
-        dev_table=_table(recipe, dev, mirror=False, spare=0, cache=cache, track=track).rows(dev),
+        dev_table=dev_table.rows(dev),
         vocabulary=vocabulary,
         teachers=teachers,
+        device=device,
     )
 
 
@@ -112,6 +129,7 @@ def _table(
     mirror: bool,
     spare: int,
     cache: Path,
+    device: torch.device,
     track: Track,
 ) -> FeatureTable:
     """The vectors of the pictures, but for `spare` of them at most that cannot be read."""
@@ -120,13 +138,15 @@ def _table(
             known = ", ".join(EncoderName)
             raise OptionError(f"{recipe.encoder} is no encoder ({known}) and no feature table")
         return read_table(Path(recipe.encoder)).rows(images)
-    path = cache / table_key(recipe.encoder, recipe.image_size, images, mirror=mirror)
+    size = recipe.image_size
+    path = cache / table_key(recipe.encoder, size, images, mirror=mirror, device=device)
     with distributed.in_turn():
         if path.is_file():
             return read_table(path)
-        encoder = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
-        size = recipe.image_size
-        table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
+        cnn = EfficientNetLite(EncoderName(recipe.encoder), size).to(device)
+        table, failures = compute_readable(
+            lambda pixels: cnn(pixels.to(device)), images, size=size, mirror=mirror, track=track
+        )
         if len(failures) > spare:
             raise unreadable(failures, len(images))
         cache.mkdir(parents=True, exist_ok=True)
@@ -173,6 +193,7 @@ def train(
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "processes": distributed.size(),
+        "devices": [device_name(data.device)],
     }
     # Processes that drew the same dropout would learn less from each other.
     torch.manual_seed(seed + distributed.rank())
@@ -212,8 +233,13 @@ def resume(
             f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
             f"torchrun --nproc-per-node {processes}"
         )
+    # Runs from before there was a choice were on the CPU.
+    devices, here = facts.get("devices", ["cpu"]), device_name(data.device)
+    facts["devices"] = devices if devices[-1] == here else [*devices, here]
     with distributed.in_turn():
         checkpoint = read_sound_checkpoint(out, say)
+    # For a generator of which the checkpoint has no state: it was written on another device.
+    torch.manual_seed(facts["seed"] + distributed.rank())
     yield from _stages(recipe, data, out, facts, checkpoint, track, stop)
 
 
@@ -228,11 +254,12 @@ def _stages(
 ) -> Iterator[EpochFigures]:
     """All stages, or what a checkpoint leaves of them; calibration after the last one."""
     progress = checkpoint.progress if checkpoint else Progress()
-    yield from _epochs(recipe, data, out, facts, progress, checkpoint, track, stop)
-    finished = len(progress.finished) == recipe.all_epochs
-    if recipe.calibrate and finished and distributed.is_first():
-        found = calibrate(recipe, data, out)
-        write_journal(out, {**read_facts(out), "calibration": asdict(found)}, progress)
+    with device_failures(data.device):
+        yield from _epochs(recipe, data, out, facts, progress, checkpoint, track, stop)
+        finished = len(progress.finished) == recipe.all_epochs
+        if recipe.calibrate and finished and distributed.is_first():
+            found = calibrate(recipe, data, out)
+            write_journal(out, {**read_facts(out), "calibration": asdict(found)}, progress)
 
 
 def _epochs(
@@ -255,21 +282,21 @@ def _epochs(
             return
         checkpoint = None
     if recipe.finetune is not None:
-        cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+        cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size).to(data.device)
     if recipe.finetune is not None and cnn is not None:
         if progress.stage is StageName.FEATURES:
             # From here on the checkpoint is the second stage's, and best.safetensors may change.
-            model.load_state_dict(_read_best(out))
+            model.load_state_dict(read_best(out))
             progress.stage, progress.epoch = StageName.FINETUNE, 1
         if progress.stage is StageName.FINETUNE:
-            network = WholeNetwork(cnn, model)
+            network = WholeNetwork(cnn, model, compiled=recipe.finetune.compile)
             second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
             yield from _run(second, out, facts, progress, checkpoint, track, stop)
             if progress.epoch <= second.epochs:
                 return
             checkpoint = None
     if recipe.self_critical is not None:
-        kept, best = split_weights(_read_best(out))
+        kept, best = split_weights(read_best(out))
         model.load_state_dict(best)
         if kept and cnn is not None:
             cnn.load_state_dict(kept)
@@ -309,7 +336,6 @@ def _run(
         state.save(out)
         if distributed.is_first():
             write_journal(out, facts, progress)
-    rate = _rate(stage)
     while progress.epoch <= stage.epochs:
         stage.network.train()
         started = saved = time.perf_counter()
@@ -325,7 +351,7 @@ def _run(
                 )
             done = (progress.epoch - 1) * stage.steps + progress.step
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * rate(done)
+                group["lr"] = group["peak"] * stage.rate(done)
             optimiser.zero_grad()
             torch.autograd.backward(cost)
             parameters = [each for group in optimiser.param_groups for each in group["params"]]
@@ -345,10 +371,7 @@ def _run(
         seconds = before + time.perf_counter() - started
         figures = distributed.from_first(partial(_measured, stage, average, progress, seconds))
         if figures.best and distributed.is_first():
-            weights = stage.weights(average.network)
-            write_atomically(
-                out / BEST, save({name: each.contiguous() for name, each in weights.items()})
-            )
+            write_best(out, stage.weights(average.network))
         progress.finish_epoch(figures)
         state.save(out)
         if distributed.is_first():
@@ -371,23 +394,3 @@ def _measured(
         seconds=seconds + time.perf_counter() - started,
         best=dev.cider > progress.best,
     )
-
-
-def _rate(stage: Stage[Network]) -> Callable[[int], float]:
-    """Linear warm-up, then a cosine to zero, as a factor of the peak."""
-    total = stage.epochs * stage.steps
-    rise = max(1, round(stage.warmup * total))
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-    return factor
-
-
-def _read_best(out: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load((out / BEST).read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{out / BEST}: cannot be read ({error}); train anew") from None

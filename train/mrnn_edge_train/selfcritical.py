@@ -26,6 +26,7 @@ from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.augment import vary
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.device import moved
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import FeatureTable, compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -92,7 +93,8 @@ class SelfCriticalStage(Stage[MRNN]):
         size = self._settings.images
         for step in range(first, self.steps):
             chosen = order[step * size : (step + 1) * size]
-            yield self._cost(chosen.tolist(), self._views[views[chosen], chosen])
+            vectors = self._views[views[chosen], chosen].to(self._data.device)
+            yield self._cost(chosen.tolist(), vectors)
 
     def _cost(self, chosen: list[int], vectors: Tensor) -> Tensor:
         settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
@@ -103,16 +105,17 @@ class SelfCriticalStage(Stage[MRNN]):
                 for picture, group in zip(chosen, samples, strict=True)
                 for ids in group
             ]
-        )
-        said = collate([ids for group in samples for ids in group], vocabulary)
+        ).to(vectors.device)
+        here = vectors.device
+        said = moved(collate([ids for group in samples for ids in group], vocabulary), here)
         logits = model(said.inputs, vectors.repeat_interleave(settings.samples, dim=0), said.mask)
         logits = self._may_be_said(logits)
         bits = functional.cross_entropy(logits, said.targets, reduction="none")
         advantage = advantages(rewards.view(-1, settings.samples)).flatten()
         gain = (advantage.repeat_interleave(said.mask.sum(dim=1)) * bits).mean()
         groups = [self._sentences[picture] for picture in chosen]
-        told = collate([ids for group in groups for ids in group], vocabulary)
-        rows = torch.tensor([row for row, group in enumerate(groups) for _ in group])
+        told = moved(collate([ids for group in groups for ids in group], vocabulary), here)
+        rows = torch.tensor([row for row, group in enumerate(groups) for _ in group]).to(here)
         logits = model(told.inputs, vectors[rows], told.mask)
         cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
         return gain + settings.cost_weight * cost
@@ -124,9 +127,10 @@ class SelfCriticalStage(Stage[MRNN]):
         model.eval()
         image = model.image_vector(vectors).repeat_interleave(count, dim=0)
         state = image.new_zeros(len(image), model.recurrent.state_size)
-        token = torch.full((len(image),), vocabulary.start)
-        said = torch.full((len(image), _LONGEST), vocabulary.end)
-        going = torch.arange(len(image))
+        here = image.device
+        token = torch.full((len(image),), vocabulary.start, device=here)
+        said = torch.full((len(image), _LONGEST), vocabulary.end, device=here)
+        going = torch.arange(len(image), device=here)
         for at in range(_LONGEST):
             log_probs, state = model.step(token, state, image[going])
             token = drawn(self._may_be_said(log_probs).softmax(dim=-1))
@@ -136,7 +140,7 @@ class SelfCriticalStage(Stage[MRNN]):
             if not len(going):
                 break
         model.train()
-        rows = said.tolist()
+        rows = said.cpu().tolist()
         ended = [tuple(row[: (*row, vocabulary.end).index(vocabulary.end)]) for row in rows]
         return [ended[at : at + count] for at in range(0, len(ended), count)]
 
@@ -148,7 +152,7 @@ class SelfCriticalStage(Stage[MRNN]):
         was the likeliest everywhere, dev perplexity 16 -> 250,000 (flickr8k-cider).
         """
         vocabulary = self._data.vocabulary
-        barred = torch.tensor([vocabulary.start, vocabulary.unknown])
+        barred = torch.tensor([vocabulary.start, vocabulary.unknown]).to(logits.device)
         return logits.index_fill(-1, barred, -torch.inf)
 
     def measure(self, network: MRNN) -> DevFigures:
@@ -169,7 +173,7 @@ def drawn(probabilities: Tensor) -> Tensor:
     torch.multinomial draws V numbers a row, which took a quarter of the stage's time.
     """
     upto = probabilities.cumsum(dim=-1)
-    toss = torch.rand(len(upto), 1) * upto[:, -1:]
+    toss = torch.rand(len(upto), 1, device=upto.device) * upto[:, -1:]
     found = torch.searchsorted(upto, toss, right=True)[:, 0]
     return found.clamp(max=upto.shape[1] - 1)
 
@@ -220,5 +224,5 @@ def _crops(
         ]
         with torch.inference_mode():
             vectors = features(cnn, torch.from_numpy(np.stack(crops)), bfloat16=False)
-        found[:, number] = vectors.numpy()
+        found[:, number] = vectors.cpu().numpy()
     return found

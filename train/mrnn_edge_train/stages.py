@@ -20,6 +20,7 @@ from mrnn_edge_train.averaging import Network
 from mrnn_edge_train.batches import Examples, Sentences
 from mrnn_edge_train.cost import bits_per_word, squared_norm
 from mrnn_edge_train.datasets import Inspection
+from mrnn_edge_train.device import CPU, moved
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
@@ -34,7 +35,7 @@ SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Pictures, their CNN vectors and the vocabulary, and those that teach."""
+    """Pictures, their CNN vectors and the vocabulary, those that teach, and where."""
 
     inspection: Inspection
     train: tuple[CaptionedImage, ...]
@@ -46,6 +47,8 @@ class TrainingData:
     vocabulary: Vocabulary
     teachers: SoftTargets | None = None
     """There with a recipe's `[distill]`."""
+    device: torch.device = CPU
+    """Where networks are trained on it."""
 
     def lines(self) -> tuple[str, ...]:
         """What there is to tell of it, for people."""
@@ -72,6 +75,14 @@ class Stage(ABC, Generic[Network]):
     @abstractmethod
     def groups(self) -> list[dict[str, Any]]:
         """AdamW's parameter groups; `peak` is the learning rate at the schedule's top."""
+
+    def rate(self, done: int) -> float:
+        """The learning rate after so many steps, of its peak: linear warm-up, a cosine to zero."""
+        total = self.epochs * self.steps
+        rise = max(1, round(self.warmup * total))
+        if done < rise:
+            return (done + 1) / rise
+        return 0.5 * (1.0 + math.cos(math.pi * (done - rise) / max(1, total - rise)))
 
     @abstractmethod
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
@@ -113,7 +124,8 @@ class FeatureStage(Stage[MRNN]):
         """Over sentences of like length, each with its picture or the mirror image."""
         recipe, model = self._recipe, self.network
         batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
-        for batch in islice(batches, first, None):
+        for each in islice(batches, first, None):
+            batch = moved(each, self._data.device)
             logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
             cost = cost * distributed.weight(len(batch.targets))
@@ -134,7 +146,10 @@ class FeatureStage(Stage[MRNN]):
 
 
 def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
-    """A fresh network of the recipe's shape, its image standardised over the training split."""
+    """A fresh network of the recipe's shape, its image standardised over the training split.
+
+    It is where the data says.
+    """
     features = torch.from_numpy(data.train_table.features)
     model = MRNN(
         ModelSizes(
@@ -154,4 +169,4 @@ def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
         with torch.no_grad():
             model.image_to_multimodal.weight.zero_()
         model.image_to_multimodal.weight.requires_grad_(False)
-    return model
+    return model.to(data.device)

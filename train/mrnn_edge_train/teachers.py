@@ -20,20 +20,29 @@ from mrnn_edge_train.tuning import features
 
 
 class Teachers:
-    """Networks in inference mode that are asked together."""
+    """Networks in inference mode that are asked together, on one device."""
 
-    def __init__(self, runs: Sequence[TrainedRun], *, temperature: float, bfloat16: bool) -> None:
+    def __init__(
+        self,
+        runs: Sequence[TrainedRun],
+        *,
+        temperature: float,
+        bfloat16: bool,
+        device: torch.device,
+    ) -> None:
         self._runs = tuple(runs)
         self._temperature = temperature
         self._bfloat16 = bfloat16
         for run in self._runs:
+            run.model.to(device)
+            run.cnn.to(device)
             run.cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stubs
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor, rows: Tensor, sentences: Sentences) -> Tensor:
         """uint8 [N, S, S, 3], and the picture of each sentence [B] -> probabilities [P, V].
 
-        They are softmax(logits / temperature), averaged over the teachers.
+        They are softmax(logits / temperature), averaged over the teachers, on whose device all is.
         """
         total: Tensor | None = None
         for run in self._runs:
@@ -46,8 +55,10 @@ class Teachers:
         return total / len(self._runs)
 
 
-def read_teachers(settings: Distill, vocabulary: Vocabulary, *, bfloat16: bool) -> Teachers:
-    """The teachers of a recipe; with `bfloat16` their CNNs compute in it.
+def read_teachers(
+    settings: Distill, vocabulary: Vocabulary, *, bfloat16: bool, device: torch.device
+) -> Teachers:
+    """The teachers of a recipe, on the device; with `bfloat16` their CNNs compute in it.
 
     Raises OptionError for a folder that is no run with a CNN, and for one with another vocabulary:
     its probabilities would be of other words.
@@ -61,4 +72,4 @@ def read_teachers(settings: Distill, vocabulary: Vocabulary, *, bfloat16: bool) 
                 f"here {len(vocabulary):,}); train it on the same data and minimum_count"
             )
         runs.append(run)
-    return Teachers(runs, temperature=settings.temperature, bfloat16=bfloat16)
+    return Teachers(runs, temperature=settings.temperature, bfloat16=bfloat16, device=device)

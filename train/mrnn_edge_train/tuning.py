@@ -1,5 +1,7 @@
 """A forward pass of the CNN that is cheap to train on a CPU: the function of EfficientNetLite.
 
+On a GPU it computes the same; whether all of this pays there has not been measured.
+
 BatchNorm, in inference mode, is folded into the convolution before it on each pass, so that it
 touches the few weights and not the many maps; gradients reach its scale and shift all the same.
 The depthwise filters are never trained: oneDNN takes up to 79 times as long for the gradient of a
@@ -32,11 +34,15 @@ def make_trainable(cnn: EfficientNetLite, *, frozen: float) -> None:
 
 
 def features(cnn: EfficientNetLite, pixels: Tensor, *, bfloat16: bool) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, D], H and W being even multiples that the CNN halves."""
-    planes = (pixels.permute(0, 3, 1, 2).to(torch.float32) - PIXEL_MEAN) * PIXEL_SCALE
+    """uint8 [B, H, W, 3] -> float32 [B, D], H and W being even multiples that the CNN halves.
+
+    Pixels of any device; the vectors are where the CNN is.
+    """
     network: Any = cnn.network
+    device = network._conv_stem.weight.device
+    planes = (pixels.to(device).permute(0, 3, 1, 2).to(torch.float32) - PIXEL_MEAN) * PIXEL_SCALE
     act = functional.relu6
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
         maps = planes.contiguous(memory_format=torch.channels_last)
         maps = act(_folded(network._conv_stem, network._bn0, maps))
         for block in network._blocks:
@@ -67,7 +73,7 @@ def _filtered(conv: nn.Conv2d, norm: nn.BatchNorm2d, maps: Tensor) -> Tensor:
     """As `_folded`; the filter takes no gradient, so the trained scale comes after it."""
     if conv.stride[0] > 1:
         # In bfloat16 oneDNN takes 40 times as long for the gradient of a strided 5 x 5.
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(maps.device.type, enabled=False):
             maps = _convolve(conv, maps.to(torch.float32), conv.weight, None)
     else:
         maps = _convolve(conv, maps, conv.weight, None)

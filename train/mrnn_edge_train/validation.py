@@ -1,7 +1,7 @@
 """What a network is worth while it trains: perplexity and captions, on the torch side.
 
-Takes a network, CNN vectors and a decoding; gives numbers and ids. Export compares the same
-captions with ONNX Runtime's.
+Takes a network on any device, CNN vectors and a decoding; gives numbers and ids. The beam is
+searched on the CPU, in numpy. Export compares the same captions with ONNX Runtime's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ from mrnn_edge.generation import search_space
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.batches import Batch, Examples
 from mrnn_edge_train.cost import bits_per_word
+from mrnn_edge_train.device import Weighted, device_of, moved
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.metrics import cider
@@ -66,7 +67,8 @@ def dev_figures(
 def perplexity(model: MRNN, batches: Iterable[Batch]) -> float:
     """2 ** (mean bits a word) over all sentences, the end signs included."""
     bits, words = 0.0, 0
-    for batch in batches:
+    for each in batches:
+        batch = moved(each, device_of(model))
         logits = model(batch.inputs, batch.features, batch.mask)
         bits += float(bits_per_word(logits, batch.targets)) * len(batch.targets)
         words += len(batch.targets)
@@ -93,11 +95,12 @@ def best_sentences(
 @torch.inference_mode()
 def image_vectors(model: MRNN, features: Floats) -> Floats:
     """CNN vectors [N, D] -> image vectors [N, M]."""
-    vectors: Floats = model.image_vector(torch.from_numpy(features)).numpy()
+    given = torch.from_numpy(features).to(device_of(model))
+    vectors: Floats = model.image_vector(given).cpu().numpy()
     return vectors
 
 
-class Steps(Protocol):
+class Steps(Weighted, Protocol):
     """A network that goes one time frame at a time, as `MRNN.step` says."""
 
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,13 +110,14 @@ class Steps(Protocol):
 
 def step_function(model: Steps) -> StepFunction:
     """The network's step as the decoder calls it, numpy in and out."""
+    here = device_of(model)
 
     @torch.inference_mode()
     def step(token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
         token_t, state_t, image_t = (
-            torch.from_numpy(np.ascontiguousarray(each)) for each in (token, state, image)
+            torch.from_numpy(np.ascontiguousarray(each)).to(here) for each in (token, state, image)
         )
         log_probs, next_state = model.step(token_t, state_t, image_t)
-        return log_probs.numpy(), next_state.numpy()
+        return log_probs.cpu().numpy(), next_state.cpu().numpy()
 
     return step

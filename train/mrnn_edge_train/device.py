@@ -1,0 +1,149 @@
+"""Where this process computes while it trains: on the CPU, or on one CUDA GPU.
+
+The command chooses once, by what was asked for and by the process's place among those that
+`torchrun` started. `TrainingData` carries the choice; what computes goes where its weights are.
+Networks are made on the CPU and moved, so that a seed's first weights are the same on any device.
+Knows no stage and no data.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from mrnn_edge.errors import DeviceError, OptionError
+from mrnn_edge_train import distributed
+
+CPU: Final = torch.device("cpu")
+
+_REQUEST = re.compile(r"cpu|cuda(:(?P<index>\d+))?")
+Batch = TypeVar("Batch")
+
+
+class Weighted(Protocol):
+    """What has weights, as a torch module has."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights, all on one device."""
+        ...
+
+
+def choose_device(request: str) -> torch.device:
+    """The device that `cpu`, `cuda` or `cuda:N` names; a GPU is made current and tried.
+
+    Under torchrun `cuda` is the GPU with the process's number on its machine. Raises OptionError
+    for any other name, and for a GPU named by number where several processes need one each;
+    DeviceError, with PyTorch's own reason, for a GPU that cannot be had.
+    """
+    found = _REQUEST.fullmatch(request)
+    if not found:
+        raise OptionError(f"device is {request!r}, expected cpu, cuda or cuda:N")
+    if request == "cpu":
+        return CPU
+    number, beside = distributed.place()
+    if found["index"] and beside > 1:
+        raise OptionError(
+            f"{request} is one GPU, but torchrun started {beside} processes here, each for a GPU "
+            "of its own; say --device cuda"
+        )
+    index = int(found["index"] or number)
+    count = _gpus(request)
+    if index >= count:
+        mend = f"; start {count} processes at most" if beside > 1 else ""
+        raise DeviceError(
+            f"cuda:{index} is not there: PyTorch sees {count} GPUs, counted from cuda:0{mend}"
+        )
+    device = torch.device("cuda", index)
+    try:
+        torch.cuda.set_device(device)
+        # A GPU that this PyTorch has no kernels for is only found out by a kernel.
+        torch.ones(1, device=device).add_(1.0).cpu()
+    except RuntimeError as error:
+        raise DeviceError(f"{device} does not compute: {_first_line(error)}") from None
+    # Or the convolutions, and they alone, would round to ten bits where the recipe says float32.
+    # The older of two settings: with the newer one, PyTorch 2.13 refuses to read the older.
+    torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
+def _gpus(request: str) -> int:
+    """How many GPUs PyTorch sees. Raises DeviceError if it cannot have one."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # torch leaves it so
+    # AssertionError: a PyTorch that was built without CUDA.
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"{request} cannot be had: {_first_line(error)} (PyTorch {torch.__version__}); install "
+            "a PyTorch with CUDA, and the driver, or train with --device cpu"
+        ) from None
+    return torch.cuda.device_count()
+
+
+def device_of(network: Weighted) -> torch.device:
+    """Where a network's weights are."""
+    return next(iter(network.parameters())).device
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """A dataclass of tensors, on the device."""
+    fields = dataclasses.fields(batch)  # type: ignore[arg-type]  # any dataclass
+    tensors = {field.name: getattr(batch, field.name).to(device) for field in fields}
+    return dataclasses.replace(batch, **tensors)  # type: ignore[type-var]  # the same
+
+
+def device_name(device: torch.device) -> str:
+    """For run.json: `cpu`, or `cuda:0` and the name of the GPU."""
+    if device.type == CPU.type:
+        return str(device)
+    return f"{device}, {_module(device).get_device_name(device)}"
+
+
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of torch's generators: the CPU's, and the device's own where it has one.
+
+    uint8 [N] each; of several processes [P, N], on all of them.
+    """
+    states = {"random": torch.get_rng_state()}
+    if device.type != CPU.type:
+        states["random_device"] = _module(device).get_rng_state(device)
+    return {name: distributed.gathered(state) for name, state in states.items()}
+
+
+def set_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """The inverse, for this process; the device's generator is left where there is no state of it.
+
+    Raises KeyError if the CPU's is not there.
+    """
+    torch.set_rng_state(distributed.own(states["random"]))
+    if device.type != CPU.type and "random_device" in states:
+        _module(device).set_rng_state(distributed.own(states["random_device"]), device)
+
+
+@contextmanager
+def device_failures(device: torch.device) -> Iterator[None]:
+    """Raise DeviceError in place of what torch raises when a GPU fails in the middle of a run."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"{device} has too little memory ({_first_line(error)}); take fewer sentences or "
+            "pictures a step"
+        ) from error
+    except torch.AcceleratorError as error:
+        raise DeviceError(
+            f"{device} failed ({_first_line(error)}); go on with --resume, on the CPU if it fails "
+            "again"
+        ) from error
+
+
+def _module(device: torch.device) -> Any:
+    """`torch.cuda` for a GPU."""
+    return torch.get_device_module(device)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
