@@ -80,6 +80,8 @@ def evaluate(
     With --retrieval the paper's recalls and median ranks too; with --pairs how the model's scores
     go with people's grades, as Kendall's tau.
     """
+    if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
+        raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
     if pairs is not None:
         if data or retrieval or save or consensus or captions or beam or length_penalty is not None:
             raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
@@ -91,8 +93,6 @@ def evaluate(
         raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
     if prior is not None:
         raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
-    if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
-        raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
     if consensus and save:
         raise OptionError(
             "--consensus needs training captions, which no model carries; leave --save out"

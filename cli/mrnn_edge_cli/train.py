@@ -115,7 +115,9 @@ def train(
         if threads:
             torch.set_num_threads(threads)
         if teach is not None:
-            _refuse({"--data": data, "--epochs": epochs, "--seed": seed}, "no --teach")
+            without = "training without --teach"
+            _refuse({"--data": data}, f"{without}, which takes --images and --captions")
+            _refuse({"--epochs": epochs, "--seed": seed}, without)
             if images is None or captions is None or out is None:
                 raise OptionError("give --images, --captions and --out with --teach")
             teach_word(model, teach, images, captions, out, threads=threads, quiet=quiet)
@@ -141,7 +143,7 @@ def train(
     quiet = quiet or not distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
-    track, interrupted = Progress(quiet=quiet), Interrupted(second)
+    track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
     if resume is not None:
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
@@ -206,11 +208,20 @@ def _refuse(options: Mapping[str, object], place: str) -> None:
 
 
 class Interrupted:
-    """Whether Ctrl-C has come while this was entered; `second` handles the next one."""
+    """Whether Ctrl-C has come while this was entered; `second` handles the next one.
 
-    def __init__(self, second: signal.Handlers | Callable[[int, FrameType | None], Any]) -> None:
+    It is said where `told`: of several processes one is enough.
+    """
+
+    def __init__(
+        self,
+        second: signal.Handlers | Callable[[int, FrameType | None], Any],
+        *,
+        told: bool,
+    ) -> None:
         self._came = False
         self._second = second
+        self._told = told
 
     def __call__(self) -> bool:
         return self._came
@@ -227,7 +238,9 @@ class Interrupted:
     def _note(self, _signal: int, _frame: object) -> None:
         self._came = True
         signal.signal(signal.SIGINT, self._second)
-        say("finishing the step; press Ctrl-C again to stop at once")
+        if self._told:
+            again = "; press Ctrl-C again to stop at once" if callable(self._second) else ""
+            say(f"finishing the step{again}")
 
 
 def _cache() -> Path:

@@ -141,13 +141,11 @@ def _table(
     captioner: "Captioner", images: "Sequence[CaptionedImage]", track: Progress
 ) -> "FeatureTable":
     """Image vectors of the model's own encoder."""
-    import numpy as np
-
+    from mrnn_edge_train.evaluate import image_vectors
     from mrnn_edge_train.features import FeatureTable
 
-    found = track(images, "pictures", len(images))
     return FeatureTable(
         names=tuple(image.name for image in images),
-        features=np.stack([captioner.encode(image.path) for image in found]),
+        features=image_vectors(captioner, images, track=track),
         mirrored=None,
     )

@@ -14,10 +14,12 @@ from scipy.cluster.vq import kmeans2
 
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.decode import Floats
+from mrnn_edge.errors import InputError
 from mrnn_edge.graphs import EncoderGraph
 from mrnn_edge.image import read_pixels
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge.progress import Track, untracked
+from mrnn_edge_train.complaints import complain_of_unreadable, spare
 
 GROUPS: Final = 100
 """Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""
@@ -35,13 +37,22 @@ def training_prior(
 ) -> PriorVectors:
     """Mean vector over all the pictures, and their groups by k-means from a fixed start.
 
-    Raises an InputError for a picture that cannot be read.
+    Pictures that cannot be read are left out, as in training; raises DatasetError for more than
+    one in a hundred.
     """
     vectors = []
+    failures: list[InputError] = []
     starts = range(0, len(pictures), _CHUNK)
     for start in track(starts, "prior", len(starts)):
-        chunk = pictures[start : start + _CHUNK]
-        vectors.append(encoder(np.stack([read_pixels(path, spec) for path in chunk])))
+        pixels = []
+        for path in pictures[start : start + _CHUNK]:
+            try:
+                pixels.append(read_pixels(path, spec))
+            except InputError as error:
+                failures.append(error)
+        if pixels:
+            vectors.append(encoder(np.stack(pixels)))
+    complain_of_unreadable(failures, len(pictures), allowed=spare(len(pictures)))
     return prior_of(np.concatenate(vectors))
 
 

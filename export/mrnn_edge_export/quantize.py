@@ -24,7 +24,7 @@ from mrnn_edge.bundle import (
 )
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
-from mrnn_edge.errors import BundleError, ModelError, OptionError
+from mrnn_edge.errors import BundleError, InputError, ModelError, OptionError
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.verify import answers
@@ -32,6 +32,7 @@ from mrnn_edge_export.card import render_card
 from mrnn_edge_export.int8_encoder import calibrate_encoder
 from mrnn_edge_export.int8_step import quantize_step, sentence_feeds
 from mrnn_edge_export.sensitivity import worst_layers
+from mrnn_edge_train.complaints import complain_of_unreadable, spare
 from mrnn_edge_train.datasets import read_sentences, read_split
 from mrnn_edge_train.evaluate import Evaluation, evaluate, image_vectors
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
@@ -158,13 +159,19 @@ def _check(bundle: Bundle, out: Path | None) -> None:
 def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Data:
     train = read_split(data, Split.TRAIN)
     count = min(calibrate, len(train))
-    calibration = tuple(train[row * len(train) // count] for row in range(count))
-    pixels = tuple(
-        read_pixels(image.path, bundle.config.image) for image in track(calibration, "read", count)
-    )
+    chosen = [train[row * len(train) // count] for row in range(count)]
+    pixels: dict[CaptionedImage, Pixels] = {}
+    failures: list[InputError] = []
+    for image in track(chosen, "read", count):
+        try:
+            pixels[image] = read_pixels(image.path, bundle.config.image)
+        except InputError as error:
+            failures.append(error)
+    # Those that training left out are left out here.
+    complain_of_unreadable(failures, count, allowed=min(spare(len(train)), count - 1))
     return _Data(
-        calibration=calibration,
-        pixels=pixels,
+        calibration=tuple(pixels),
+        pixels=tuple(pixels.values()),
         dev=read_split(data, Split.DEV),
         known=read_sentences(data, Split.TRAIN),
     )

@@ -129,6 +129,8 @@ def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode != 0
+    assert said.count("finishing the step") == 1
+    assert "again to stop" not in said
     assert said.count(f"go on with: mrnn-edge train --resume {run}") == 1
     progress = read_checkpoint(run).progress
     lines = (run / "log.ndjson").read_text().splitlines()

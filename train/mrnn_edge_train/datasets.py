@@ -20,7 +20,7 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import flickr8k, flickr30k, iapr, karpathy, listing
-from mrnn_edge_train.complaints import complain, first_few
+from mrnn_edge_train.complaints import complain, complain_of_unreadable, first_few
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 
 _Reader = Callable[[Path, Split], tuple[CaptionedImage, ...]]
@@ -119,17 +119,16 @@ def check_pictures(
 
     _check_files(data, images)
 
-    def fault(image: CaptionedImage) -> str | None:
+    def fault(image: CaptionedImage) -> InputError | None:
         try:
             read_pixels(image.path, _SMALL)
         except InputError as error:
-            return str(error)
+            return error
         return None
 
     with ThreadPoolExecutor() as pool:
         found = list(track(pool.map(fault, images), "checking", len(images)))
-    faults = [each for each in found if each is not None]
-    complain(f"{data}: {len(faults)} of {len(images)} pictures cannot be read", faults)
+    complain_of_unreadable([each for each in found if each is not None], len(images))
 
 
 def _reader(data: Path) -> tuple[Path, _Reader]:

@@ -22,6 +22,7 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
+from mrnn_edge_train.complaints import complain_of_unreadable
 from mrnn_edge_train.flickr8k import CaptionedImage
 
 Vectors = NDArray[np.float32]
@@ -29,8 +30,6 @@ Encoder = Callable[[torch.Tensor], torch.Tensor]
 """uint8 [B, H, W, 3] on the CPU -> float32 [B, D] on any device"""
 
 _BATCH = 32
-_SHOWN = 5
-"""Pictures named in an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +70,8 @@ def compute_table(
     Raises DatasetError, when all have been tried, with those that cannot be read.
     """
     table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
-    if failures:
-        raise unreadable(failures, len(images))
+    complain_of_unreadable(failures, len(images))
     return table
-
-
-def unreadable(failures: Sequence[InputError], count: int) -> DatasetError:
-    """The error that so many of `count` pictures cannot be read; the first ones with the reason."""
-    first = "; ".join(map(str, failures[:_SHOWN]))
-    more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-    return DatasetError(
-        f"{len(failures)} of {count} pictures cannot be read: {first}{more}; mend the data set"
-    )
 
 
 def compute_readable(

@@ -40,6 +40,7 @@ from mrnn_edge_train.checkpoint import (
     read_sound_checkpoint,
     write_best,
 )
+from mrnn_edge_train.complaints import complain_of_unreadable, spare
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.device import CPU, device_failures, device_name
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
@@ -48,7 +49,6 @@ from mrnn_edge_train.features import (
     compute_readable,
     read_table,
     table_key,
-    unreadable,
     write_table,
 )
 from mrnn_edge_train.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
@@ -66,8 +66,6 @@ from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
 from mrnn_edge_train.teachers import read_teachers
 
-_READABLE = 100
-"""Of so many training pictures one may be unreadable."""
 _SAVE_EVERY = 300.0
 """Seconds after which a checkpoint is written within an epoch."""
 
@@ -105,8 +103,8 @@ def prepare(
         if recipe.distill and recipe.finetune:
             half = recipe.finetune.bfloat16
             teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half, device=device)
-        table = compute(train, mirror=True, spare=len(train) // _READABLE)
-        dev_table = compute(dev, mirror=False, spare=0)
+        table = compute(train, mirror=True, spared=spare(len(train)))
+        dev_table = compute(dev, mirror=False, spared=0)
     names = frozenset(table.names)
     readable = tuple(image for image in train if image.name in names)
     return TrainingData(
@@ -127,12 +125,12 @@ def _table(
     images: tuple[CaptionedImage, ...],
     *,
     mirror: bool,
-    spare: int,
+    spared: int,
     cache: Path,
     device: torch.device,
     track: Track,
 ) -> FeatureTable:
-    """The vectors of the pictures, but for `spare` of them at most that cannot be read."""
+    """The vectors of the pictures, but for `spared` of them at most that cannot be read."""
     if recipe.encoder not in list(EncoderName):
         if not Path(recipe.encoder).is_file():
             known = ", ".join(EncoderName)
@@ -147,8 +145,7 @@ def _table(
         table, failures = compute_readable(
             lambda pixels: cnn(pixels.to(device)), images, size=size, mirror=mirror, track=track
         )
-        if len(failures) > spare:
-            raise unreadable(failures, len(images))
+        complain_of_unreadable(failures, len(images), allowed=spared)
         cache.mkdir(parents=True, exist_ok=True)
         write_table(path, table)
         return table
