@@ -1,4 +1,4 @@
-"""From a data set to a model folder, with a real CNN at 128 pixels; then the folder alone."""
+"""From a data set to a model folder, with a real CNN at 64 pixels; then the folder alone."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import BundleError, DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
-from mrnn_edge_export import parity
+from mrnn_edge_export import export, parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
 from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
@@ -31,7 +31,7 @@ from mrnn_edge_train.validation import step_function
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return dataset.write(tmp_path_factory.mktemp("data") / "set", train=24, dev=6, test=3, side=128)
+    return dataset.write(tmp_path_factory.mktemp("data") / "set", train=24, dev=6, test=3, side=64)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def run(tmp_path_factory, data):
     recipe = dataclasses.replace(
         read_recipe("flickr8k-lite2"),
         encoder="efficientnet-lite0",
-        image_size=128,
+        image_size=64,
         minimum_count=1,
         embedding=8,
         state=16,
@@ -221,7 +221,13 @@ def test_a_caption_that_differs_is_named_with_both_sentences(run, exported, data
         )
 
 
-def test_nothing_is_written_where_torch_and_onnx_runtime_differ(run, tmp_path, monkeypatch):
+def test_nothing_is_written_where_torch_and_onnx_runtime_differ(
+    run, exported, tmp_path, monkeypatch
+):
+    for role in GraphRole:
+        # The same graphs as before, which take ten seconds to make.
+        graph = (exported.folder / f"{role}.onnx").read_bytes()
+        monkeypatch.setattr(export, f"export_{role}", lambda *_, graph=graph: graph)
     monkeypatch.setattr(parity, "LIMIT", 1e-12)
     with pytest.raises(ModelError, match="differ by"):
         export_run(run, tmp_path / "model", origin=Origin())
