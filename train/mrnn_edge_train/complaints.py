@@ -6,6 +6,8 @@ from mrnn_edge.errors import DatasetError, InputError
 
 _SHOWN = 5
 """Names in an error or a note."""
+_READABLE = 100
+"""Of so many training pictures one may be unreadable."""
 
 
 def first_few(names: Sequence[str]) -> str:
@@ -20,6 +22,16 @@ def complain(what: str, names: Sequence[str]) -> None:
         raise DatasetError(f"{what}: {first_few(names)}; mend the data set")
 
 
-def complain_unreadable(failures: Sequence[InputError], count: int) -> None:
-    """Raise DatasetError if any of `count` pictures could not be read, with the first reasons."""
-    complain(f"{len(failures)} of {count} pictures cannot be read", [*map(str, failures)])
+def spare(count: int) -> int:
+    """How many of so many training pictures may be unreadable: they are left out."""
+    return count // _READABLE
+
+
+def complain_of_unreadable(failures: Sequence[InputError], count: int, *, allowed: int = 0) -> None:
+    """Raise DatasetError, with the first reasons, for more than `allowed` of `count` pictures."""
+    if len(failures) > allowed:
+        first = "; ".join(map(str, failures[:_SHOWN]))
+        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        raise DatasetError(
+            f"{len(failures)} of {count} pictures cannot be read: {first}{more}; mend the data set"
+        )

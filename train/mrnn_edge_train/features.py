@@ -23,7 +23,6 @@ from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.complaints import complain_of_unreadable
-from mrnn_edge_train.complaints import complain_unreadable, first_few
 from mrnn_edge_train.flickr8k import CaptionedImage
 
 Vectors = NDArray[np.float32]

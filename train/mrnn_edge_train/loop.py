@@ -41,7 +41,6 @@ from mrnn_edge_train.checkpoint import (
     write_best,
 )
 from mrnn_edge_train.complaints import complain_of_unreadable, spare
-from mrnn_edge_train.complaints import complain_unreadable
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.device import CPU, device_failures, device_name
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
