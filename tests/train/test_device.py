@@ -10,6 +10,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 from mrnn_edge.errors import DeviceError, OptionError, TrainingError
 from mrnn_edge_train import distributed
 from mrnn_edge_train.device import choose_device, device_failures
+from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.tuning import features
 
@@ -181,3 +182,19 @@ def test_a_pass_that_cannot_be_compiled_is_told_with_what_to_do(two_stages, tmp_
     prepared = prepare(recipe, data, cache=tmp_path / "cache")
     with pytest.raises(TrainingError, match=r"finetune.compile: .*go on with --resume"):
         list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
+
+
+def test_mixed_precision_is_that_of_the_cnns_own_device(monkeypatch):
+    cnn = EfficientNetLite(EncoderName.LITE0, 32).to("meta")
+    kinds = []
+
+    class Recorder(torch.autocast):
+        def __init__(self, kind, **settings):
+            kinds.append(kind)
+            super().__init__("cpu", enabled=False)
+
+    monkeypatch.setattr(torch, "autocast", Recorder)
+    found = features(cnn, torch.zeros(2, 32, 32, 3, dtype=torch.uint8), bfloat16=True)
+    assert found.shape == (2, 1280)
+    assert len(kinds) > 1
+    assert set(kinds) == {"meta"}
