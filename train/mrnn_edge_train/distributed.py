@@ -22,8 +22,8 @@ from mrnn_edge.errors import DeviceError
 
 T = TypeVar("T")
 _LONGEST = timedelta(days=1)
-"""The others wait so long for the first, which computes vectors and measures. A process that dies
-is noticed at once, by its closed connection."""
+"""The others wait so long for the first, which computes vectors and measures. Gloo notices a
+process that dies at once, by its closed connection; of nccl, torchrun ends those that are left."""
 
 
 def place() -> tuple[int, int]:

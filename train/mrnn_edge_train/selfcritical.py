@@ -65,6 +65,8 @@ class SelfCriticalStage(Stage[MRNN]):
         self.steps = math.ceil(len(data.train) / settings.images)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._kept = kept
+        barred = torch.tensor([data.vocabulary.start, data.vocabulary.unknown])
+        self._barred = barred.to(data.device)
         train_table, self._dev_table = _tables(recipe, data, cnn, track)
         views = train_table.features[None]
         if settings.crops and cnn is not None and recipe.finetune is not None:
@@ -151,9 +153,7 @@ class SelfCriticalStage(Stage[MRNN]):
         raises the unknown one, which is never sampled and so never lowered: within three epochs it
         was the likeliest everywhere, dev perplexity 16 -> 250,000 (flickr8k-cider).
         """
-        vocabulary = self._data.vocabulary
-        barred = torch.tensor([vocabulary.start, vocabulary.unknown]).to(logits.device)
-        return logits.index_fill(-1, barred, -torch.inf)
+        return logits.index_fill(-1, self._barred, -torch.inf)
 
     def measure(self, network: MRNN) -> DevFigures:
         """On the dev pictures' vectors."""
