@@ -83,7 +83,8 @@ def evaluate(
     if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
         raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
     if pairs is not None:
-        if data or retrieval or save or consensus or captions or beam or length_penalty is not None:
+        searched = beam or length_penalty is not None or max_words != opt.MAX_WORDS
+        if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
             raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
         need("cpu,eval", "onnxruntime", "scipy")
         captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)

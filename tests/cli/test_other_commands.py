@@ -164,6 +164,8 @@ def test_eval_refuses_wishes_that_do_not_go_together(command, tmp_path):
         ([], "give --data"),
         (["--pairs", "x", "--data", "y"], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--beam", 3], "--pairs goes with --prior alone"),
+        (["--pairs", "x", "--max-words", 9], "--pairs goes with --prior alone"),
+        (["--pairs", "x", "--split", "test"], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--nbest", 5], "go with --consensus"),
         (["--data", "x", "--prior", "mean"], "--prior goes with --pairs"),
     ):

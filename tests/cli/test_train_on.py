@@ -50,3 +50,13 @@ def test_a_folder_that_exists_is_kept(command, bundle, lesson):
     assert done.returncode != 0
     assert "exists already" in done.stderr
     assert (bundle / "config.json").read_bytes() == before
+
+
+def test_training_on_a_gpu_that_is_not_there_ends_with_5(command, tmp_path):
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    done = command(
+        "train", "--data", "x", "--out", tmp_path / "new", "--device", "cuda", env=hidden
+    )
+    assert done.returncode == 5
+    assert "train with --device cpu" in done.stderr
+    assert not (tmp_path / "new").exists()
