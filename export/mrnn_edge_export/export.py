@@ -215,6 +215,8 @@ def _config(
             "seed": run.facts["seed"],
             "seconds": run.facts["seconds"],
             "machine": run.facts["machine"],
+            # Runs from before there was a choice were on the CPU.
+            "devices": run.facts.get("devices", ["cpu"]),
             "torch": run.facts["torch"],
             "recipe": recipe.to_dict(),
             **({"calibration": calibration} if calibration else {}),

@@ -154,6 +154,7 @@ def test_the_card_and_config_carry_the_licences(exported):
     card = (exported.folder / "README.md").read_text()
     assert exported.config.licence["weights"] == "do as you like"
     assert exported.config.training["data"] == "a little set"
+    assert exported.config.training["devices"] == ["cpu"]
     assert "do as you like" in card
     assert "a little set" in card
     assert "3 of 3" in card
