@@ -122,10 +122,12 @@ def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool 
     is read as far as it goes, with a note. Raises an InputError if there is no such picture.
     """
     start = time.perf_counter()
-    with _decoded(source, allow_truncated, spec) as decoded:
-        pixels = to_pixels(decoded.rgb, spec)
-        # Counting moves the file on to other frames, so the pixels are taken first.
-        frames, notes = decoded.frames()
+    frames, notes = 1, tuple[str, ...]()
+    if (pixels := _ready(source, spec)) is None:
+        with _decoded(source, allow_truncated, spec) as decoded:
+            pixels = to_pixels(decoded.rgb, spec)
+            # Counting moves the file on to other frames, so the pixels are taken first.
+            frames, notes = decoded.frames()
     spent = time.perf_counter() - start
     return Picture(pixels=pixels, frames=frames, notes=notes, decode_ms=spent * 1000.0)
 
@@ -148,6 +150,8 @@ def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
 
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
     """The pixels of `read_picture`, for those who need no more."""
+    if (pixels := _ready(source, spec)) is not None:
+        return pixels
     with _decoded(source, False, spec) as decoded:
         return to_pixels(decoded.rgb, spec)
 
@@ -226,6 +230,18 @@ def _decoded(
             f"a picture cannot be made of {type(source).__name__}; "
             "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
         )
+
+
+def _ready(source: ImageSource, spec: ImageSpec) -> Pixels | None:
+    """A copy of an array that is what the encoder takes; None for what is still to be read.
+
+    Pillow would copy it there and back and change nothing.
+    """
+    if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
+        return None
+    if source.shape != (spec.height, spec.width, 3):
+        return None
+    return np.array(source, order="C")
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:

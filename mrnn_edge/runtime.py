@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
+from mrnn_edge.beams import SearchSpace
 from mrnn_edge.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.device import CPU, ON_CPU, Device, DeviceKind, Placement, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
@@ -185,6 +186,26 @@ def open_gradient(
         GraphRole.GRADIENT, _import_runtime(), device=CPU, threads=_STEP_THREADS
     )
     return GradientGraph(session, gradient_signature(config), vocabulary=config.sizes.vocabulary)
+
+
+def open_greedy(
+    config: BundleConfig, *, read: Callable[[GraphRole], bytes], space: SearchSpace, rows: int
+) -> Session:
+    """Open the step graph in a loop of ONNX Runtime's own (greedy_graph.py), on the CPU.
+
+    `rows` are the image vectors of a run. Raises BundleError, or ValueError as greedy_graph does.
+    """
+    from mrnn_edge.greedy_graph import greedy_graph  # not at a start, which does without
+
+    opener = _session_opener(_import_runtime(), CPU)
+
+    def opened() -> Any:
+        step = read(GraphRole.STEP)
+        graph = greedy_graph(step, space, vocabulary=config.sizes.vocabulary, rows=rows)
+        del step
+        return opener(graph, GraphRole.STEP, _STEP_THREADS)
+
+    return Session(opened, device=CPU)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,11 @@ class Started(Generic[T]):
         self._thread = Thread(target=self._run, name=name)
         self._thread.start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether `wait` would return at once."""
+        return not self._thread.is_alive()
+
     def join(self) -> None:
         """Wait until the call has ended, however it did."""
         self._thread.join()

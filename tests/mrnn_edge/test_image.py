@@ -42,6 +42,24 @@ def test_a_picture_of_the_models_size_is_not_touched():
     np.testing.assert_array_equal(to_pixels(image, SPEC), np.asarray(image))
 
 
+def test_an_array_of_the_models_size_is_copied_byte_for_byte_as_pillow_would_have():
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+    for array in (noise, noise[::-1], noise[..., ::-1], np.asfortranarray(noise)):
+        through_pillow = to_pixels(Image.fromarray(np.ascontiguousarray(array)), SPEC)
+        picture = read_picture(array, SPEC)
+        for found in (read_pixels(array, SPEC), picture.pixels):
+            assert found.tobytes() == through_pillow.tobytes()
+            assert found.flags.c_contiguous
+            assert not np.shares_memory(found, array)
+        assert (picture.frames, picture.notes) == (1, ())
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.float32, bool])
+def test_an_array_of_the_models_size_and_another_type_is_refused(kind):
+    with pytest.raises(ImageInputError, match="expected uint8"):
+        read_pixels(np.zeros((12, 20, 3), kind), SPEC)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_undone(orientation):
     turn = {
