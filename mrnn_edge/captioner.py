@@ -354,14 +354,17 @@ class Captioner:
 
     def _greedy(self) -> GreedySearch | None:
         """A graph for greedy captions, not opened yet; None where the step is not on the CPU."""
-        if self._graphs.placement.step.kind is not DeviceKind.CPU:
+        graphs = self._graphs
+        if graphs.placement.step.kind is not DeviceKind.CPU:
             return None
         opener = partial(
             open_greedy,
             self.config,
             read=self._graph,
+            precision=graphs.precision,
             space=self._space,
             rows=1 if self._sentences.prior is None else 2,
+            threads=graphs.threads // graphs.concurrency,
         )
         return GreedySearch(opener, self._space)
 

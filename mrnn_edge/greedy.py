@@ -41,6 +41,7 @@ class GreedySearch:
         """`few` searches are left to the loop in Python before `opener` is called, in a thread."""
         self._opener = opener
         self._space = space
+        self._banned = frozenset(space.banned)
         self._few = few
         self._searches = 0
         self._lock = Lock()
@@ -62,12 +63,12 @@ class GreedySearch:
         steps, rows = len(tokens), len(images)
         if log_probs.shape != (steps, rows) or states.shape != (steps, rows, self._space.state):
             return None
-        # NaN fails these comparisons. Minus infinity is a word that cannot come, and chosen where
-        # none could; under another vector it is a number like others.
-        finite = (sums[:, 0] < np.inf).all() and (log_probs < np.inf).all()
-        if not finite or not (log_probs[:, 0] > -np.inf).all():
+        # NaN fails these comparisons. Under another vector minus infinity is a number like others.
+        if not ((sums < np.inf).all() and (log_probs < np.inf).all()):
             return None
         said = tuple(tokens.tolist())
+        if not (log_probs[:, 0] > -np.inf).all() or not self._banned.isdisjoint(said):
+            return None  # no word had a chance
         ended = said[-1] == self._space.end
         hypothesis = Hypothesis(
             tokens=said[:-1] if ended else said,

@@ -9,12 +9,12 @@ runtime and no words.
 The model, for `rows` image vectors of which the first chooses the words of all:
 
     limit int64 [], image float [rows, M] -> tokens int64 [n], log_probs float [n, rows],
-                                             sums float [n, rows], states float [n, rows, R]
+                                             sums float [n], states float [n, rows, R]
 
 n is the number of steps: up to the end sign, which is the last of `tokens` then, or `limit` of
-them. `log_probs` are those of the tokens, minus infinity where no word had a chance. `sums` are
-over each step's log-probabilities: NaN or plus infinity where one of them was. `states` are those
-that were fed.
+them. `log_probs` are those of the tokens. A token that is banned, or as unlikely as minus infinity,
+says that no word had a chance. `sums` are over the first row's log-probabilities in each step: NaN
+or plus infinity where one of them was. `states` are those that were fed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -57,17 +57,16 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
     graph = [message(value) for number, value in fields(model) if number == _MODEL_GRAPH]
     token, state, image = _parts_of(graph, _GRAPH_INPUT)
     _, next_state = _parts_of(graph, _GRAPH_OUTPUT)
-    mask = np.zeros((1, vocabulary), np.float32)
-    mask[0, list(space.banned)] = -np.inf
-    firsts = np.zeros(rows, np.int64)
+    mask = np.zeros(vocabulary, np.float32)
+    mask[list(space.banned)] = -np.inf
     body = [
         *_copied(graph, _GRAPH_NODE),
-        *_node("Add", ["log_probs", "greedy/mask"], ["greedy/allowed"]),
-        *_node("ArgMax", ["greedy/allowed"], ["greedy/best"], axis=1, keepdims=0),
-        *_node("Gather", ["greedy/best", "greedy/first"], ["greedy/chosen"]),
-        *_node("Gather", ["greedy/best", "greedy/firsts"], ["greedy/next_token"]),
-        *_node("Gather", ["greedy/allowed", "greedy/chosen"], ["greedy/gained"], axis=1),
-        *_node("ReduceSum", ["greedy/allowed", "greedy/words"], ["greedy/sum"], keepdims=0),
+        *_node("Gather", ["log_probs", "greedy/first"], ["greedy/row"], axis=0),
+        *_node("Add", ["greedy/row", "greedy/mask"], ["greedy/allowed"]),
+        *_node("ArgMax", ["greedy/allowed"], ["greedy/chosen"], axis=0, keepdims=0),
+        *_node("Expand", ["greedy/chosen", "greedy/rows"], ["greedy/next_token"]),
+        *_node("Gather", ["log_probs", "greedy/chosen"], ["greedy/gained"], axis=1),
+        *_node("ReduceSum", ["greedy/allowed"], ["greedy/sum"], keepdims=0),
         *_node("Equal", ["greedy/chosen", "greedy/end"], ["greedy/ends"]),
         *_node("Not", ["greedy/ends"], ["greedy/goes_on"]),
         *_node("Identity", ["state"], ["greedy/fed"]),
@@ -75,8 +74,7 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
         *_copied(graph, _GRAPH_INITIALIZER),
         *_constant("greedy/mask", mask),
         *_constant("greedy/first", np.array(0)),
-        *_constant("greedy/firsts", firsts),
-        *_constant("greedy/words", np.array([1])),
+        *_constant("greedy/rows", np.array([rows])),
         *_constant("greedy/end", np.array(space.end)),
         *_value(_GRAPH_INPUT, "greedy/at", _INT64),
         *_value(_GRAPH_INPUT, "greedy/going", _BOOL),
@@ -87,7 +85,7 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
         *_field(_GRAPH_OUTPUT, [next_state]),
         *_value(_GRAPH_OUTPUT, "greedy/chosen", _INT64),
         *_value(_GRAPH_OUTPUT, "greedy/gained", _FLOAT, rows),
-        *_value(_GRAPH_OUTPUT, "greedy/sum", _FLOAT, rows),
+        *_value(_GRAPH_OUTPUT, "greedy/sum", _FLOAT),
         *_value(_GRAPH_OUTPUT, "greedy/fed", _FLOAT, rows, space.state),
     ]
     carried = ["greedy/last_token", "greedy/last_state"]
@@ -103,7 +101,7 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
         *_field(_GRAPH_INPUT, [image]),
         *_value(_GRAPH_OUTPUT, tokens, _INT64, "steps"),
         *_value(_GRAPH_OUTPUT, log_probs, _FLOAT, "steps", rows),
-        *_value(_GRAPH_OUTPUT, sums, _FLOAT, "steps", rows),
+        *_value(_GRAPH_OUTPUT, sums, _FLOAT, "steps"),
         *_value(_GRAPH_OUTPUT, states, _FLOAT, "steps", rows, space.state),
     ]
     return b"".join(

@@ -39,6 +39,9 @@ MAX_THREADS: Final = 256
 _STEP_THREADS = 1
 """The step multiplies 1.5 million numbers. A pool of its own gains it little, goes on spinning into
 the next picture and takes the encoder's cores (benchmarks/threads.py, docs/runtime.md)."""
+_LOOP_THREADS: Final = {Precision.FLOAT32: 2, Precision.INT8: 1}
+"""At most, for all steps of a sentence in one run: nothing spins between them. The 3 MB of float
+weights that a step reads are more than a core's own cache, and fit that of two; int8's fit one."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
@@ -189,11 +192,18 @@ def open_gradient(
 
 
 def open_greedy(
-    config: BundleConfig, *, read: Callable[[GraphRole], bytes], space: SearchSpace, rows: int
+    config: BundleConfig,
+    *,
+    read: Callable[[GraphRole], bytes],
+    precision: Precision,
+    space: SearchSpace,
+    rows: int,
+    threads: int,
 ) -> Session:
     """Open the step graph in a loop of ONNX Runtime's own (greedy_graph.py), on the CPU.
 
-    `rows` are the image vectors of a run. Raises BundleError, or ValueError as greedy_graph does.
+    `precision` is what the bytes compute in, `rows` are the image vectors of a run, `threads` what
+    a run may use. Raises BundleError, or ValueError as greedy_graph does.
     """
     from mrnn_edge.greedy_graph import greedy_graph  # not at a start, which does without
 
@@ -203,7 +213,7 @@ def open_greedy(
         step = read(GraphRole.STEP)
         graph = greedy_graph(step, space, vocabulary=config.sizes.vocabulary, rows=rows)
         del step
-        return opener(graph, GraphRole.STEP, _STEP_THREADS)
+        return opener(graph, GraphRole.STEP, min(threads, _LOOP_THREADS[precision]))
 
     return Session(opened, device=CPU)
 

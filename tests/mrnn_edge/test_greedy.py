@@ -26,6 +26,7 @@ from mrnn_edge.greedy import OUTPUTS, GreedySearch
 from mrnn_edge.greedy_graph import greedy_graph
 from mrnn_edge.runtime import open_greedy
 from mrnn_edge.score import path_log_probs
+from mrnn_edge.session import Session
 
 GREEDY = DecodeOptions(beam=1)
 WORDS = len(tiny.vocabulary())
@@ -44,11 +45,19 @@ def plain_step(network: tiny.TinyNetwork) -> bytes:
     return model.SerializeToString()
 
 
-def ready(captioner: Captioner, step: bytes, space: SearchSpace, *, rows: int) -> GreedySearch:
-    def opener():
-        return open_greedy(captioner.config, read=lambda role: step, space=space, rows=rows)
+def opened(captioner: Captioner, step: bytes, space: SearchSpace, *, rows: int) -> Session:
+    return open_greedy(
+        captioner.config,
+        read=lambda role: step,
+        precision=Precision.FLOAT32,
+        space=space,
+        rows=rows,
+        threads=1,
+    )
 
-    search = GreedySearch(opener, space)
+
+def ready(captioner: Captioner, step: bytes, space: SearchSpace, *, rows: int) -> GreedySearch:
+    search = GreedySearch(lambda: opened(captioner, step, space, rows=rows), space)
     assert search.ready()
     return search
 
@@ -158,9 +167,10 @@ def test_words_as_likely_as_each_other_are_taken_from_the_front_as_in_python(cap
     assert found[0].tokens == (3, 3, 3)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("precision", [*Precision])
-def test_the_shipped_model_says_the_same_words_as_likely_both_ways(precision, root):
-    captioner = Captioner.load(device="cpu", precision=precision, threads=1)
+def test_the_shipped_model_says_the_same_words_as_likely_both_ways(precision, threads, root):
+    captioner = Captioner.load(device="cpu", precision=precision, threads=threads)
     assert captioner.captions.greedy.ready()
     for file in sorted((root / "docs/pictures").glob("*.jpg")):
         vector = captioner.encode(file)[None]
@@ -300,25 +310,17 @@ def test_a_model_without_a_prior_gives_no_confidence_by_the_graph_either(tmp_pat
 
 
 def test_the_first_searches_open_nothing_and_the_next_one_opens_it_beside_itself(captioner):
-    opened, images = threading.Event(), np.zeros((1, tiny.IMAGE), np.float32)
+    images = np.zeros((1, tiny.IMAGE), np.float32)
     may_open = threading.Event()
 
     def opener():
         assert may_open.wait(30)
-        session = open_greedy(
-            captioner.config,
-            read=lambda role: step_of(tiny.TinyNetwork()),
-            space=captioner.space,
-            rows=1,
-        )
-        opened.set()
-        return session
+        return opened(captioner, step_of(tiny.TinyNetwork()), captioner.space, rows=1)
 
     search = GreedySearch(opener, captioner.space, few=2)
     assert [search(images, max_words=3) for _ in range(6)] == [None] * 6  # waits for nothing
     may_open.set()
     assert search.ready()
-    assert opened.is_set()
     assert search(images, max_words=3) is not None
 
 
@@ -382,12 +384,7 @@ def test_threads_share_it_and_open_it_once(captioner):
 
     def opener():
         openings.append(1)
-        return open_greedy(
-            captioner.config,
-            read=lambda role: step_of(tiny.TinyNetwork()),
-            space=captioner.space,
-            rows=2,
-        )
+        return opened(captioner, step_of(tiny.TinyNetwork()), captioner.space, rows=2)
 
     search = GreedySearch(opener, captioner.space, few=0)
     images = np.random.default_rng(0).normal(0, 1, (2, tiny.IMAGE)).astype(np.float32)
@@ -421,9 +418,4 @@ def test_a_step_that_onnx_runtime_refuses_in_a_loop_raises_as_other_graphs_do(ca
     model = onnx.load_from_string(step_of(tiny.TinyNetwork()))
     model.opset_import[0].version = 99
     with pytest.raises(BundleError, match="refuses the step graph"):
-        open_greedy(
-            captioner.config,
-            read=lambda role: model.SerializeToString(),
-            space=captioner.space,
-            rows=1,
-        )
+        opened(captioner, model.SerializeToString(), captioner.space, rows=1)
