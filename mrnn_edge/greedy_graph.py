@@ -2,7 +2,8 @@
 
 Takes the bytes of a step graph that wire.py has checked, and the search space; gives the bytes of
 a model that says a whole sentence in one run. The step's nodes and weights are copied as they
-stand, whatever they are, float or int8; what the loop adds is written here in the wire format of
+stand, whatever they are, float or int8: the nodes into the loop, the weights beside it, where ONNX
+Runtime keeps no second copy of them. What the loop adds is written here in the wire format of
 protobuf, onnx being no part of the run time. Field numbers are those of onnx.proto3. Knows no
 runtime and no words.
 
@@ -47,7 +48,7 @@ _ELEMENTS: Final = {"float32": _FLOAT, "int64": _INT64, "bool": _BOOL}
 
 
 def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int) -> bytes:
-    """The model, of the step's own opset and IR version.
+    """The model, of the step's own opset and IR version. `vocabulary` is how many words it has.
 
     Raises ValueError where a name of the step begins as those that are added here.
     """
@@ -71,7 +72,6 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
         *_node("Not", ["greedy/ends"], ["greedy/goes_on"]),
         *_node("Identity", ["state"], ["greedy/fed"]),
         *_text(_GRAPH_NAME, "body"),
-        *_copied(graph, _GRAPH_INITIALIZER),
         *_constant("greedy/mask", mask),
         *_constant("greedy/first", np.array(0)),
         *_constant("greedy/rows", np.array([rows])),
@@ -94,6 +94,7 @@ def greedy_graph(step: bytes, space: SearchSpace, *, vocabulary: int, rows: int)
     whole = [
         *_node("Loop", [LIMIT, "greedy/yes", *start], [*carried, *OUTPUTS], body=body),
         *_text(_GRAPH_NAME, "greedy"),
+        *_copied(graph, _GRAPH_INITIALIZER),
         *_constant("greedy/yes", np.array(True)),
         *_constant("greedy/start", np.full(rows, space.start, np.int64)),
         *_constant("greedy/zeros", np.zeros((rows, space.state), np.float32)),
