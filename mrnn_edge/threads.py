@@ -22,8 +22,11 @@ class Started(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether `wait` would return at once."""
-        return not self._thread.is_alive()
+        """Whether there is a result or an exception by now.
+
+        Not whether the thread is alive: in a child that was forked it is not, and left neither.
+        """
+        return bool(self._results) or self._failure is not None
 
     def join(self) -> None:
         """Wait until the call has ended, however it did."""
