@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -379,6 +381,39 @@ def test_a_fork_cannot_use_it(captioner, monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: pid + 1)
     with pytest.raises(ForkedSessionError, match="load it in the child"):
         search(np.zeros((1, tiny.IMAGE), np.float32), max_words=3)
+
+
+# In a process of its own: Python warns of a fork where there are threads.
+FORK = """
+import os, threading
+import numpy as np
+from mrnn_edge.beams import SearchSpace
+from mrnn_edge.greedy import GreedySearch
+
+opens = threading.Event()
+space = SearchSpace(start=0, end=1, banned=(), state=3)
+search = GreedySearch(lambda: opens.wait(60), space, few=0)
+images = np.zeros((1, 2), np.float32)
+assert search(images, max_words=3) is None
+child = os.fork()
+if child == 0:
+    os._exit(0 if search(images, max_words=3) is None else 1)
+_, status = os.waitpid(child, 0)
+opens.set()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_while_it_is_being_opened_waits_for_no_thread_of_its_parent():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_threads_share_it_and_open_it_once(captioner):
