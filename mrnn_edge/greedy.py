@@ -5,7 +5,7 @@ finds with a beam of 1 and no wishes, and the probabilities of those words under
 Knows no words, and nothing of how the graph comes about. Logs are natural here.
 
 The graph holds the step's weights once more, and opening it takes as long as it saves in some
-fifteen sentences. So the first few searches are left to the loop in Python, which is all that a
+thirty sentences. So the first few searches are left to the loop in Python, which is all that a
 process with one picture ever needs; the next one has the graph opened in a thread beside it, and
 once that is done the graph takes over. Whatever the graph does not answer plainly is left to the
 loop in Python too, which has the words for what is wrong.

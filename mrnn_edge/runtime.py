@@ -42,7 +42,7 @@ the next picture and takes the encoder's cores (benchmarks/threads.py, docs/runt
 _LOOP_THREADS: Final = {Precision.FLOAT32: 2, Precision.INT8: 1}
 """At most, for all steps of a sentence in one run: nothing spins between them. The 4.4 MB of
 float weights that a step reads are more than a core's own cache; half of them nearly fit, as do all
-of int8's. Beside a busy neighbour the second thread costs more than it brings (docs/runtime.md)."""
+of int8's. Beside a busy neighbour the second thread brings nothing (docs/runtime.md)."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
