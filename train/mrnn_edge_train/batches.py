@@ -41,6 +41,8 @@ class Batch(Sentences):
 
     features: Tensor
     """float32 [B, D]"""
+    weight: Tensor
+    """A scalar, by which the cost counts: 1, but where several processes share a batch."""
 
 
 def is_sided(words: Sequence[str]) -> bool:
@@ -86,7 +88,8 @@ class Examples:
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Every sentence once, in batches of `size` (the last one smaller).
 
-        Of several processes each gets its share of a batch as large as all of theirs together.
+        Of several processes each gets its share of a batch as large as all of theirs together, and
+        the mean of their costs, each times its weight, is the cost of that batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))
@@ -101,15 +104,16 @@ class Examples:
             chosen = batches[index]
             mirror = (random.random(len(chosen)) < 0.5) & ~self._sided[chosen]
             own = share(len(chosen))
-            yield self._collate(chosen[own], mirror[own])
+            weight = own.weight((self._lengths[chosen] + 1).tolist())
+            yield self._collate(chosen[own.items], mirror[own.items], weight)
 
     def in_order(self, *, size: int) -> Iterator[Batch]:
         """Every sentence once, in the order of the data set, nothing in the mirror."""
         for at in range(0, len(self), size):
             chosen = np.arange(at, min(at + size, len(self)))
-            yield self._collate(chosen, np.zeros(len(chosen), bool))
+            yield self._collate(chosen, np.zeros(len(chosen), bool), 1.0)
 
-    def _collate(self, chosen: np.ndarray, mirror: np.ndarray) -> Batch:
+    def _collate(self, chosen: np.ndarray, mirror: np.ndarray, weight: float) -> Batch:
         sentences = collate([self._sentences[index] for index in chosen], self._vocabulary)
         rows = self._rows[chosen]
         features = self._table.features[rows]
@@ -120,4 +124,5 @@ class Examples:
             mask=sentences.mask,
             targets=sentences.targets,
             features=torch.from_numpy(features),
+            weight=torch.tensor(weight),
         )

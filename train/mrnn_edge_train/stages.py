@@ -128,7 +128,7 @@ class FeatureStage(Stage[MRNN]):
             batch = moved(each, self._data.device)
             logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
-            cost = cost * distributed.weight(len(batch.targets))
+            cost = cost * batch.weight
             if recipe.l2:
                 cost = cost + recipe.l2 * squared_norm(model.parameters())
             yield cost
