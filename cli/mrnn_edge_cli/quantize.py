@@ -7,7 +7,7 @@ from typing import Annotated
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import need
-from mrnn_edge_cli.output import Progress, write
+from mrnn_edge_cli.output import Progress, say, write
 
 
 def quantize(
@@ -36,6 +36,7 @@ def quantize(
     need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
     from mrnn_edge.config import Precision
     from mrnn_edge_export.quantize import quantize_model
+    from mrnn_edge_train.complaints import left_out
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
@@ -49,6 +50,9 @@ def quantize(
         threads=threads,
         track=Progress(quiet=quiet),
     )
+    if not quiet:
+        for line in left_out(done.unreadable):
+            say(line)
     pairs = done.config.precisions
     for role in ("encoder", "step"):
         float_graph, int8_graph = (

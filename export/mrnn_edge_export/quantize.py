@@ -55,6 +55,8 @@ class Quantized:
     changed: float
     """Share of dev's captions that are not the float graphs', word for word."""
     float_layers: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and were not calibrated on."""
 
     @property
     def drop(self) -> float:
@@ -68,6 +70,7 @@ class _Data:
 
     calibration: tuple[CaptionedImage, ...]
     pixels: tuple[Pixels, ...]
+    unreadable: tuple[str, ...]
     dev: tuple[CaptionedImage, ...]
     known: frozenset[tuple[str, ...]]
 
@@ -122,6 +125,7 @@ def quantize_model(
             after=after,
             changed=_changed(before, after),
             float_layers=kept,
+            unreadable=parts.unreadable,
         )
         if done.drop <= max_drop:
             figures = _figures(done, calibrate=len(parts.pixels), command=command)
@@ -161,17 +165,19 @@ def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Dat
     count = min(calibrate, len(train))
     chosen = [train[row * len(train) // count] for row in range(count)]
     pixels: dict[CaptionedImage, Pixels] = {}
-    failures: list[InputError] = []
+    failures: dict[str, InputError] = {}
     for image in track(chosen, "read", count):
         try:
             pixels[image] = read_pixels(image.path, bundle.config.image)
         except InputError as error:
-            failures.append(error)
+            failures[image.name] = error
     # Those that training left out are left out here.
-    complain_of_unreadable(failures, count, allowed=min(spare(len(train)), count - 1))
+    allowed = min(spare(len(train)), count - 1)
+    complain_of_unreadable(list(failures.values()), count, allowed=allowed)
     return _Data(
         calibration=tuple(pixels),
         pixels=tuple(pixels.values()),
+        unreadable=tuple(failures),
         dev=read_split(data, Split.DEV),
         known=read_sentences(data, Split.TRAIN),
     )

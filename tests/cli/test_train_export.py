@@ -138,8 +138,13 @@ def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
-    data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
+def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_named(
+    command, tmp_path
+):
+    data = dataset.write(tmp_path / "set", train=100, dev=6, test=2, side=64)
+    # The third of eight that are calibrated on.
+    (data / "images" / "train25.png").write_bytes(b"no picture")
+    named = "mrnn-edge: 1 training picture cannot be read, left out: train25.png\n"
     (tmp_path / "recipe.toml").write_text(RECIPE)
     done = command(
         "train", "--data", data, "--out", "run", "--recipe", "recipe.toml", "--epochs", 2,
@@ -148,7 +153,8 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"]]
-    assert "train: 24 pictures, 120 sentences" in done.stderr
+    assert "train: 100 pictures, 500 sentences" in done.stderr
+    assert named in done.stderr
     assert "test: 2 pictures, 10 sentences" in done.stderr
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (facts["recipe"]["epochs"], facts["seed"]) == (2, 3)
@@ -165,6 +171,7 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     done = command("export", "run", "-o", "model", "--trained-on", "walls", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert "captions: 6 of 6 equal word for word" in done.stdout
+    assert named in done.stderr
 
     # The recipe's beam is 5, the command's default 3: the reference is decoded as it was made.
     done = command("verify", "model")
@@ -178,6 +185,7 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert "encoder: 13." in done.stdout
     assert "captions changed: " in done.stdout
     assert "default int8" in done.stdout
+    assert named in done.stderr
     done = command("verify", "model")
     assert done.returncode == 0, done.stdout
     assert "int8: image vector against where it was made" in done.stdout
