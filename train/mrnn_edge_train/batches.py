@@ -21,6 +21,8 @@ _SIDED = frozenset(("left", "right"))
 """Words that a mirror would make untrue."""
 _POOL = 20
 """Batches whose sentences are sorted by length together."""
+_TOGETHER = 500
+"""Sentences side by side where nothing is learnt from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,7 @@ class Examples:
             weight = own.weight((self._lengths[chosen] + 1).tolist())
             yield self._collate(chosen[own.items], mirror[own.items], weight)
 
-    def in_order(self, *, size: int) -> Iterator[Batch]:
+    def in_order(self, *, size: int = _TOGETHER) -> Iterator[Batch]:
         """Every sentence once, in the order of the data set, nothing in the mirror."""
         for at in range(0, len(self), size):
             chosen = np.arange(at, min(at + size, len(self)))
