@@ -27,10 +27,9 @@ from mrnn_edge.bundle import (
     write_bundle,
 )
 from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
-from mrnn_edge.decode import Floats
+from mrnn_edge.decode import Floats, StepFunction
 from mrnn_edge.errors import ModelError
 from mrnn_edge.generation import search_space
-from mrnn_edge.graphs import StepGraph
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge.runtime import open_graphs
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
@@ -38,7 +37,12 @@ from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
 from mrnn_edge_export.gradient import GAIN, halved
 from mrnn_edge_export.graphs import export_graph
-from mrnn_edge_export.parity import reference_of
+from mrnn_edge_export.parity import (
+    check_differences,
+    check_sentences,
+    reference_of,
+    step_difference,
+)
 from mrnn_edge_train.folded import FoldedStep
 from mrnn_edge_train.validation import best_sentences, step_function
 
@@ -54,11 +58,11 @@ _NAMES = {
 """Names of a trained network's weights in its step graph, and here."""
 
 
-def read_step(bundle: Bundle) -> FoldedStep:
-    """The weights of a bundle's float32 step graph.
+def read_step(bundle: Bundle, opened: StepFunction) -> FoldedStep:
+    """The weights of a bundle's float32 step graph, which is at hand as `opened` too.
 
     Raises OptionError where the bundle has no such graph, ModelError where it is not as
-    `mrnn-edge export` writes it.
+    `mrnn-edge export` writes it, or computes something else with these weights.
     """
     graph = onnx.load_from_string(bundle.graph(Precision.FLOAT32, GraphRole.STEP)).graph
     constants = {
@@ -73,32 +77,31 @@ def read_step(bundle: Bundle) -> FoldedStep:
     tables = [node.input[0] for node in graph.node if node.op_type in ("Gather", "GatherND")]
     try:
         weights["drive_table"], weights["multimodal_table"] = (constants[name] for name in tables)
-        return FoldedStep(weights).eval()
-    except (KeyError, ValueError, RuntimeError) as error:
+        step = FoldedStep(weights).eval()
+        largest_difference(step, opened)
+    except (KeyError, ValueError, RuntimeError, ModelError) as error:
         raise ModelError(
             f"{bundle.folder}: the step graph is not as `mrnn-edge export` writes it ({error}); "
             "only models of `mrnn-edge export` can be trained on"
         ) from None
+    return step
 
 
-def largest_difference(step: FoldedStep, graph: StepGraph) -> dict[str, float]:
+def largest_difference(step: FoldedStep, graph: StepFunction) -> dict[str, float]:
     """By batch, between the weights and the graph. Raises ModelError above verify's limit."""
     random = np.random.default_rng(7)
     found = {}
     for batch in BATCHES:
-        token = random.integers(0, step.vocabulary, batch)
-        state = random.random((batch, step.recurrent.state_size), np.float32)
-        image = random.normal(0, 1, (batch, step.multimodal_table.shape[1])).astype(np.float32)
-        ours, theirs = graph(token, state, image), step_function(step)(token, state, image)
-        pairs = zip(ours, theirs, strict=True)
-        found[str(batch)] = max(float(np.abs(one - other).max()) for one, other in pairs)
-    # numpy's maximum keeps a NaN, Python's drops it.
-    worst = np.max(list(found.values()))
-    if not worst <= LIMIT:
-        raise ModelError(
-            f"the step graph and its weights in torch differ by {worst:.1e}, the limit is {LIMIT}; "
-            "only models of `mrnn-edge export` can be trained on"
+        images = random.normal(0, 1, (batch, step.multimodal_table.shape[1])).astype(np.float32)
+        found[str(batch)] = step_difference(
+            graph,
+            step_function(step),
+            images,
+            words=step.vocabulary,
+            state=step.recurrent.state_size,
+            random=random,
         )
+    check_differences(found.values())
     return found
 
 
@@ -195,7 +198,7 @@ def _renamed(graph: bytes, metadata: Mapping[str, str]) -> bytes:
 
 def _compare(
     step: FoldedStep,
-    graph: StepGraph,
+    graph: StepFunction,
     vocabulary: Vocabulary,
     images: Floats,
     decoding: DecodeOptions,
@@ -203,12 +206,8 @@ def _compare(
     space = search_space(vocabulary, state=step.recurrent.state_size)
     ours = best_sentences(graph, images, space, decoding)
     theirs = best_sentences(step_function(step), images, space, decoding)
-    for one, other in zip(ours, theirs, strict=True):
-        if one != other:
-            raise ModelError(
-                f"ONNX Runtime says {' '.join(vocabulary.decode(one))!r}, "
-                f"torch {' '.join(vocabulary.decode(other))!r}"
-            )
+    names = [f"picture {number}" for number in range(1, len(images) + 1)]
+    check_sentences(ours, theirs, vocabulary, names=names)
     return {"compared": len(ours), "equal": len(ours)}
 
 

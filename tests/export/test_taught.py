@@ -39,7 +39,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def taught(base, tmp_path_factory):
     captioner, _ = base
-    bundle, step = captioner.bundle, read_step(captioner.bundle)
+    bundle, step = captioner.bundle, read_step(captioner.bundle, captioner.graphs.step)
     own = dataclasses.replace(lesson(), typical=bundle.prior().centres)
     done = teach(step, bundle.vocabulary, own, DecodeOptions(beam=1))
     grown = Grown(
@@ -53,13 +53,24 @@ def taught(base, tmp_path_factory):
 
 def test_the_weights_that_are_read_back_are_those_of_the_graph(base):
     captioner, _ = base
-    found = largest_difference(read_step(captioner.bundle), captioner.graphs.step)
+    graph = captioner.graphs.step
+    found = largest_difference(read_step(captioner.bundle, graph), graph)
     assert max(found.values()) < 1e-5
 
 
 def test_a_graph_of_another_kind_is_refused(captioner):
     with pytest.raises(ModelError, match="not as `mrnn-edge export` writes it"):
-        read_step(captioner.bundle)
+        read_step(captioner.bundle, captioner.graphs.step)
+
+
+def test_a_graph_that_has_the_weights_and_computes_something_else_is_refused(base):
+    captioner, _ = base
+
+    def other(token, state, image):
+        return captioner.graphs.step(token, state, 2.0 * image)
+
+    with pytest.raises(ModelError, match=r"differ by .* only models of `mrnn-edge export`"):
+        read_step(captioner.bundle, other)
 
 
 def test_the_new_folder_is_a_model_that_verifies(taught):
@@ -100,7 +111,7 @@ def test_onnx_runtime_keeps_the_other_words_to_the_last_bit_where_the_new_one_is
 
 def test_a_taught_model_can_be_taught_again(taught):
     captioner, step = taught
-    again = read_step(captioner.bundle).weights()
+    again = read_step(captioner.bundle, captioner.graphs.step).weights()
     for name, value in step.weights().items():
         np.testing.assert_array_equal(again[name].numpy(), value.numpy())
 
@@ -112,7 +123,7 @@ def test_a_model_whose_words_were_merged_can_be_read_back(base, taught, tmp_path
     )
     write_grown(base[0].bundle, grown, tmp_path / "merged", lesson().table.features)
     merged = Captioner.load(tmp_path / "merged", device="cpu", threads=1)
-    again = read_step(merged.bundle).weights()
+    again = read_step(merged.bundle, merged.graphs.step).weights()
     for name, value in step.merged().weights().items():
         np.testing.assert_array_equal(again[name].numpy(), value.numpy())
 
