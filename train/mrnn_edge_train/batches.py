@@ -6,6 +6,7 @@ the mirror, by the toss of a coin; a sentence that says left or right, only as i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -54,19 +55,22 @@ def is_sided(words: Sequence[str]) -> bool:
 
 def collate(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
     """Ids of sentences, without signs -> what is fed and what is to be predicted."""
-    lengths = np.array([len(sentence) for sentence in sentences])
-    longest = int(lengths.max()) + 1
-    inputs = np.full((len(sentences), longest), vocabulary.end, np.int64)
-    targets = np.full((len(sentences), longest), vocabulary.end, np.int64)
+    return collate_drawn([(*sentence, vocabulary.end) for sentence in sentences], vocabulary)
+
+
+def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
+    """As `collate`, of ids that are all to be predicted; with no end sign if they were cut off."""
+    lengths = np.array([len(ids) for ids in drawn])
+    inputs = np.full((len(drawn), lengths.max()), vocabulary.end, np.int64)
     inputs[:, 0] = vocabulary.start
-    for row, sentence in enumerate(sentences):
-        inputs[row, 1 : len(sentence) + 1] = sentence
-        targets[row, : len(sentence)] = sentence
-    mask = np.arange(longest) <= lengths[:, None]
+    for row, ids in enumerate(drawn):
+        inputs[row, 1 : len(ids)] = ids[:-1]
+    mask = np.arange(inputs.shape[1]) < lengths[:, None]
+    targets = np.fromiter(chain.from_iterable(drawn), np.int64, lengths.sum())
     return Sentences(
         inputs=torch.from_numpy(inputs),
         mask=torch.from_numpy(mask),
-        targets=torch.from_numpy(targets[mask]),
+        targets=torch.from_numpy(targets),
     )
 
 
