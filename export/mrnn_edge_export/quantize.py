@@ -29,7 +29,7 @@ from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.verify import answers
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.int8_encoder import calibrate_encoder
+from mrnn_edge_export.int8_encoder import CalibratedEncoder, calibrate_encoder
 from mrnn_edge_export.int8_step import quantize_step, sentence_feeds
 from mrnn_edge_export.sensitivity import worst_layers
 from mrnn_edge_train.complaints import complain_of_unreadable, spare
@@ -107,11 +107,7 @@ def quantize_model(
         bundle.metadata(GraphRole.ENCODER),
     )
     step = _step(bundle, before_captioner, parts)
-    order: tuple[str, ...] = ()
-    for count in FLOAT_LAYERS:
-        if count and not order:
-            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
-        kept = order[:count]
+    for kept in _float_layers(encoder, parts, bundle, track):
         graphs = {GraphRole.ENCODER: encoder.quantize(float_layers=kept), GraphRole.STEP: step}
         config = _config(bundle.config, graphs, name=out.name if out else bundle.config.name)
         files = {**_carried(bundle), **{_FILES[role]: graphs[role] for role in graphs}}
@@ -137,6 +133,17 @@ def quantize_model(
         f"{after.scores.cider:.4f}), {len(kept)} layers left in float; the limit is {max_drop:g}: "
         "calibrate on more pictures, or allow more with --max-drop"
     )
+
+
+def _float_layers(
+    encoder: CalibratedEncoder, parts: _Data, bundle: Bundle, track: Track
+) -> Iterator[tuple[str, ...]]:
+    """The layers to leave in float at each attempt; compared when the first has failed."""
+    order: tuple[str, ...] = ()
+    for count in FLOAT_LAYERS:
+        if count and not order:
+            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
+        yield order[:count]
 
 
 def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:

@@ -31,11 +31,11 @@ from mrnn_edge.decode import Floats, StepFunction
 from mrnn_edge.errors import ModelError
 from mrnn_edge.generation import search_space
 from mrnn_edge.prior import PriorVectors
-from mrnn_edge.runtime import open_graphs
+from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
 from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.gradient import GAIN, halved
+from mrnn_edge_export.gradient import halved
 from mrnn_edge_export.graphs import export_graph
 from mrnn_edge_export.parity import (
     check_differences,
@@ -44,6 +44,7 @@ from mrnn_edge_export.parity import (
     step_difference,
 )
 from mrnn_edge_train.folded import FoldedStep
+from mrnn_edge_train.model import scaled_tanh_slope
 from mrnn_edge_train.validation import best_sentences, step_function
 
 _NAMES = {
@@ -122,8 +123,8 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
     The image vectors [N, M] are captioned by torch and by ONNX Runtime. Raises BundleError if the
     folder exists, ModelError where the two disagree.
     """
-    step, vocab_json = grown.step, grown.vocabulary.to_json()
-    identity = _bundle_id(base, step, vocab_json)
+    vocab_json = grown.vocabulary.to_json()
+    identity = _bundle_id(base, grown.step, vocab_json)
     digest = vocabulary_digest(vocab_json)
     metadata = {
         role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
@@ -133,52 +134,61 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
         GraphRole.ENCODER: _renamed(
             base.graph(Precision.FLOAT32, GraphRole.ENCODER), metadata[GraphRole.ENCODER]
         ),
-        GraphRole.STEP: _export_step(step, metadata[GraphRole.STEP]),
-        GraphRole.GRADIENT: _export_gradient(step, metadata[GraphRole.GRADIENT]),
+        GraphRole.STEP: _export_step(grown.step, metadata[GraphRole.STEP]),
+        GraphRole.GRADIENT: _export_gradient(grown.step, metadata[GraphRole.GRADIENT]),
     }
+    config = dataclasses.replace(_config(base, grown, graphs), name=out.name, id=identity)
+    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
+    metrics = {"parity": _parity(grown, config, opened, images)}
+    files = {
+        "config.json": to_json(config.to_dict()),
+        "vocab.json": vocab_json,
+        **{f"{role}.onnx": data for role, data in graphs.items()},
+        **({} if grown.prior is None else {"prior.npy": grown.prior.to_npy()}),
+        "metrics.json": to_json(metrics),
+        "README.md": render_card(config, metrics),
+    }
+    write_bundle(out, files)
+    return config
+
+
+def _config(base: Bundle, grown: Grown, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
+    """The base's, with what is no longer so changed, but for name and id."""
+    prior = None
+    if grown.prior is not None:
+        groups = len(grown.prior.centres)
+        prior = describe_prior("prior.npy", grown.prior.to_npy(), groups=groups)
     pair = GraphPair(
         encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
         step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
     )
-    prior = None if grown.prior is None else grown.prior.to_npy()
-    config = dataclasses.replace(
+    return dataclasses.replace(
         base.config,
-        name=out.name,
-        id=identity,
         sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
         precisions={Precision.FLOAT32: pair},
         default_precision=Precision.FLOAT32,
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
-        prior=None
-        if grown.prior is None or prior is None
-        else describe_prior("prior.npy", prior, groups=len(grown.prior.centres)),
+        prior=prior,
         training=grown.training,
     )
-    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
+
+
+def _parity(grown: Grown, config: BundleConfig, opened: Graphs, images: Floats) -> dict[str, Any]:
+    """Torch against the graphs. Raises ModelError where the two disagree."""
     decoding = DecodeOptions(length_penalty=config.decoding.length_penalty)
     pixels = reference_pixels(config.image)
-    parity = {
+    return {
         "limit": LIMIT,
-        "largest_difference": {"step": largest_difference(step, opened.step)},
-        "captions": _compare(step, opened.step, grown.vocabulary, images, decoding),
+        "largest_difference": {"step": largest_difference(grown.step, opened.step)},
+        "captions": _compare(grown.step, opened.step, grown.vocabulary, images, decoding),
         "reference": reference_of(
-            step_function(step),
+            step_function(grown.step),
             opened.encoder(pixels[None]),
             grown.vocabulary,
             decoding,
             state=config.sizes.state,
         ).to_dict(),
     }
-    metrics = {"parity": parity}
-    files = {
-        "config.json": to_json(config.to_dict()),
-        "vocab.json": vocab_json,
-        **{f"{role}.onnx": data for role, data in graphs.items()},
-        "metrics.json": to_json(metrics),
-        "README.md": render_card(config, metrics),
-    }
-    write_bundle(out, files if prior is None else {**files, "prior.npy": prior})
-    return config
 
 
 def _bundle_id(base: Bundle, step: FoldedStep, vocab_json: bytes) -> str:
@@ -237,7 +247,7 @@ class _GradientModule(nn.Module):
         back = words[target] - model.shares(model.projected(hidden)) @ words
         if model.projection is not None:
             back = back @ model.projection
-        return (2.0 / 3.0) * (GAIN - hidden * hidden / GAIN) * back, next_state
+        return scaled_tanh_slope(hidden) * back, next_state
 
 
 def _inputs(step: FoldedStep) -> dict[str, Tensor]:
