@@ -192,6 +192,11 @@ def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_name
     again = command("quantize", "model", "--data", data)
     assert again.returncode == 2
     assert "has int8 graphs already" in again.stderr
+    anew = ("quantize", "model", "--data", data, "--calibrate", 8, "--max-drop", 10, "--alone")
+    assert command(*anew).returncode == 2
+    assert command(*anew, "-o", "small").returncode == 0
+    assert command("verify", "small").returncode == 0
+    assert not list((tmp_path / "small").glob("encoder.onnx"))
 
 
 @pytest.mark.parametrize(
