@@ -55,14 +55,16 @@ bfloat16 = true
 """
 COMMAND = """
 import signal
-# A background job inherits an ignored SIGINT; the test is of one in the foreground.
+# A background job inherits ignored signals; the test is of one in the foreground.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mrnn_edge_cli import main
 main()
 """
 
 
-def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_wish_to_end_finishes_the_step_saves_and_resume_goes_on(command, tmp_path, wish):
     data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("epochs = 3", "epochs = 1") + FINETUNE)
     run, log = tmp_path / "run", tmp_path / "run" / "log.ndjson"
@@ -79,11 +81,11 @@ def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
         assert process.stdout is not None
         assert process.stdout.readline().startswith("epoch   1 ")
         assert process.stdout.readline().startswith("finetune   1 ")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(wish)
         _, said = process.communicate(timeout=100)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + wish
     assert f"mrnn-edge train --resume {run}" in said
     assert "Traceback" not in said
     done = len(log.read_text().splitlines())
