@@ -17,6 +17,7 @@ from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge_cli.arguments import to_command
 from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
 from mrnn_edge_cli.output import say, write
+from mrnn_edge_cli.start import collector_at_rest
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class _Commands(click.Group):
             for close in get_close_matches(cmd_name, _COMMANDS, n=1):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {close!r}?")
             return None
-        module = import_module(f"mrnn_edge_cli.{home.module}")
+        with collector_at_rest():
+            module = import_module(f"mrnn_edge_cli.{home.module}")
         return to_command(getattr(module, home.function), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
