@@ -6,7 +6,6 @@ import signal
 import sys
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -87,6 +86,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         home = _COMMANDS.get(cmd_name)
         if home is None:
+            from difflib import get_close_matches
+
             for close in get_close_matches(cmd_name, _COMMANDS, n=1):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {close!r}?")
             return None

@@ -32,7 +32,7 @@ def collector_at_rest() -> Iterator[None]:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """A numpy that is imported inside multiplies matrices in one thread, unless the user said else.
+    """A numpy imported inside multiplies matrices in one thread, if the variable is not set yet.
 
     Its OpenBLAS makes a thread a core when it is imported, and each spins for a while: on two cores
     the second would be taken from what opens the model.

@@ -70,8 +70,9 @@ with one_blas_thread():
     import numpy
 print(len(os.listdir("/proc/self/task")))
 """
-    # The user's own word would hold. On one core there is no other thread in any case.
-    without = {name: value for name, value in os.environ.items() if name != THREADS}
+    # As a user's shell has it. On one core there is no other thread in any case.
+    unset = (THREADS, "OMP_NUM_THREADS", "GOTO_NUM_THREADS")
+    without = {name: value for name, value in os.environ.items() if name not in unset}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
