@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision, PriorFile
 from mrnn_edge.errors import (
@@ -25,9 +25,11 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
-from mrnn_edge.prior import PriorVectors
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge.wire import graph_faults
+
+if TYPE_CHECKING:
+    from mrnn_edge.prior import PriorVectors
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
 _MAX_JSON_BYTES = 64 << 20
@@ -67,7 +69,7 @@ class Bundle:
             raise OptionError(f"{self.config.name} has no {role} graph; export the model anew")
         return _read_graph(self.folder, entry)
 
-    def prior(self) -> PriorVectors | None:
+    def prior(self) -> "PriorVectors | None":
         """The image vectors of training pictures, or None where the bundle has none.
 
         Raises BundleError for a damaged file, or one that config.json does not describe.
@@ -75,6 +77,9 @@ class Bundle:
         entry = self.config.prior
         if entry is None:
             return None
+        # numpy, beside whose import a start reads the graphs.
+        from mrnn_edge.prior import PriorVectors
+
         data = _read_hashed(self.folder, entry)
         try:
             prior = PriorVectors.from_npy(data)

@@ -8,11 +8,13 @@ import glob
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.formats import SUFFIXES
-from mrnn_edge.records import Outcome
+
+if TYPE_CHECKING:
+    from mrnn_edge.records import Outcome
 
 Listed: TypeAlias = "str | Outcome"
 """A file, or what has come of it already: a folder that cannot be read."""
@@ -80,7 +82,7 @@ def _below(folder: str, suffixes: Collection[str]) -> Iterator[Listed]:
         entry = next(open_folders[-1], None)
         if entry is None:
             open_folders.pop()
-        elif isinstance(entry, Outcome):
+        elif not isinstance(entry, os.DirEntry):
             yield entry
         elif entry.is_dir(follow_symlinks=False):
             open_folders.append(_entries(entry.path, suffixes))
@@ -88,7 +90,7 @@ def _below(folder: str, suffixes: Collection[str]) -> Iterator[Listed]:
             yield entry.path
 
 
-def _entries(folder: str, suffixes: Collection[str]) -> Iterator[os.DirEntry[str] | Outcome]:
+def _entries(folder: str, suffixes: Collection[str]) -> "Iterator[os.DirEntry[str] | Outcome]":
     try:
         with os.scandir(folder) as entries:
             found = [
@@ -98,6 +100,8 @@ def _entries(folder: str, suffixes: Collection[str]) -> Iterator[os.DirEntry[str
                 or os.path.splitext(entry.name)[1].lower() in suffixes
             ]
     except OSError as error:
+        from mrnn_edge.records import Outcome  # a start makes none, and reads its picture later
+
         reason = error.strerror or str(error)
         message = f"{folder}: folder cannot be read ({reason}); check its owner and mode"
         yield Outcome(file=folder, result=FileError(message))

@@ -7,15 +7,16 @@ whose work is outside Python's lock but for a hundredth. Knows no caption.
 import os
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from mrnn_edge.auto import open_fastest
 from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.device import ON_CPU, DeviceKind, Placement, parse_placement, usable_cores
 from mrnn_edge.errors import OptionError
-from mrnn_edge.placement import CANDIDATES, key_of
-from mrnn_edge.runtime import Graphs, open_graphs, runtime_facts
 from mrnn_edge.threads import Started
+
+if TYPE_CHECKING:
+    from mrnn_edge.runtime import Graphs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Opening:
 
     bundle: Bundle
     loading: Loading
-    graphs: Started[Graphs]
+    graphs: "Started[Graphs]"
 
 
 def begin(
@@ -65,12 +66,16 @@ def begin(
         for role in (GraphRole.ENCODER, GraphRole.STEP)
     }
 
+    from mrnn_edge.runtime import import_ahead, open_graphs, runtime_facts
+
+    import_ahead()
+
     def read(chosen: Precision, role: GraphRole) -> bytes:
         # Once given they are forgotten; whoever asks again reads the file again.
         started = ahead.pop(role, None) if chosen is likely else None
         return bundle.graph(chosen, role) if started is None else started.wait()
 
-    def open_at(placement: Placement, *, concurrency: int) -> Graphs:
+    def open_at(placement: Placement, *, concurrency: int) -> "Graphs":
         chosen = named or own_precision(config, placement)
         return open_graphs(
             config,
@@ -82,12 +87,15 @@ def begin(
             concurrency=concurrency,
         )
 
-    def open_wanted() -> Graphs:
+    def open_wanted() -> "Graphs":
         if wanted is not None:
             return open_at(wanted, concurrency=concurrency)
         facts = runtime_facts()
         if not facts.has_cuda:
             return open_at(ON_CPU, concurrency=concurrency)
+        from mrnn_edge.auto import open_fastest
+        from mrnn_edge.placement import CANDIDATES, key_of
+
         pairs = [config.precisions[named or own_precision(config, each)] for each in CANDIDATES]
         key = key_of(
             (graph for pair in pairs for graph in (pair.encoder, pair.step)),
@@ -96,7 +104,7 @@ def begin(
         )
         return open_fastest(open_at, config, key=key, concurrency=concurrency)
 
-    def opened() -> Graphs:
+    def opened() -> "Graphs":
         try:
             return open_wanted()
         finally:

@@ -233,6 +233,12 @@ class RuntimeFacts:
         return _CUDA_PROVIDER in self.providers
 
 
+def import_ahead() -> None:
+    """Import the runtime now; where it cannot be imported, whoever needs it hears of that."""
+    with contextlib.suppress(DeviceError):
+        _import_runtime()
+
+
 def runtime_facts() -> RuntimeFacts:
     """Import the runtime and ask what it is. Raises DeviceError where it cannot be imported."""
     runtime = _import_runtime()

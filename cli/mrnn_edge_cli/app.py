@@ -6,7 +6,6 @@ import signal
 import sys
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -17,6 +16,7 @@ from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge_cli.arguments import to_command
 from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
 from mrnn_edge_cli.output import say, write
+from mrnn_edge_cli.start import collector_at_rest
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         home = _COMMANDS.get(cmd_name)
         if home is None:
+            from difflib import get_close_matches
+
             for close in get_close_matches(cmd_name, _COMMANDS, n=1):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {close!r}?")
             return None
-        module = import_module(f"mrnn_edge_cli.{home.module}")
+        with collector_at_rest():
+            module = import_module(f"mrnn_edge_cli.{home.module}")
         return to_command(getattr(module, home.function), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

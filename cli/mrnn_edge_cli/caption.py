@@ -13,6 +13,7 @@ from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.loading import finish
 from mrnn_edge_cli.options import to_sampling
 from mrnn_edge_cli.output import say
+from mrnn_edge_cli.start import collector_at_rest, one_blas_thread
 
 if TYPE_CHECKING:
     from mrnn_edge.listing import Listed
@@ -112,29 +113,33 @@ def caption(
         require=tuple(require or ()),
         min_confidence=min_confidence,
     )
-    from mrnn_edge.listing import expand_patterns
+    with collector_at_rest():
+        from mrnn_edge.listing import expand_patterns
 
-    named = [
-        *expand_patterns(paths or []),
-        *_listed_in(from_file, null=null, paths=paths or []),
-    ]
-    files = _files(named, recursive=recursive, ext=ext)
-    opening = _begin(len(files), model=model, device=device, precision=precision, threads=threads)
-    # The graphs are opened beside what is imported and read from here on.
-    from mrnn_edge.pipeline import STANDARD_INPUT, read_first, read_standard_input
-    from mrnn_edge_cli.bulk import Places, Reading, caption_all
+        named = [
+            *expand_patterns(paths or []),
+            *_listed_in(from_file, null=null, paths=paths or []),
+        ]
+        files = _files(named, recursive=recursive, ext=ext)
+        opening = _begin(
+            len(files), model=model, device=device, precision=precision, threads=threads
+        )
+        # The graphs are opened beside what is imported and read from here on.
+        from mrnn_edge.pipeline import STANDARD_INPUT, read_first, read_standard_input
+        from mrnn_edge_cli.bulk import Places, Reading, caption_all
 
-    alone = files == paths and len(files) == 1 and output is None
-    places = Places(
-        form=_form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output),
-        output=output,
-        existing=_existing(output, resume=resume, force=force, html=html),
-        html=html,
-        sidecars=_sidecars(files, text=sidecar, xmp=xmp),
-        replace_sidecars=force,
-    )
-    first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
-    captioner = finish(opening, quiet=quiet)
+        alone = files == paths and len(files) == 1 and output is None
+        form = _form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output)
+        places = Places(
+            form=form,
+            output=output,
+            existing=_existing(output, resume=resume, force=force, html=html),
+            html=html,
+            sidecars=_sidecars(files, text=sidecar, xmp=xmp),
+            replace_sidecars=force,
+        )
+        first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
+        captioner = finish(opening, quiet=quiet)
     if first is None:
         captioner.check()  # one picture shows it as well, and sooner
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
@@ -163,16 +168,17 @@ def _begin(
     threads: int | None,
 ) -> "Opening":
     """Begin to open the model for so many pictures."""
-    from mrnn_edge.opening import begin
+    with one_blas_thread():  # captions multiply no matrices of numpy's
+        from mrnn_edge.opening import begin
 
-    concurrency = 1
-    if files > 1:
-        from mrnn_edge.pipeline import calls_at_once
+        concurrency = 1
+        if files > 1:
+            from mrnn_edge.pipeline import calls_at_once
 
-        concurrency = calls_at_once(files)
-    return begin(
-        model, device=device, precision=precision, threads=threads, concurrency=concurrency
-    )
+            concurrency = calls_at_once(files)
+        return begin(
+            model, device=device, precision=precision, threads=threads, concurrency=concurrency
+        )
 
 
 def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import TRAINING, need
-from mrnn_edge_cli.output import Progress, write
+from mrnn_edge_cli.output import Progress, say, write
 
 
 def export(
@@ -37,11 +37,15 @@ def export(
     import torch
 
     from mrnn_edge_export.export import Origin, export_run
+    from mrnn_edge_train.complaints import left_out
 
     if threads:
         torch.set_num_threads(threads)
     origin = Origin(data=trained_on, weights_licence=weights_licence)
     done = export_run(run, out, origin=origin, data=data, track=Progress(quiet=quiet))
+    if not quiet:
+        for line in left_out(done.unreadable):
+            say(line)
     for graph, batches in done.parity["largest_difference"].items():
         shown = ", ".join(f"{value:.1e} at {batch}" for batch, value in batches.items())
         write(f"{graph}: torch and ONNX Runtime differ by {shown}")

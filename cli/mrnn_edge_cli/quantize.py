@@ -7,7 +7,7 @@ from typing import Annotated
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import need
-from mrnn_edge_cli.output import Progress, write
+from mrnn_edge_cli.output import Progress, say, write
 
 
 def quantize(
@@ -25,6 +25,10 @@ def quantize(
         float,
         Option("--max-drop", min=0.0, metavar="CIDER", help="What dev may lose; else refuse."),
     ] = 0.01,
+    alone: Annotated[
+        bool,
+        Option("--alone", help="The smallest folder: no float graphs, no graph for searches."),
+    ] = False,
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -36,9 +40,11 @@ def quantize(
     need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
     from mrnn_edge.config import Precision
     from mrnn_edge_export.quantize import quantize_model
+    from mrnn_edge_train.complaints import left_out
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
+    words += ["--alone"] * alone
     done = quantize_model(
         model,
         out,
@@ -46,16 +52,17 @@ def quantize(
         calibrate=calibrate,
         max_drop=max_drop,
         command=shlex.join(words),
+        alone=alone,
         threads=threads,
         track=Progress(quiet=quiet),
     )
-    pairs = done.config.precisions
+    if not quiet:
+        for line in left_out(done.unreadable):
+            say(line)
+    pairs = {Precision.FLOAT32: done.float_graphs, Precision.INT8: done.int8_graphs}
     for role in ("encoder", "step"):
-        float_graph, int8_graph = (
-            getattr(pairs[precision], role).bytes / 1e6
-            for precision in (Precision.FLOAT32, Precision.INT8)
-        )
-        write(f"{role}: {float_graph:.1f} MB float32, {int8_graph:.1f} MB int8")
+        sizes = (f"{getattr(pairs[each], role).bytes / 1e6:.1f} MB {each}" for each in pairs)
+        write(f"{role}: {', '.join(sizes)}")
     write(f"layers left in float: {', '.join(done.float_layers) or 'none'}")
     before, after = done.before, done.after
     write(f"dev CIDEr: {before.scores.cider:.4f} float32, {after.scores.cider:.4f} int8")

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-_SIGNALS: Final = tuple(
+END_SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """SIGHUP is a terminal that was closed, a connection that was lost; Windows has none."""
@@ -43,7 +43,7 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Within it signals set the Stop; an ignored one (a script's background job) stays ignored."""
     stop = Stop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in END_SIGNALS}
     taken = [number for number, old in before.items() if old is not signal.SIG_IGN]
     for number in taken:
         signal.signal(number, stop._receive)

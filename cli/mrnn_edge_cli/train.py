@@ -13,6 +13,7 @@ from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Option
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
+from mrnn_edge_cli.stopping import END_SIGNALS
 
 _DEFAULT = "flickr8k-lite2"
 _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
@@ -197,7 +198,7 @@ def train(
         if distributed.is_first():
             again = f" --device {device}" if device else ""
             say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
-        raise KeyboardInterrupt
+        raise SystemExit(interrupted.exit_code)
 
 
 def _refuse(options: Mapping[str, object], place: str) -> None:
@@ -208,7 +209,7 @@ def _refuse(options: Mapping[str, object], place: str) -> None:
 
 
 class Interrupted:
-    """Whether Ctrl-C has come while this was entered; `second` handles the next one.
+    """Whether a signal to end has come while this was entered; `second` handles the next one.
 
     It is said where `told`: of several processes one is enough.
     """
@@ -219,25 +220,33 @@ class Interrupted:
         *,
         told: bool,
     ) -> None:
-        self._came = False
+        self._signal: int | None = None
         self._second = second
         self._told = told
 
     def __call__(self) -> bool:
-        return self._came
+        return self._signal is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 and the signal's number, as shells count; None if none has come."""
+        return None if self._signal is None else 128 + self._signal
 
     def __enter__(self) -> None:
-        # A background job inherits an ignored SIGINT, and is left so.
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._note)
+        before = {number: signal.getsignal(number) for number in END_SIGNALS}
+        # A background job inherits ignored signals, and is left so.
+        self._before = {each: old for each, old in before.items() if old is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._note)
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, old in self._before.items():
+            signal.signal(number, old)
 
-    def _note(self, _signal: int, _frame: object) -> None:
-        self._came = True
-        signal.signal(signal.SIGINT, self._second)
+    def _note(self, number: int, _frame: object) -> None:
+        self._signal = number
+        for each in self._before:
+            signal.signal(each, self._second)
         if self._told:
             again = "; press Ctrl-C again to stop at once" if callable(self._second) else ""
             say(f"finishing the step{again}")

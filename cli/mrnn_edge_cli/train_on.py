@@ -40,7 +40,7 @@ def train_on(
         for line in inspection.lines():
             say(line)
     captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
-    step = read_step(captioner.bundle)
+    step = read_step(captioner.bundle, captioner.graphs.step)
     splits = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     check_pictures(data, [*chain(*splits)], track=track)
     train, dev = (
@@ -106,7 +106,7 @@ def teach_word(
             f"{bundle.folder} has no prior.npy, by which a new word is held back from other "
             "pictures; export the model anew"
         )
-    step = read_step(bundle)
+    step = read_step(bundle, captioner.graphs.step)
     table = _table(captioner, images, track)
     lesson = Lesson(word=word, images=images, table=table, typical=prior.centres)
     decoding = DecodeOptions(length_penalty=bundle.config.decoding.length_penalty)

@@ -82,6 +82,8 @@ class Exported:
     folder: Path
     config: BundleConfig
     parity: Mapping[str, Any]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and are not in the prior."""
 
 
 def read_run(folder: Path) -> Run:
@@ -130,7 +132,9 @@ def export_run(
     config = _config(run, origin, out.name, identity, graphs)
     opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
     parity = _parity(run, opened, splits[Split.DEV], track)
-    vectors = training_prior(opened.encoder, splits[Split.TRAIN], config.image, track=track)
+    vectors, unreadable = training_prior(
+        opened.encoder, splits[Split.TRAIN], config.image, track=track
+    )
     prior = vectors.to_npy()
     config = dataclasses.replace(
         config, prior=describe_prior("prior.npy", prior, groups=len(vectors.centres))
@@ -149,7 +153,7 @@ def export_run(
             "README.md": render_card(config, metrics),
         },
     )
-    return Exported(folder=out, config=config, parity=parity)
+    return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
 
 
 def bundle_id(network: Network, vocab_json: bytes) -> str:

@@ -17,10 +17,8 @@ from torch import Tensor, nn
 
 from mrnn_edge.config import GraphRole
 from mrnn_edge_export.graphs import export_graph
-from mrnn_edge_train.model import MRNN, TiedSoftmax
+from mrnn_edge_train.model import MRNN, TiedSoftmax, scaled_tanh_slope
 
-GAIN = 1.7159
-"""Of `scaled_tanh`."""
 _SMALL = 1024
 """Constants with fewer numbers stay float32: scalars and shapes are not worth a node."""
 
@@ -40,8 +38,7 @@ class GradientModule(nn.Module):
         next_state = recurrent.advance(recurrent.drive(word), state)
         hidden = self.model.multimodal(word, recurrent.output(next_state), image)
         probabilities = torch.softmax(self.model.logits(hidden), dim=-1)
-        slope = (2.0 / 3.0) * (GAIN - hidden * hidden / GAIN)
-        return slope * self._back(probabilities, target), next_state
+        return scaled_tanh_slope(hidden) * self._back(probabilities, target), next_state
 
     def _back(self, probabilities: Tensor, target: Tensor) -> Tensor:
         """W^T (onehot(target) - p), [B, V] and ids [B] -> [B, M]; W is E_1 P where it is tied."""

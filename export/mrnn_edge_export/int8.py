@@ -5,6 +5,7 @@ the rewriting are ONNX Runtime's (onnxruntime.quantization, a converter: nothing
 run the result); the weights' scales are ours. Knows neither encoder nor step.
 """
 
+import copy
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ Ranges: TypeAlias = TensorsData
 OPERATORS: Final = ("Conv", "Clip", "Add", "Gemm")
 """What is quantised. A Clip goes where the range of what follows does its work."""
 _LAYERS: Final = ("Conv", "Gemm")
-_LARGEST: Final = 127
+LARGEST: Final = 127
+"""Of int8 without its -128: the ranges have 0 in the middle."""
 _NARROW: Final = 63
 """Weights of 7 bits: any two of them, times any two uint8, add up within 16 bits."""
 
@@ -88,7 +90,7 @@ def insert_qdq(
                 for scale in weight_scales(weight)
             ]
     quantizer = QDQQuantizer(
-        _copy(graph),
+        copy.deepcopy(graph),
         per_channel=True,
         reduce_range=False,  # weight_scales sees to it, and loses less
         weight_qType=QuantType.QInt8,
@@ -121,17 +123,17 @@ def weight_scales(weight: Floats) -> Floats:
     rows = np.abs(weight.reshape(len(weight), -1))
     largest = rows.max(axis=1)
     if weight.ndim == 4 and weight.shape[1] == 1:
-        scales = largest / _LARGEST
+        scales = largest / LARGEST
     elif weight.ndim == 2 or weight.shape[2:] == (1, 1):
         flat = weight.reshape(len(weight), -1)
         pairs = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2))).reshape(len(flat), -1, 2)
         up, down = (np.maximum(side, 0.0).sum(axis=2).max(axis=1) for side in (pairs, -pairs))
         # Rounding adds a half to each of the two, so 127 here is 128 there.
-        scales = np.maximum.reduce([largest, up, down]) / _LARGEST
+        scales = np.maximum.reduce([largest, up, down]) / LARGEST
     else:
         scales = largest / _NARROW
     # Channels of nothing but zeros need a scale all the same: any.
-    return np.where(scales > 0, scales, 1.0 / _LARGEST).astype(np.float32)
+    return np.where(scales > 0, scales, 1.0 / LARGEST).astype(np.float32)
 
 
 def rounded(weight: Floats) -> Floats:
@@ -177,9 +179,3 @@ def _check_layer(node: onnx.NodeProto) -> None:
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     if node.op_type == "Gemm" and attributes.get("transB") != 1:
         raise ModelError(f"the layer {node.name} has its weights the other way; export anew")
-
-
-def _copy(graph: onnx.ModelProto) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(graph)
-    return copy

@@ -6,6 +6,7 @@ bias can take it (Nagel et al. 2019, arXiv 1906.04721, section 4.2). Takes a flo
 to run through it, gives the float graph other biases.
 """
 
+import copy
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -35,8 +36,7 @@ def correct_biases(
 
 def channel_means(graph: onnx.ModelProto, feeds: Iterable[Feeds]) -> Mapping[str, Floats]:
     """The mean [C] of each convolution's input over all feeds, by the input's name."""
-    measured = onnx.ModelProto()
-    measured.CopyFrom(graph)
+    measured = copy.deepcopy(graph)
     inputs = dict.fromkeys(node.input[0] for node in graph.graph.node if node.op_type == "Conv")
     axes = onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "mean_axes")
     measured.graph.initializer.append(axes)

@@ -5,6 +5,7 @@ normalisation goes, and the first convolution reads the pixels. Takes the bytes 
 export writes them and pictures, gives the bytes of encoder.int8.onnx. Knows no sentence.
 """
 
+import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,8 +63,7 @@ class CalibratedEncoder:
             node.name for node in graph.node if node.op_type == "Clip" and node.input[0] in outputs
         }
         nodes = [n.name for n in graph.node if n.op_type in OPERATORS and n.name not in left]
-        corrected = onnx.ModelProto()
-        corrected.CopyFrom(self.graph)
+        corrected = copy.deepcopy(self.graph)
         correct_biases(corrected, self.means, nodes=nodes)
         start = graph.input[0].name
         quantized = insert_qdq(corrected, self.ranges, nodes=nodes, fixed={start: (_SCALE, _ZERO)})
@@ -79,8 +79,7 @@ def calibrate_encoder(
     Raises ModelError for a graph that is not as export writes it.
     """
     graph = parse(data, GraphRole.ENCODER)
-    entry = onnx.ValueInfoProto()
-    entry.CopyFrom(graph.graph.input[0])
+    entry = copy.deepcopy(graph.graph.input[0])
     start = _drop_normalisation(graph)
     name_nodes(graph)
     return CalibratedEncoder(

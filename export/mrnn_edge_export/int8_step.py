@@ -13,6 +13,7 @@ import onnx
 from mrnn_edge.config import GraphRole
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction
 from mrnn_edge_export.int8 import (
+    LARGEST,
     Feeds,
     drop_unused,
     finish,
@@ -21,8 +22,6 @@ from mrnn_edge_export.int8 import (
     parse,
     tensor_ranges,
 )
-
-_LARGEST = 127
 
 
 def quantize_step(data: bytes, feeds: Iterable[Feeds], metadata: Mapping[str, str]) -> bytes:
@@ -75,7 +74,7 @@ def _quantize_tables(model: onnx.ModelProto) -> None:
 def _lookup(graph: onnx.GraphProto, table: onnx.TensorProto, output: str) -> list[onnx.NodeProto]:
     values = onnx.numpy_helper.to_array(table)
     largest = np.abs(values).max(axis=0)
-    scales = np.where(largest > 0, largest / _LARGEST, 1.0).astype(np.float32)
+    scales = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
     rows, scale, zero = (f"{table.name}_{part}" for part in ("int8", "scale", "zero_point"))
     graph.initializer.remove(table)
     graph.initializer.extend(

@@ -1,10 +1,11 @@
 """Torch against ONNX Runtime: the same numbers at several batches, the same captions word for word.
 
-The torch side is the network as it was trained, not the folded one. Takes both, gives figures;
-raises ModelError where a limit is passed.
+Of a training run the torch side is the network as it was trained, not the folded one; of a model
+that was trained on (taught.py), its step. Takes both, gives figures; raises ModelError where a
+limit is passed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +64,38 @@ def largest_differences(network: Network, graphs: Graphs) -> dict[str, dict[str,
         pixels = np.stack([np.roll(base, 3 * shift, axis=1) for shift in range(batch)])
         image = network.encode(pixels)
         found["encoder"][str(batch)] = _largest(graphs.encoder(pixels), image)
-        token = random.integers(0, sizes.vocabulary, batch)
-        state = random.random((batch, network.model.recurrent.state_size), np.float32)
-        ours, theirs = graphs.step(token, state, image), network.step(token, state, image)
-        found["step"][str(batch)] = max(map(_largest, ours, theirs))
-    # numpy's maximum keeps a NaN, Python's drops it.
-    worst = np.max([value for graph in found.values() for value in graph.values()])
+        found["step"][str(batch)] = step_difference(
+            graphs.step,
+            network.step,
+            image,
+            words=sizes.vocabulary,
+            state=network.model.recurrent.state_size,
+            random=random,
+        )
+    check_differences([value for graph in found.values() for value in graph.values()])
+    return found
+
+
+def step_difference(
+    ours: StepFunction,
+    theirs: StepFunction,
+    images: Floats,
+    *,
+    words: int,
+    state: int,
+    random: np.random.Generator,
+) -> float:
+    """The largest of two steps over image vectors [B, M], after any word in any state."""
+    token = random.integers(0, words, len(images))
+    before = random.random((len(images), state), np.float32)
+    return _worst(map(_largest, ours(token, before, images), theirs(token, before, images)))
+
+
+def check_differences(found: Iterable[float]) -> None:
+    """Raise ModelError for one above the limit, or none that is a number."""
+    worst = _worst(found)
     if not worst <= LIMIT:
         raise ModelError(f"torch and ONNX Runtime differ by {worst:.1e}, the limit is {LIMIT}")
-    return found
 
 
 def compare_captions(
@@ -86,21 +110,30 @@ def compare_captions(
     """How many pictures were captioned alike. Raises ModelError if one was not."""
     space = search_space(vocabulary, state=network.model.recurrent.state_size)
     spec = _spec(network)
-    equal = 0
     starts = range(0, len(pictures), _CHUNK)
     for start in track(starts, "parity", len(starts)):
         chunk = pictures[start : start + _CHUNK]
         pixels = np.stack([read_pixels(path, spec) for path in chunk])
         torch_side = best_sentences(network.step, network.encode(pixels), space, decoding)
         onnx_side = best_sentences(graphs.step, graphs.encoder(pixels), space, decoding)
-        for path, ours, theirs in zip(chunk, onnx_side, torch_side, strict=True):
-            if ours != theirs:
-                raise ModelError(
-                    f"{path.name}: ONNX Runtime says {' '.join(vocabulary.decode(ours))!r}, "
-                    f"torch {' '.join(vocabulary.decode(theirs))!r}"
-                )
-            equal += 1
-    return {"compared": len(pictures), "equal": equal}
+        check_sentences(onnx_side, torch_side, vocabulary, names=[path.name for path in chunk])
+    return {"compared": len(pictures), "equal": len(pictures)}
+
+
+def check_sentences(
+    ours: Sequence[Sequence[int]],
+    theirs: Sequence[Sequence[int]],
+    vocabulary: Vocabulary,
+    *,
+    names: Sequence[str],
+) -> None:
+    """Raise ModelError, naming the picture, where ONNX Runtime does not say what torch says."""
+    for name, one, other in zip(names, ours, theirs, strict=True):
+        if one != other:
+            raise ModelError(
+                f"{name}: ONNX Runtime says {' '.join(vocabulary.decode(one))!r}, "
+                f"torch {' '.join(vocabulary.decode(other))!r}"
+            )
 
 
 def reference(network: Network, vocabulary: Vocabulary, decoding: DecodeOptions) -> Reference:
@@ -136,3 +169,8 @@ def _spec(network: Network) -> ImageSpec:
 
 def _largest(ours: Floats, theirs: Floats) -> float:
     return float(np.abs(ours - theirs).max())
+
+
+def _worst(differences: Iterable[float]) -> float:
+    # numpy's maximum keeps a NaN, Python's drops it.
+    return float(np.max(list(differences)))

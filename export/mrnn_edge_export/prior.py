@@ -34,14 +34,14 @@ def training_prior(
     spec: ImageSpec,
     *,
     track: Track = untracked,
-) -> PriorVectors:
+) -> tuple[PriorVectors, tuple[str, ...]]:
     """Mean vector over all the pictures, and their groups by k-means from a fixed start.
 
-    Pictures that cannot be read are left out, as in training; raises DatasetError for more than
-    one in a hundred.
+    Pictures that cannot be read are left out, as in training, and their names come with it; raises
+    DatasetError for more than one in a hundred.
     """
     vectors = []
-    failures: list[InputError] = []
+    failures: dict[str, InputError] = {}
     starts = range(0, len(pictures), _CHUNK)
     for start in track(starts, "prior", len(starts)):
         pixels = []
@@ -49,11 +49,12 @@ def training_prior(
             try:
                 pixels.append(read_pixels(path, spec))
             except InputError as error:
-                failures.append(error)
+                failures[path.name] = error
         if pixels:
             vectors.append(encoder(np.stack(pixels)))
-    complain_of_unreadable(failures, len(pictures), allowed=spare(len(pictures)))
-    return prior_of(np.concatenate(vectors))
+    allowed = spare(len(pictures))
+    complain_of_unreadable(list(failures.values()), len(pictures), allowed=allowed)
+    return prior_of(np.concatenate(vectors)), tuple(failures)
 
 
 def prior_of(rows: Floats) -> PriorVectors:

@@ -29,7 +29,7 @@ from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.verify import answers
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.int8_encoder import calibrate_encoder
+from mrnn_edge_export.int8_encoder import CalibratedEncoder, calibrate_encoder
 from mrnn_edge_export.int8_step import quantize_step, sentence_feeds
 from mrnn_edge_export.sensitivity import worst_layers
 from mrnn_edge_train.complaints import complain_of_unreadable, spare
@@ -50,11 +50,20 @@ class Quantized:
 
     folder: Path
     config: BundleConfig
+    float_graphs: GraphPair
+    """What the int8 ones were made of."""
     before: Evaluation
     after: Evaluation
     changed: float
     """Share of dev's captions that are not the float graphs', word for word."""
     float_layers: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and were not calibrated on."""
+
+    @property
+    def int8_graphs(self) -> GraphPair:
+        """What was made."""
+        return self.config.precisions[Precision.INT8]
 
     @property
     def drop(self) -> float:
@@ -68,6 +77,7 @@ class _Data:
 
     calibration: tuple[CaptionedImage, ...]
     pixels: tuple[Pixels, ...]
+    unreadable: tuple[str, ...]
     dev: tuple[CaptionedImage, ...]
     known: frozenset[tuple[str, ...]]
 
@@ -80,11 +90,14 @@ def quantize_model(
     calibrate: int,
     max_drop: float,
     command: str,
+    alone: bool = False,
     threads: int | None = None,
     track: Track = untracked,
 ) -> Quantized:
     """Give a model int8 graphs, as its default: in a new folder, or without one in place.
 
+    With `alone` the new folder has the int8 graphs and no others: neither the float ones nor the
+    gradient graph, without which a search reads all of an index.
     `calibrate` training pictures, evenly spread, and their sentences set the ranges; `max_drop` is
     the CIDEr that dev may lose; `command` is what the model card says made the graphs. In place
     config.json comes last: before it the model is what it was. Raises OptionError for a model that
@@ -92,7 +105,8 @@ def quantize_model(
     BundleError, DatasetError or an InputError.
     """
     bundle = load_bundle(model)
-    _check(bundle, out)
+    _check(bundle, out, alone=alone)
+    carried = _carried(bundle, alone=alone)
     before_captioner = Captioner.load(
         model, device="cpu", precision=Precision.FLOAT32, threads=threads
     )
@@ -104,24 +118,23 @@ def quantize_model(
         bundle.metadata(GraphRole.ENCODER),
     )
     step = _step(bundle, before_captioner, parts)
-    order: tuple[str, ...] = ()
-    for count in FLOAT_LAYERS:
-        if count and not order:
-            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
-        kept = order[:count]
+    for kept in _float_layers(encoder, parts, bundle, track):
         graphs = {GraphRole.ENCODER: encoder.quantize(float_layers=kept), GraphRole.STEP: step}
-        config = _config(bundle.config, graphs, name=out.name if out else bundle.config.name)
-        files = {**_carried(bundle), **{_FILES[role]: graphs[role] for role in graphs}}
+        name = out.name if out else bundle.config.name
+        config = _config(bundle.config, graphs, name=name, alone=alone)
+        files = {**carried, **{_FILES[role]: graphs[role] for role in graphs}}
         with _opened(config, files, threads=threads) as captioner:
             after = _measure(captioner, parts, track)
             reference = answers(captioner).to_dict()
         done = Quantized(
             folder=out or bundle.folder,
             config=config,
+            float_graphs=bundle.config.precisions[Precision.FLOAT32],
             before=before,
             after=after,
             changed=_changed(before, after),
             float_layers=kept,
+            unreadable=parts.unreadable,
         )
         if done.drop <= max_drop:
             figures = _figures(done, calibrate=len(parts.pixels), command=command)
@@ -135,6 +148,17 @@ def quantize_model(
     )
 
 
+def _float_layers(
+    encoder: CalibratedEncoder, parts: _Data, bundle: Bundle, track: Track
+) -> Iterator[tuple[str, ...]]:
+    """The layers to leave in float at each attempt; compared when the first has failed."""
+    order: tuple[str, ...] = ()
+    for count in FLOAT_LAYERS:
+        if count and not order:
+            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
+        yield order[:count]
+
+
 def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:
     vectors = image_vectors(captioner, parts.dev, track=track)
     return evaluate(
@@ -142,8 +166,13 @@ def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:
     )
 
 
-def _check(bundle: Bundle, out: Path | None) -> None:
+def _check(bundle: Bundle, out: Path | None, *, alone: bool) -> None:
     config = bundle.config
+    if alone and out is None:
+        raise OptionError(
+            "int8 graphs alone, but no new folder: the model would lose its float graphs; name one "
+            "with --output"
+        )
     if Precision.FLOAT32 not in config.precisions:
         raise OptionError(
             f"{config.name} has no float32 graphs to quantise; export the training run"
@@ -161,17 +190,19 @@ def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Dat
     count = min(calibrate, len(train))
     chosen = [train[row * len(train) // count] for row in range(count)]
     pixels: dict[CaptionedImage, Pixels] = {}
-    failures: list[InputError] = []
+    failures: dict[str, InputError] = {}
     for image in track(chosen, "read", count):
         try:
             pixels[image] = read_pixels(image.path, bundle.config.image)
         except InputError as error:
-            failures.append(error)
+            failures[image.name] = error
     # Those that training left out are left out here.
-    complain_of_unreadable(failures, count, allowed=min(spare(len(train)), count - 1))
+    allowed = min(spare(len(train)), count - 1)
+    complain_of_unreadable(list(failures.values()), count, allowed=allowed)
     return _Data(
         calibration=tuple(pixels),
         pixels=tuple(pixels.values()),
+        unreadable=tuple(failures),
         dev=read_split(data, Split.DEV),
         known=read_sentences(data, Split.TRAIN),
     )
@@ -190,22 +221,29 @@ def _step(bundle: Bundle, captioner: Captioner, parts: _Data) -> bytes:
     )
 
 
-def _config(config: BundleConfig, graphs: Mapping[GraphRole, bytes], *, name: str) -> BundleConfig:
+def _config(
+    config: BundleConfig, graphs: Mapping[GraphRole, bytes], *, name: str, alone: bool
+) -> BundleConfig:
     encoder, step = (
         describe_graph(_FILES[role], graphs[role]) for role in (GraphRole.ENCODER, GraphRole.STEP)
     )
-    precisions = {
-        Precision.FLOAT32: config.precisions[Precision.FLOAT32],
-        Precision.INT8: GraphPair(encoder=encoder, step=step),
-    }
-    return replace(config, name=name, precisions=precisions, default_precision=Precision.INT8)
+    made = replace(
+        config,
+        name=name,
+        precisions={Precision.INT8: GraphPair(encoder=encoder, step=step)},
+        default_precision=Precision.INT8,
+    )
+    if alone:
+        return replace(made, gradient=None)
+    return replace(made, precisions={**config.precisions, **made.precisions})
 
 
-def _carried(bundle: Bundle) -> dict[str, bytes]:
+def _carried(bundle: Bundle, *, alone: bool) -> dict[str, bytes]:
     """The files that stay as they are, by name."""
     config = bundle.config
     pair = config.precisions[Precision.FLOAT32]
-    entries = (pair.encoder, pair.step, config.gradient, config.prior)
+    graphs = () if alone else (pair.encoder, pair.step, config.gradient)
+    entries = (*graphs, config.prior)
     names = ["vocab.json", *(entry.file for entry in entries if entry is not None)]
     return {name: (bundle.folder / name).read_bytes() for name in names}
 

@@ -27,19 +27,24 @@ from mrnn_edge.bundle import (
     write_bundle,
 )
 from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
-from mrnn_edge.decode import Floats
+from mrnn_edge.decode import Floats, StepFunction
 from mrnn_edge.errors import ModelError
 from mrnn_edge.generation import search_space
-from mrnn_edge.graphs import StepGraph
 from mrnn_edge.prior import PriorVectors
-from mrnn_edge.runtime import open_graphs
+from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
 from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.gradient import GAIN, halved
+from mrnn_edge_export.gradient import halved
 from mrnn_edge_export.graphs import export_graph
-from mrnn_edge_export.parity import reference_of
+from mrnn_edge_export.parity import (
+    check_differences,
+    check_sentences,
+    reference_of,
+    step_difference,
+)
 from mrnn_edge_train.folded import FoldedStep
+from mrnn_edge_train.model import scaled_tanh_slope
 from mrnn_edge_train.validation import best_sentences, step_function
 
 _NAMES = {
@@ -54,11 +59,11 @@ _NAMES = {
 """Names of a trained network's weights in its step graph, and here."""
 
 
-def read_step(bundle: Bundle) -> FoldedStep:
-    """The weights of a bundle's float32 step graph.
+def read_step(bundle: Bundle, opened: StepFunction) -> FoldedStep:
+    """The weights of a bundle's float32 step graph, which is at hand as `opened` too.
 
     Raises OptionError where the bundle has no such graph, ModelError where it is not as
-    `mrnn-edge export` writes it.
+    `mrnn-edge export` writes it, or computes something else with these weights.
     """
     graph = onnx.load_from_string(bundle.graph(Precision.FLOAT32, GraphRole.STEP)).graph
     constants = {
@@ -73,32 +78,31 @@ def read_step(bundle: Bundle) -> FoldedStep:
     tables = [node.input[0] for node in graph.node if node.op_type in ("Gather", "GatherND")]
     try:
         weights["drive_table"], weights["multimodal_table"] = (constants[name] for name in tables)
-        return FoldedStep(weights).eval()
-    except (KeyError, ValueError, RuntimeError) as error:
+        step = FoldedStep(weights).eval()
+        largest_difference(step, opened)
+    except (KeyError, ValueError, RuntimeError, ModelError) as error:
         raise ModelError(
             f"{bundle.folder}: the step graph is not as `mrnn-edge export` writes it ({error}); "
             "only models of `mrnn-edge export` can be trained on"
         ) from None
+    return step
 
 
-def largest_difference(step: FoldedStep, graph: StepGraph) -> dict[str, float]:
+def largest_difference(step: FoldedStep, graph: StepFunction) -> dict[str, float]:
     """By batch, between the weights and the graph. Raises ModelError above verify's limit."""
     random = np.random.default_rng(7)
     found = {}
     for batch in BATCHES:
-        token = random.integers(0, step.vocabulary, batch)
-        state = random.random((batch, step.recurrent.state_size), np.float32)
-        image = random.normal(0, 1, (batch, step.multimodal_table.shape[1])).astype(np.float32)
-        ours, theirs = graph(token, state, image), step_function(step)(token, state, image)
-        pairs = zip(ours, theirs, strict=True)
-        found[str(batch)] = max(float(np.abs(one - other).max()) for one, other in pairs)
-    # numpy's maximum keeps a NaN, Python's drops it.
-    worst = np.max(list(found.values()))
-    if not worst <= LIMIT:
-        raise ModelError(
-            f"the step graph and its weights in torch differ by {worst:.1e}, the limit is {LIMIT}; "
-            "only models of `mrnn-edge export` can be trained on"
+        images = random.normal(0, 1, (batch, step.multimodal_table.shape[1])).astype(np.float32)
+        found[str(batch)] = step_difference(
+            graph,
+            step_function(step),
+            images,
+            words=step.vocabulary,
+            state=step.recurrent.state_size,
+            random=random,
         )
+    check_differences(found.values())
     return found
 
 
@@ -119,8 +123,8 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
     The image vectors [N, M] are captioned by torch and by ONNX Runtime. Raises BundleError if the
     folder exists, ModelError where the two disagree.
     """
-    step, vocab_json = grown.step, grown.vocabulary.to_json()
-    identity = _bundle_id(base, step, vocab_json)
+    vocab_json = grown.vocabulary.to_json()
+    identity = _bundle_id(base, grown.step, vocab_json)
     digest = vocabulary_digest(vocab_json)
     metadata = {
         role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
@@ -130,52 +134,61 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
         GraphRole.ENCODER: _renamed(
             base.graph(Precision.FLOAT32, GraphRole.ENCODER), metadata[GraphRole.ENCODER]
         ),
-        GraphRole.STEP: _export_step(step, metadata[GraphRole.STEP]),
-        GraphRole.GRADIENT: _export_gradient(step, metadata[GraphRole.GRADIENT]),
+        GraphRole.STEP: _export_step(grown.step, metadata[GraphRole.STEP]),
+        GraphRole.GRADIENT: _export_gradient(grown.step, metadata[GraphRole.GRADIENT]),
     }
+    config = dataclasses.replace(_config(base, grown, graphs), name=out.name, id=identity)
+    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
+    metrics = {"parity": _parity(grown, config, opened, images)}
+    files = {
+        "config.json": to_json(config.to_dict()),
+        "vocab.json": vocab_json,
+        **{f"{role}.onnx": data for role, data in graphs.items()},
+        **({} if grown.prior is None else {"prior.npy": grown.prior.to_npy()}),
+        "metrics.json": to_json(metrics),
+        "README.md": render_card(config, metrics),
+    }
+    write_bundle(out, files)
+    return config
+
+
+def _config(base: Bundle, grown: Grown, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
+    """The base's, with what is no longer so changed, but for name and id."""
+    prior = None
+    if grown.prior is not None:
+        groups = len(grown.prior.centres)
+        prior = describe_prior("prior.npy", grown.prior.to_npy(), groups=groups)
     pair = GraphPair(
         encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
         step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
     )
-    prior = None if grown.prior is None else grown.prior.to_npy()
-    config = dataclasses.replace(
+    return dataclasses.replace(
         base.config,
-        name=out.name,
-        id=identity,
         sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
         precisions={Precision.FLOAT32: pair},
         default_precision=Precision.FLOAT32,
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
-        prior=None
-        if grown.prior is None or prior is None
-        else describe_prior("prior.npy", prior, groups=len(grown.prior.centres)),
+        prior=prior,
         training=grown.training,
     )
-    opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
+
+
+def _parity(grown: Grown, config: BundleConfig, opened: Graphs, images: Floats) -> dict[str, Any]:
+    """Torch against the graphs. Raises ModelError where the two disagree."""
     decoding = DecodeOptions(length_penalty=config.decoding.length_penalty)
     pixels = reference_pixels(config.image)
-    parity = {
+    return {
         "limit": LIMIT,
-        "largest_difference": {"step": largest_difference(step, opened.step)},
-        "captions": _compare(step, opened.step, grown.vocabulary, images, decoding),
+        "largest_difference": {"step": largest_difference(grown.step, opened.step)},
+        "captions": _compare(grown.step, opened.step, grown.vocabulary, images, decoding),
         "reference": reference_of(
-            step_function(step),
+            step_function(grown.step),
             opened.encoder(pixels[None]),
             grown.vocabulary,
             decoding,
             state=config.sizes.state,
         ).to_dict(),
     }
-    metrics = {"parity": parity}
-    files = {
-        "config.json": to_json(config.to_dict()),
-        "vocab.json": vocab_json,
-        **{f"{role}.onnx": data for role, data in graphs.items()},
-        "metrics.json": to_json(metrics),
-        "README.md": render_card(config, metrics),
-    }
-    write_bundle(out, files if prior is None else {**files, "prior.npy": prior})
-    return config
 
 
 def _bundle_id(base: Bundle, step: FoldedStep, vocab_json: bytes) -> str:
@@ -195,7 +208,7 @@ def _renamed(graph: bytes, metadata: Mapping[str, str]) -> bytes:
 
 def _compare(
     step: FoldedStep,
-    graph: StepGraph,
+    graph: StepFunction,
     vocabulary: Vocabulary,
     images: Floats,
     decoding: DecodeOptions,
@@ -203,12 +216,8 @@ def _compare(
     space = search_space(vocabulary, state=step.recurrent.state_size)
     ours = best_sentences(graph, images, space, decoding)
     theirs = best_sentences(step_function(step), images, space, decoding)
-    for one, other in zip(ours, theirs, strict=True):
-        if one != other:
-            raise ModelError(
-                f"ONNX Runtime says {' '.join(vocabulary.decode(one))!r}, "
-                f"torch {' '.join(vocabulary.decode(other))!r}"
-            )
+    names = [f"picture {number}" for number in range(1, len(images) + 1)]
+    check_sentences(ours, theirs, vocabulary, names=names)
     return {"compared": len(ours), "equal": len(ours)}
 
 
@@ -238,7 +247,7 @@ class _GradientModule(nn.Module):
         back = words[target] - model.shares(model.projected(hidden)) @ words
         if model.projection is not None:
             back = back @ model.projection
-        return (2.0 / 3.0) * (GAIN - hidden * hidden / GAIN) * back, next_state
+        return scaled_tanh_slope(hidden) * back, next_state
 
 
 def _inputs(step: FoldedStep) -> dict[str, Tensor]:

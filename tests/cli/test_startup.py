@@ -65,12 +65,19 @@ def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, t
     assert found & homes == {"mrnn_edge_cli.caption"}
 
 
-def test_files_are_listed_without_pillow():
-    code = "import sys, mrnn_edge.listing; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("listing", {"PIL", "numpy", "mrnn_edge.records"}),
+        ("opening", {"PIL", "numpy", "onnxruntime", "mrnn_edge.runtime"}),
+    ],
+)
+def test_files_are_listed_and_graphs_begun_before_any_package_is_imported(module, without):
+    code = f"import sys, mrnn_edge.{module}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert not set(done.stdout.split()) & {"PIL", "numpy"}
+    assert not set(done.stdout.split()) & without
 
 
 @pytest.mark.parametrize("name", _COMMANDS)

@@ -55,14 +55,16 @@ bfloat16 = true
 """
 COMMAND = """
 import signal
-# A background job inherits an ignored SIGINT; the test is of one in the foreground.
+# A background job inherits ignored signals; the test is of one in the foreground.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from mrnn_edge_cli import main
 main()
 """
 
 
-def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_wish_to_end_finishes_the_step_saves_and_resume_goes_on(command, tmp_path, wish):
     data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("epochs = 3", "epochs = 1") + FINETUNE)
     run, log = tmp_path / "run", tmp_path / "run" / "log.ndjson"
@@ -79,11 +81,11 @@ def test_ctrl_c_finishes_the_step_saves_and_resume_goes_on(command, tmp_path):
         assert process.stdout is not None
         assert process.stdout.readline().startswith("epoch   1 ")
         assert process.stdout.readline().startswith("finetune   1 ")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(wish)
         _, said = process.communicate(timeout=100)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 128 + wish
     assert f"mrnn-edge train --resume {run}" in said
     assert "Traceback" not in said
     done = len(log.read_text().splitlines())
@@ -138,8 +140,13 @@ def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
     assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
-    data = dataset.write(tmp_path / "set", train=24, dev=6, test=2, side=64)
+def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_named(
+    command, tmp_path
+):
+    data = dataset.write(tmp_path / "set", train=100, dev=6, test=2, side=64)
+    # The third of eight that are calibrated on.
+    (data / "images" / "train25.png").write_bytes(b"no picture")
+    named = "mrnn-edge: 1 training picture cannot be read, left out: train25.png\n"
     (tmp_path / "recipe.toml").write_text(RECIPE)
     done = command(
         "train", "--data", data, "--out", "run", "--recipe", "recipe.toml", "--epochs", 2,
@@ -148,7 +155,8 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [["epoch", "1"], ["epoch", "2"]]
-    assert "train: 24 pictures, 120 sentences" in done.stderr
+    assert "train: 100 pictures, 500 sentences" in done.stderr
+    assert named in done.stderr
     assert "test: 2 pictures, 10 sentences" in done.stderr
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (facts["recipe"]["epochs"], facts["seed"]) == (2, 3)
@@ -165,6 +173,7 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     done = command("export", "run", "-o", "model", "--trained-on", "walls", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert "captions: 6 of 6 equal word for word" in done.stdout
+    assert named in done.stderr
 
     # The recipe's beam is 5, the command's default 3: the reference is decoded as it was made.
     done = command("verify", "model")
@@ -178,12 +187,18 @@ def test_a_data_set_becomes_a_model_that_verifies(command, tmp_path):
     assert "encoder: 13." in done.stdout
     assert "captions changed: " in done.stdout
     assert "default int8" in done.stdout
+    assert named in done.stderr
     done = command("verify", "model")
     assert done.returncode == 0, done.stdout
     assert "int8: image vector against where it was made" in done.stdout
     again = command("quantize", "model", "--data", data)
     assert again.returncode == 2
     assert "has int8 graphs already" in again.stderr
+    anew = ("quantize", "model", "--data", data, "--calibrate", 8, "--max-drop", 10, "--alone")
+    assert command(*anew).returncode == 2
+    assert command(*anew, "-o", "small").returncode == 0
+    assert command("verify", "small").returncode == 0
+    assert not list((tmp_path / "small").glob("encoder.onnx"))
 
 
 @pytest.mark.parametrize(

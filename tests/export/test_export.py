@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import dataset
 import numpy as np
@@ -208,6 +209,19 @@ def test_a_difference_above_the_limit_stops_the_export(run, exported):
         network.model.image_to_multimodal.bias[0] += 1e-3
     with pytest.raises(ModelError, match="differ by"):
         largest_differences(network, graphs)
+
+
+def test_a_state_that_is_no_number_stops_the_export(run, exported):
+    network = read_run(run).network
+    graphs = Captioner.load(exported.folder, device="cpu").graphs
+
+    def step(token, state, image):
+        log_probs, after = graphs.step(token, state, image)
+        return log_probs, after + np.float32("nan")
+
+    broken = SimpleNamespace(encoder=graphs.encoder, step=step)
+    with pytest.raises(ModelError, match="differ by nan"):
+        largest_differences(network, broken)
 
 
 def test_a_caption_that_differs_is_named_with_both_sentences(run, exported, data):

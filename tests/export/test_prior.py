@@ -31,8 +31,9 @@ def mean_colours(pixels):
 def test_the_prior_is_of_the_pictures_that_training_could_read(data):
     pictures = [image.path for image in read_split(data, Split.TRAIN)]
     readable = [path for path in pictures if path.name != "train7.png"]
-    found = training_prior(mean_colours, pictures, SPEC)
-    expected = training_prior(mean_colours, readable, SPEC)
+    found, unreadable = training_prior(mean_colours, pictures, SPEC)
+    expected, none = training_prior(mean_colours, readable, SPEC)
+    assert (unreadable, none) == (("train7.png",), ())
     np.testing.assert_array_equal(found.mean, expected.mean)
     (data / "images" / "train8.png").write_bytes(b"no picture either")
     with pytest.raises(DatasetError, match=r"2 of 100 pictures .*train7\.png.*train8\.png"):
@@ -43,6 +44,7 @@ def test_int8_is_calibrated_on_the_pictures_that_training_could_read(data):
     bundle = SimpleNamespace(config=SimpleNamespace(image=SPEC))
     found = quantize._read_data(data, 100, bundle, lambda items, *_: items)
     assert len(found.calibration) == len(found.pixels) == 99
+    assert found.unreadable == ("train7.png",)
     assert "train7.png" not in {image.name for image in found.calibration}
     (data / "images" / "train8.png").write_bytes(b"no picture either")
     with pytest.raises(DatasetError, match=r"2 of 100 pictures"):

@@ -261,6 +261,33 @@ def test_in_a_new_folder_it_gets_the_folders_name_and_the_old_one_stays(model, d
         assert (tmp_path / "smaller" / name).read_bytes() == before[name]
 
 
+def test_alone_the_folder_holds_the_int8_graphs_and_no_others(model, data, tmp_path):
+    both = _quantize(model, data, tmp_path / "both")
+    alone = _quantize(model, data, tmp_path / "alone", alone=True)
+    names = {path.name for path in (tmp_path / "alone").iterdir()}
+    lost = {path.name for path in (tmp_path / "both").iterdir()} - names
+    assert lost == {"encoder.onnx", "step.onnx", "gradient.onnx"}
+    for name in ("encoder.int8.onnx", "step.int8.onnx", "prior.npy", "vocab.json"):
+        ours, theirs = (tmp_path / where / name for where in ("alone", "both"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    assert alone.config.precisions.keys() == {Precision.INT8}
+    assert alone.float_graphs == both.float_graphs
+    picture = data / "images" / "test0.png"
+    captions = [
+        Captioner.load(done.folder, device="cpu").caption(picture) for done in (both, alone)
+    ]
+    assert captions[0].text == captions[1].text
+    assert captions[1].precision == "int8"
+    assert all(check.passed for check in verify_model(tmp_path / "alone"))
+
+
+def test_a_model_does_not_lose_its_float_graphs_in_place(model, data):
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    with pytest.raises(OptionError, match="no new folder.*--output"):
+        _quantize(model, data, alone=True)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
 def test_twice_is_the_same_to_the_byte(model, data, tmp_path):
     for name in ("one", "two"):
         _quantize(model, data, tmp_path / name / "same")

@@ -12,13 +12,14 @@ from mrnn_edge.config import DecodeOptions, GraphRole, Precision
 from mrnn_edge.errors import BundleError, ModelError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export.export import Origin, export_run
+from mrnn_edge_export.quantize import quantize_model
 from mrnn_edge_export.taught import Grown, largest_difference, read_step, write_grown
 from mrnn_edge_train.cells import Cell
 from mrnn_edge_train.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
 from mrnn_edge_train.teach import teach
-from mrnn_edge_train.validation import step_function
+from mrnn_edge_train.validation import best_sentences, step_function
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def taught(base, tmp_path_factory):
     captioner, _ = base
-    bundle, step = captioner.bundle, read_step(captioner.bundle)
+    bundle, step = captioner.bundle, read_step(captioner.bundle, captioner.graphs.step)
     own = dataclasses.replace(lesson(), typical=bundle.prior().centres)
     done = teach(step, bundle.vocabulary, own, DecodeOptions(beam=1))
     grown = Grown(
@@ -53,13 +54,24 @@ def taught(base, tmp_path_factory):
 
 def test_the_weights_that_are_read_back_are_those_of_the_graph(base):
     captioner, _ = base
-    found = largest_difference(read_step(captioner.bundle), captioner.graphs.step)
+    graph = captioner.graphs.step
+    found = largest_difference(read_step(captioner.bundle, graph), graph)
     assert max(found.values()) < 1e-5
 
 
 def test_a_graph_of_another_kind_is_refused(captioner):
     with pytest.raises(ModelError, match="not as `mrnn-edge export` writes it"):
-        read_step(captioner.bundle)
+        read_step(captioner.bundle, captioner.graphs.step)
+
+
+def test_a_graph_that_has_the_weights_and_computes_something_else_is_refused(base):
+    captioner, _ = base
+
+    def other(token, state, image):
+        return captioner.graphs.step(token, state, 2.0 * image)
+
+    with pytest.raises(ModelError, match=r"differ by .* only models of `mrnn-edge export`"):
+        read_step(captioner.bundle, other)
 
 
 def test_the_new_folder_is_a_model_that_verifies(taught):
@@ -98,9 +110,46 @@ def test_onnx_runtime_keeps_the_other_words_to_the_last_bit_where_the_new_one_is
     np.testing.assert_allclose(new, ours, atol=1e-4)
 
 
+def test_a_taught_model_can_be_quantised_and_what_it_says_without_the_word_stays_in_float32(
+    base, taught, tmp_path
+):
+    (before, data), (after, _) = base, taught
+    done = quantize_model(
+        str(after.bundle.folder), tmp_path / "smaller", data=data, calibrate=10, max_drop=10.0,
+        command="how it was made", threads=1,
+    )  # fmt: skip
+    checks = list(verify_model(done.folder))
+    assert all(check.passed for check in checks), checks
+    assert sum(check.name.startswith("int8: ") for check in checks) == 4
+
+    floats, int8 = (
+        Captioner.load(done.folder, device="cpu", threads=1, precision=precision)
+        for precision in (Precision.FLOAT32, Precision.INT8)
+    )
+    assert floats.config.training["taught"] == ["zebra"]
+    # Whatever the pictures: with a beam of 1 that holds wherever the word is not the likeliest.
+    random = np.random.default_rng(8)
+    vectors = random.normal(0, 1, (200, before.config.sizes.image)).astype(np.float32)
+    zebra, decoding = len(before.bundle.vocabulary), DecodeOptions(beam=1)
+    old = best_sentences(before.graphs.step, vectors, before.space, decoding)
+    new = best_sentences(floats.graphs.step, vectors, floats.space, decoding)
+    same = [one == other for one, other in zip(old, new, strict=True) if zebra not in other]
+    assert len(same) > 100
+    assert all(same)
+    assert len(set(old)) > 20
+    # After words and pictures that were calibrated on, 8 bits know the new word as the others.
+    token = np.arange(zebra)
+    state = np.zeros((len(token), floats.config.sizes.state), np.float32)
+    image = np.repeat(floats.encode(data / "images" / "train0.png")[None], len(token), axis=0)
+    for found, wanted in zip(
+        int8.graphs.step(token, state, image), floats.graphs.step(token, state, image), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=0.05)
+
+
 def test_a_taught_model_can_be_taught_again(taught):
     captioner, step = taught
-    again = read_step(captioner.bundle).weights()
+    again = read_step(captioner.bundle, captioner.graphs.step).weights()
     for name, value in step.weights().items():
         np.testing.assert_array_equal(again[name].numpy(), value.numpy())
 
@@ -112,7 +161,7 @@ def test_a_model_whose_words_were_merged_can_be_read_back(base, taught, tmp_path
     )
     write_grown(base[0].bundle, grown, tmp_path / "merged", lesson().table.features)
     merged = Captioner.load(tmp_path / "merged", device="cpu", threads=1)
-    again = read_step(merged.bundle).weights()
+    again = read_step(merged.bundle, merged.graphs.step).weights()
     for name, value in step.merged().weights().items():
         np.testing.assert_array_equal(again[name].numpy(), value.numpy())
 

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from mrnn_edge import Captioner
-from mrnn_edge.errors import BundleError, ModelNotFoundError, OptionError
+from mrnn_edge import runtime as runtime_module
+from mrnn_edge.errors import BundleError, DeviceError, ModelNotFoundError, OptionError
 from mrnn_edge.opening import begin
 from mrnn_edge.threads import Started
 
@@ -54,3 +55,28 @@ def test_no_thread_is_left_behind_by_a_graph_that_cannot_be_opened(bundle, graph
     with pytest.raises(BundleError, match=rf"{graph}\.onnx is shorter"):
         Captioner.load(bundle, device="cpu")
     assert set(threading.enumerate()) <= before
+
+
+def test_the_runtime_is_imported_before_the_caller_goes_on(bundle, monkeypatch):
+    imported = []
+    real = runtime_module._import_runtime
+    monkeypatch.setattr(
+        runtime_module,
+        "_import_runtime",
+        lambda: (imported.append(threading.current_thread()), real())[1],
+    )
+    opening = begin(bundle, device="cpu", threads=1)
+    assert imported[0] is threading.current_thread()
+    opening.graphs.wait()
+
+
+def test_a_runtime_that_cannot_be_imported_is_told_where_the_graphs_are_waited_for(
+    bundle, monkeypatch
+):
+    def none() -> None:
+        raise DeviceError("ONNX Runtime cannot be imported")
+
+    monkeypatch.setattr(runtime_module, "_import_runtime", none)
+    opening = begin(bundle, device="cpu")
+    with pytest.raises(DeviceError, match="cannot be imported"):
+        Captioner.of(opening)

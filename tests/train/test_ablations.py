@@ -148,9 +148,12 @@ def test_a_table_of_a_recipe_is_changed_key_by_key(tmp_path):
 
 
 def test_the_rows_that_come_with_the_benchmark_are_sound(root):
-    plan = read_plan(root / "benchmarks" / "ablations.toml")
-    assert len(plan.seeds) == 3
-    assert not plan.rows["m-rnn-base"].image
+    paper = read_plan(root / "benchmarks" / "paper.toml")
+    assert len(paper.seeds) == 3
+    assert not paper.rows["m-rnn-base"].image
+    assert paper.rows["m-rnn"].epochs == paper.rows["m-rnn-base"].epochs
+    steps = read_plan(root / "benchmarks" / "ablations.toml")
+    assert {row.epochs for row in steps.rows.values()} == {8}, "rows of one length alone compare"
 
 
 @pytest.mark.parametrize(

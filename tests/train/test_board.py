@@ -1,8 +1,9 @@
-"""Curves for TensorBoard, with a writer that takes its place: it is not among the test packages."""
+"""Curves for TensorBoard: read back by it, and otherwise with a writer that takes its place."""
 
 import sys
 import types
 
+import numpy as np
 import pytest
 
 from mrnn_edge.errors import MissingExtraError
@@ -59,6 +60,20 @@ def test_epochs_pass_through_and_are_on_disk_when_they_do(writers, tmp_path):
     assert ("features/train_bits", 2.0, 2) in writer.scalars
     assert ("finetune/dev_cider", 0.4, 1) in writer.scalars
     assert len(writer.scalars) == writer.flushed == 12
+
+
+def test_tensorboard_itself_reads_every_figure_and_a_run_that_goes_on_adds_to_them(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    epochs = [epoch(StageName.FEATURES, number) for number in (1, 2, 3)]
+    assert list(shown(iter(epochs[:2]), tmp_path)) == epochs[:2]
+    assert list(shown(iter(epochs[2:]), tmp_path)) == epochs[2:]
+    board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    figures = ("train_bits", "dev_perplexity", "dev_cider", "seconds")
+    assert sorted(board.Tags()["scalars"]) == sorted(f"features/{name}" for name in figures)
+    for name in figures:
+        found = [(point.step, point.value) for point in board.Scalars(f"features/{name}")]
+        expected = [(each.epoch, np.float32(getattr(each, name))) for each in epochs]
+        assert found == expected, name
 
 
 def test_a_run_that_fails_leaves_the_curves_closed(writers, tmp_path):

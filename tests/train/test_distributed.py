@@ -1,4 +1,4 @@
-"""Two processes under torchrun, over gloo, train what one does with batches twice as large."""
+"""Processes under torchrun, over gloo, train what one does with all of their batches in one."""
 
 import contextlib
 import dataclasses
@@ -18,13 +18,13 @@ from mrnn_edge.errors import OptionError
 from mrnn_edge_train import distributed
 from mrnn_edge_train.loop import prepare, resume, train
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+SCRIPT = Path(__file__).with_name("several_processes.py")
 
 
-def torchrun(*arguments):
+def torchrun(processes, *arguments):
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes),
             "--standalone", "--local-addr", "127.0.0.1", *map(str, arguments),
         ],
         # Threads are a pool of each process: two pools on two cores would wait for each other.
@@ -47,61 +47,82 @@ def rows(folder):
 
 
 @pytest.fixture
-def halved(two_stages):
-    """No dropout: the processes would drop other units than the one. 60 sentences, 12 pictures."""
-    finetune = dataclasses.replace(two_stages.finetune, images=3)
-    return dataclasses.replace(
-        two_stages, drop_image=0.0, drop_word=0.0, drop_multimodal=0.0, batch=6, finetune=finetune
-    )
+def plain(two_stages):
+    """No dropout: the processes would drop other units than the one."""
+    return dataclasses.replace(two_stages, drop_image=0.0, drop_word=0.0, drop_multimodal=0.0)
 
 
-def test_two_processes_stopped_and_resumed_have_the_curve_of_one_with_the_doubled_batch(
-    halved, tmp_path
+def batches_of(recipe, sentences, pictures):
+    finetune = dataclasses.replace(recipe.finetune, images=pictures)
+    return dataclasses.replace(recipe, batch=sentences, finetune=finetune)
+
+
+@pytest.mark.parametrize(
+    ("processes", "pictures", "sentences", "images"),
+    [
+        (2, 12, 6, 3),  # 60 sentences in batches of 12, 12 pictures in batches of 6
+        (3, 13, 7, 4),  # the last batches, of 2 sentences and 1 picture, are not enough for all
+    ],
+)
+def test_processes_stopped_and_resumed_have_the_curve_of_one_with_all_their_batches_in_one(
+    plain, tmp_path, processes, pictures, sentences, images
 ):
-    data = dataset.write(tmp_path / "set", train=12, dev=6, test=2)
-    (tmp_path / "recipe.json").write_text(json.dumps(halved.to_dict()))
-    # Five steps an epoch of the first stage; stopped in the second epoch.
-    code, said = torchrun(SCRIPT, tmp_path, 7)
+    data = dataset.write(tmp_path / "set", train=pictures, dev=6, test=2)
+    recipe = batches_of(plain, sentences, images)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_dict()))
+    # Four or five steps an epoch of the first stage; stopped in the second epoch.
+    code, said = torchrun(processes, SCRIPT, tmp_path, 7)
     assert code == 0, said
     assert len((tmp_path / "log when stopped").read_text().splitlines()) == 1
 
-    doubled = dataclasses.replace(
-        halved, batch=12, finetune=dataclasses.replace(halved.finetune, images=6)
-    )
-    prepared = prepare(doubled, data, cache=tmp_path / "cache")
-    list(train(doubled, prepared, tmp_path / "one", seed=1, source=str(data)))
-    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
-    assert [(row["stage"], row["epoch"]) for row in two] == [
+    larger = batches_of(plain, processes * sentences, processes * images)
+    prepared = prepare(larger, data, cache=tmp_path / "cache")
+    list(train(larger, prepared, tmp_path / "one", seed=1, source=str(data)))
+    one, several = rows(tmp_path / "one"), rows(tmp_path / "several")
+    assert [(row["stage"], row["epoch"]) for row in several] == [
         ("features", 1), ("features", 2), ("finetune", 1), ("finetune", 2),
     ]  # fmt: skip
     for key in ("train_bits", "dev_perplexity", "dev_cider"):
-        assert [row[key] for row in two] == pytest.approx([row[key] for row in one], rel=1e-5)
-    weights = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two")]
+        expected = [row[key] for row in one]
+        assert [row[key] for row in several] == pytest.approx(expected, rel=1e-5), key
+    weights = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "several")]
     for name, tensor in weights[0].items():
         if name.startswith("network."):
             torch.testing.assert_close(weights[1][name], tensor, rtol=1e-3, atol=1e-5)
 
-    facts = json.loads((tmp_path / "two" / "run.json").read_text())
-    assert facts["processes"] == 2
-    with pytest.raises(OptionError, match="torchrun --nproc-per-node 2"):
-        list(resume(prepared, tmp_path / "two"))
+    facts = json.loads((tmp_path / "several" / "run.json").read_text())
+    assert facts["processes"] == processes
+    with pytest.raises(OptionError, match=f"torchrun --nproc-per-node {processes}"):
+        list(resume(prepared, tmp_path / "several"))
 
 
 def test_a_process_alone_is_the_first_of_one_and_nothing_is_done_to_it():
     network = torch.nn.Linear(2, 2)
     assert (distributed.size(), distributed.rank(), distributed.is_first()) == (1, 0, True)
     assert distributed.parallel(network) is network
-    assert [1, 2, 3][distributed.share(3)] == [1, 2, 3]
-    assert distributed.weight(5) == 1.0
+    own = distributed.share(3)
+    assert [1, 2, 3][own.items] == [1, 2, 3]
+    assert own.weight([4, 7, 5]) == 1.0
     assert [distributed.any_of(wish) for wish in (False, True)] == [False, True]
 
 
-@pytest.mark.parametrize(("rank", "own"), [(0, [1, 3, 5]), (1, [2, 4])])
-def test_shares_of_a_batch_are_every_item_once(monkeypatch, rank, own):
-    monkeypatch.setattr(distributed, "size", lambda: 2)
-    monkeypatch.setattr(distributed, "rank", lambda: rank)
-    assert [1, 2, 3, 4, 5][distributed.share(5)] == own
-    assert [7][distributed.share(1)] == [7]
+@pytest.mark.parametrize("processes", [2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+def test_shares_make_the_mean_over_the_words_of_every_item_once(monkeypatch, processes, count):
+    monkeypatch.setattr(distributed, "size", lambda: processes)
+    # Bits of each item's words.
+    bits = [[float(item + word) ** 2 for word in range(3 + item % 4)] for item in range(count)]
+    words = [len(each) for each in bits]
+    means, seen = [], []
+    for rank in range(processes):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        own = distributed.share(count)
+        computed = [each for item in bits[own.items] for each in item]
+        means.append(own.weight(words) * sum(computed) / len(computed))
+        seen += [] if own.stands_in else list(range(count))[own.items]
+    every = [each for item in bits for each in item]
+    assert sum(means) / processes == pytest.approx(sum(every) / len(every), rel=1e-12)
+    assert sorted(seen) == list(range(count))
 
 
 def test_the_last_stage_is_for_one_process(three_stages, tmp_path, monkeypatch):

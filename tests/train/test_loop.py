@@ -132,7 +132,7 @@ def test_of_a_hundred_training_pictures_one_may_be_broken_and_is_named(two_stage
         prepared = prepare(recipe, data, cache=tmp_path / "cache")
         assert len(prepared.train) == len(prepared.train_table.features) == 99
         assert broken.name not in prepared.train_table.names
-        assert prepared.lines()[-1] == ("1 training pictures cannot be read, left out: train7.png")
+        assert prepared.lines()[-1] == "1 training picture cannot be read, left out: train7.png"
     (epoch,) = train(recipe, prepared, tmp_path / "run", seed=1, source=str(data))
     assert np.isfinite(epoch.dev_perplexity)
     (data / "images" / "train8.png").write_bytes(b"no picture either")

@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError, TrainingError
-from mrnn_edge_train import loop
+from mrnn_edge_train import course
 from mrnn_edge_train.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
 from mrnn_edge_train.loop import prepare, recipe_of, resume, train
+from mrnn_edge_train.stages import FeatureStage
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_crash_between_two_checkpoints_costs_what_came_after_the_first(
 def test_within_an_epoch_a_checkpoint_is_written_from_time_to_time(
     two_stages, prepared, data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(loop, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(course, "_SAVE_EVERY", 0.0)
     steps = []
 
     def stop():
@@ -119,12 +120,12 @@ def test_a_cost_that_is_not_finite_leaves_the_last_good_checkpoint(
     run = train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data))
     next(run)
     good = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    costs = loop.FeatureStage.costs
+    costs = FeatureStage.costs
 
     def broken(self, *, epoch, first):
         yield from (cost * float("nan") for cost in costs(self, epoch=epoch, first=first))
 
-    monkeypatch.setattr(loop.FeatureStage, "costs", broken)
+    monkeypatch.setattr(FeatureStage, "costs", broken)
     with pytest.raises(TrainingError, match=r"the cost of epoch 2 \(features\) is nan"):
         next(run)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == good

@@ -6,6 +6,7 @@ import dataset
 import numpy as np
 import pytest
 import torch
+from pycocoevalcap.cider.cider import Cider
 
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import OptionError
@@ -35,12 +36,11 @@ def stage(three_stages, data, tmp_path):
 
 
 def bits_of(stage, picture, ids, *, among_the_sayable=False):
-    """Bits of each word and the end sign, a step at a time; of all words, or of those that a
-    caption can have."""
+    """Bits of each word, a step at a time; of all words, or of those that a caption can have."""
     model, vocabulary = stage.network, stage._data.vocabulary
     image = model.image_vector(stage._views[0, picture : picture + 1])
     state, previous, found = torch.zeros(1, model.recurrent.state_size), vocabulary.start, []
-    for word in (*ids, vocabulary.end):
+    for word in ids:
         log_probs, state = model.step(torch.tensor([previous]), state, image)
         probabilities = log_probs[0].detach().exp()
         if among_the_sayable:
@@ -52,25 +52,40 @@ def bits_of(stage, picture, ids, *, among_the_sayable=False):
     return found
 
 
+def toolkits_reward(stage, picture, ids):
+    """CIDEr-D of the coco-caption toolkit, references and their document frequencies having the
+    end sign as a word."""
+    end = stage._data.vocabulary.end
+
+    def text(ids):
+        return " ".join(map(str, ids))
+
+    truth = {row: [text((*each, end)) for each in group]
+             for row, group in enumerate(stage._sentences)}  # fmt: skip
+    guess = {row: [text(ids) if row == picture else ""] for row in truth}
+    return Cider().compute_score(truth, guess)[1][picture]
+
+
 def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch):
-    encode = stage._data.vocabulary.encode
+    encode, end = stage._data.vocabulary.encode, stage._data.vocabulary.end
+    cut_off = (*encode(["green", "wall"]),)
     samples = [
-        [encode(["a", "red", "wall"]), encode(["red", "wall"]), encode(["blue"])],
-        [encode(["the", "wall", "is", "green"]), encode(["dog"]), ()],
+        [(*encode(words), end) for words in (["a", "red", "wall"], ["red", "wall"], ["blue"])],
+        [(*encode(["the", "wall", "is", "green"]), end), cut_off, (end,)],
     ]
+    assert toolkits_reward(stage, 4, cut_off) < toolkits_reward(stage, 4, (*cut_off, end))
     monkeypatch.setattr(stage, "sample", lambda vectors: samples)
     cost = float(stage._cost([0, 4], stage._views[0, [0, 4]]).detach())
     gained, words = 0.0, 0
-    end = stage._data.vocabulary.end
     for picture, group in zip((0, 4), samples, strict=True):
-        rewards = [stage._reward.score(picture, (*ids, end)) for ids in group]
+        rewards = [toolkits_reward(stage, picture, ids) for ids in group]
         for own, (reward, ids) in enumerate(zip(rewards, group, strict=True)):
             others = np.mean(np.delete(rewards, own))
             bits = bits_of(stage, picture, ids, among_the_sayable=True)
             gained += (reward - others) * sum(bits) * np.log(2)
             words += len(bits)
     told = [b for picture in (0, 4) for ids in stage._sentences[picture]
-            for b in bits_of(stage, picture, ids)]  # fmt: skip
+            for b in bits_of(stage, picture, (*ids, end))]  # fmt: skip
     assert cost == pytest.approx(gained / words + 0.2 * np.mean(told), rel=1e-4)
 
 
@@ -79,12 +94,22 @@ def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage)
     torch.manual_seed(2)
     samples = stage.sample(stage._views[0, :4])
     assert [len(group) for group in samples] == [3, 3, 3, 3]
-    banned = {vocabulary.start, vocabulary.unknown, vocabulary.end}
+    banned = {vocabulary.start, vocabulary.unknown}
     assert not any(banned & set(ids) for group in samples for ids in group)
+    assert not any(vocabulary.end in ids[:-1] for group in samples for ids in group)
     assert len({ids for group in samples for ids in group}) > 3
     with torch.no_grad():
         stage.network.softmax.bias[vocabulary.end] = 50.0
-    assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
+    assert stage.sample(stage._views[0, :2]) == [[(vocabulary.end,)] * 3] * 2
+
+
+def test_a_sample_that_was_cut_off_has_no_end_sign(stage):
+    end = stage._data.vocabulary.end
+    with torch.no_grad():
+        stage.network.softmax.bias[end] = -1e4
+    samples = [ids for group in stage.sample(stage._views[0, :4]) for ids in group]
+    assert {len(ids) for ids in samples} == {20}
+    assert not any(end in ids for ids in samples)
 
 
 def test_words_are_drawn_as_often_as_they_are_likely_and_never_where_they_cannot_come():
@@ -113,9 +138,9 @@ def test_rows_go_on_with_their_own_picture_and_state_when_others_have_ended(stag
             log_probs[0, [vocabulary.start, vocabulary.unknown]] = -torch.inf
             best, second = log_probs[0].detach().topk(2).values.tolist()
             leads.append(best - second)
-            if (token := int(log_probs.argmax())) == vocabulary.end:
+            said.append(token := int(log_probs.argmax()))
+            if token == vocabulary.end:
                 break
-            said.append(token)
         # Of hundreds of thousands; a lead of 1 is one of rounding, which differs with the batch.
         if min(leads) > 100.0:
             sure.append(number)
@@ -126,7 +151,8 @@ def test_rows_go_on_with_their_own_picture_and_state_when_others_have_ended(stag
 
 def test_no_reward_moves_what_can_never_be_sampled(stage, monkeypatch):
     vocabulary = stage._data.vocabulary
-    groups = [[vocabulary.encode(["a", "red", "wall"]), vocabulary.encode(["blue"]), ()]]
+    said = (["a", "red", "wall"], ["blue"], [])
+    groups = [[(*vocabulary.encode(words), vocabulary.end) for words in said]]
     monkeypatch.setattr(stage, "sample", lambda vectors: groups)
     stage._settings = dataclasses.replace(stage._settings, cost_weight=0.0)
     torch.autograd.backward(stage._cost([0], stage._views[0, [0]]))
@@ -140,7 +166,7 @@ def test_a_network_that_is_sure_of_the_unknown_word_says_another(stage):
     with torch.no_grad():
         stage.network.softmax.bias[vocabulary.unknown] = 1e4
         stage.network.softmax.bias[vocabulary.end] = 50.0
-    assert stage.sample(stage._views[0, :2]) == [[()] * 3] * 2
+    assert stage.sample(stage._views[0, :2]) == [[(vocabulary.end,)] * 3] * 2
 
 
 def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, tmp_path):

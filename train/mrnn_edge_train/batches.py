@@ -6,6 +6,7 @@ the mirror, by the toss of a coin; a sentence that says left or right, only as i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ _SIDED = frozenset(("left", "right"))
 """Words that a mirror would make untrue."""
 _POOL = 20
 """Batches whose sentences are sorted by length together."""
+_TOGETHER = 500
+"""Sentences side by side where nothing is learnt from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Batch(Sentences):
 
     features: Tensor
     """float32 [B, D]"""
+    weight: Tensor
+    """A scalar, by which the cost counts: 1, but where several processes share a batch."""
 
 
 def is_sided(words: Sequence[str]) -> bool:
@@ -50,19 +55,22 @@ def is_sided(words: Sequence[str]) -> bool:
 
 def collate(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
     """Ids of sentences, without signs -> what is fed and what is to be predicted."""
-    lengths = np.array([len(sentence) for sentence in sentences])
-    longest = int(lengths.max()) + 1
-    inputs = np.full((len(sentences), longest), vocabulary.end, np.int64)
-    targets = np.full((len(sentences), longest), vocabulary.end, np.int64)
+    return collate_drawn([(*sentence, vocabulary.end) for sentence in sentences], vocabulary)
+
+
+def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
+    """As `collate`, of ids that are all to be predicted; with no end sign if they were cut off."""
+    lengths = np.array([len(ids) for ids in drawn])
+    inputs = np.full((len(drawn), lengths.max()), vocabulary.end, np.int64)
     inputs[:, 0] = vocabulary.start
-    for row, sentence in enumerate(sentences):
-        inputs[row, 1 : len(sentence) + 1] = sentence
-        targets[row, : len(sentence)] = sentence
-    mask = np.arange(longest) <= lengths[:, None]
+    for row, ids in enumerate(drawn):
+        inputs[row, 1 : len(ids)] = ids[:-1]
+    mask = np.arange(inputs.shape[1]) < lengths[:, None]
+    targets = np.fromiter(chain.from_iterable(drawn), np.int64, lengths.sum())
     return Sentences(
         inputs=torch.from_numpy(inputs),
         mask=torch.from_numpy(mask),
-        targets=torch.from_numpy(targets[mask]),
+        targets=torch.from_numpy(targets),
     )
 
 
@@ -86,7 +94,8 @@ class Examples:
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Every sentence once, in batches of `size` (the last one smaller).
 
-        Of several processes each gets its share of a batch as large as all of theirs together.
+        Of several processes each gets its share of a batch as large as all of theirs together, and
+        the mean of their costs, each times its weight, is the cost of that batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))
@@ -101,15 +110,16 @@ class Examples:
             chosen = batches[index]
             mirror = (random.random(len(chosen)) < 0.5) & ~self._sided[chosen]
             own = share(len(chosen))
-            yield self._collate(chosen[own], mirror[own])
+            weight = own.weight((self._lengths[chosen] + 1).tolist())
+            yield self._collate(chosen[own.items], mirror[own.items], weight)
 
-    def in_order(self, *, size: int) -> Iterator[Batch]:
+    def in_order(self, *, size: int = _TOGETHER) -> Iterator[Batch]:
         """Every sentence once, in the order of the data set, nothing in the mirror."""
         for at in range(0, len(self), size):
             chosen = np.arange(at, min(at + size, len(self)))
-            yield self._collate(chosen, np.zeros(len(chosen), bool))
+            yield self._collate(chosen, np.zeros(len(chosen), bool), 1.0)
 
-    def _collate(self, chosen: np.ndarray, mirror: np.ndarray) -> Batch:
+    def _collate(self, chosen: np.ndarray, mirror: np.ndarray, weight: float) -> Batch:
         sentences = collate([self._sentences[index] for index in chosen], self._vocabulary)
         rows = self._rows[chosen]
         features = self._table.features[rows]
@@ -120,4 +130,5 @@ class Examples:
             mask=sentences.mask,
             targets=sentences.targets,
             features=torch.from_numpy(features),
+            weight=torch.tensor(weight),
         )

@@ -36,8 +36,6 @@ from mrnn_edge_train.validation import DevFigures, dev_figures, perplexity
 _HEADER = "calibration"
 _WIDEST = 4.0
 """T is looked for between 1/4 and 4."""
-_SENTENCES = 500
-"""Scored together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,7 @@ def fit_temperature(model: MRNN, examples: Examples) -> float:
     def worth(logarithm: float) -> float:
         scaled = copy.deepcopy(model)
         divide_logits(scaled, math.exp(logarithm))
-        return perplexity(scaled, examples.in_order(size=_SENTENCES))
+        return perplexity(scaled, examples.in_order())
 
     ends = (-math.log(_WIDEST), math.log(_WIDEST))
     found = minimize_scalar(worth, bounds=ends, method="bounded", options={"xatol": 1e-3})

@@ -101,7 +101,7 @@ def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoin
     Raises TrainingError if neither can be read, and leaves both as they are.
     """
     try:
-        return _read(folder / CHECKPOINT)
+        return read_checkpoint(folder)
     except TrainingError as error:
         try:
             previous = _read(folder / PREVIOUS)

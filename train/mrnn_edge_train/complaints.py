@@ -27,6 +27,14 @@ def spare(count: int) -> int:
     return count // _READABLE
 
 
+def left_out(names: Sequence[str]) -> tuple[str, ...]:
+    """What people are told of the training pictures that are: a line, or none of none."""
+    if not names:
+        return ()
+    pictures = "picture" if len(names) == 1 else "pictures"
+    return (f"{len(names)} training {pictures} cannot be read, left out: {', '.join(names)}",)
+
+
 def complain_of_unreadable(failures: Sequence[InputError], count: int, *, allowed: int = 0) -> None:
     """Raise DatasetError, with the first reasons, for more than `allowed` of `count` pictures."""
     if len(failures) > allowed:

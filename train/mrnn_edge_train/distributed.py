@@ -10,8 +10,9 @@ first process alone measures and writes. Knows no stage and no data.
 
 import atexit
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -72,9 +73,28 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def share(count: int) -> slice:
-    """This process's part of a batch of so many; of fewer than processes, some take the first."""
-    return slice(rank(), None, size()) if rank() < count else slice(0, 1)
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A process's part of a batch that all processes know."""
+
+    items: slice
+    """What it computes, never nothing: gradients are awaited of every process."""
+    stands_in: bool
+    """Whether the batch has nothing left for it, and its items are another's."""
+
+    def weight(self, words: Sequence[int]) -> float:
+        """By which its mean over words counts in the mean over all processes' means.
+
+        `words` are those of each item of the whole batch; the means then make that of the batch.
+        """
+        return 0.0 if self.stands_in else sum(words[self.items]) * size() / sum(words)
+
+
+def share(count: int) -> Share:
+    """This process's part of a batch of so many items."""
+    stands_in = rank() >= count
+    items = slice(0, 1) if stands_in else slice(rank(), None, size())
+    return Share(items=items, stands_in=stands_in)
 
 
 def parallel(network: nn.Module) -> nn.Module:
@@ -82,15 +102,6 @@ def parallel(network: nn.Module) -> nn.Module:
     if size() == 1:
         return network
     return nn.parallel.DistributedDataParallel(network)
-
-
-def weight(words: int) -> float:
-    """By which this process's mean over its words counts in the mean over all processes' means."""
-    if size() == 1:
-        return 1.0
-    total = torch.tensor(float(words))
-    distributed.all_reduce(total)
-    return words * size() / float(total)
 
 
 def mean(value: Tensor) -> Tensor:

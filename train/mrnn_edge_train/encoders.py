@@ -10,6 +10,7 @@ Google's TensorFlow release.
 
 from enum import StrEnum
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,7 @@ def _pretrained(name: EncoderName) -> dict[str, Tensor]:
     return weights
 
 
-def _import(module: str):  # type: ignore[no-untyped-def]  # packages without types
+def _import(module: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

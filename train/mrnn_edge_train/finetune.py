@@ -113,6 +113,8 @@ class FinetuneStage(Stage[WholeNetwork]):
         self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._sided = [any(map(is_sided, image.sentences)) for image in data.train]
+        # With the end signs, which are predicted as words are.
+        self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -141,7 +143,8 @@ class FinetuneStage(Stage[WholeNetwork]):
             # All processes crop all pictures of the step, so that the crops are those of one.
             pictures = self.augmented(chosen, random)
             own = distributed.share(len(chosen))
-            yield self._cost(chosen[own], pictures[own])
+            weight = own.weight([self._words[number] for number in chosen])
+            yield self._cost(chosen[own.items], pictures[own.items]) * weight
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
@@ -171,12 +174,11 @@ class FinetuneStage(Stage[WholeNetwork]):
         smoothing = self._settings.label_smoothing
         cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)
         distill, teachers = self._recipe.distill, self._data.teachers
-        weight = distributed.weight(len(sentences.targets))
         if distill is None or teachers is None:
-            return cost * weight
+            return cost
         wanted = teachers(pixels, rows, sentences)
         soft = soft_bits_per_word(logits, wanted, temperature=distill.temperature)
-        return ((1.0 - distill.weight) * cost + distill.weight * soft) * weight
+        return (1.0 - distill.weight) * cost + distill.weight * soft
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""

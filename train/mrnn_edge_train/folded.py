@@ -29,7 +29,7 @@ LEAST: Final = 0.01
 """Odds below which a taught word takes nothing from the others. Words of captions have 0.05 and
 more; the smaller the number, the nearer the sum of all probabilities is to 1."""
 
-WORD_ROWS: Final = ("drive_table", "multimodal_table", "taught_words", "taught_bias")
+_WORD_ROWS: Final = ("drive_table", "multimodal_table", "taught_words", "taught_bias")
 """The weights that have a row for each taught word."""
 
 _CELLS: Final = {1: Cell.RELU, 3: Cell.GRU, 4: Cell.LSTM}
@@ -92,6 +92,10 @@ class FoldedStep(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """What a FoldedStep is made of; copies."""
         return {name: value.clone() for name, value in self.state_dict().items()}
+
+    def with_rows(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of the weights those that have a row for each taught word, with such rows behind them."""
+        return {name: torch.cat([self.get_parameter(name), rows[name]]) for name in _WORD_ROWS}
 
     def merged(self) -> "FoldedStep":
         """The same network with the taught words among the others, for training all of it on."""

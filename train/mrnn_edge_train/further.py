@@ -13,12 +13,13 @@ import torch
 
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import Vocabulary, build_vocabulary
-from mrnn_edge_train.batches import Batch, Examples
+from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
-from mrnn_edge_train.folded import WORD_ROWS, FoldedStep
+from mrnn_edge_train.folded import FoldedStep
 from mrnn_edge_train.teach import first_guess
+from mrnn_edge_train.validation import perplexity
 
 EPOCHS: Final = 15
 _BATCH: Final = 16
@@ -27,8 +28,6 @@ _DROP: Final = 0.3
 _CLIP: Final = 5.0
 _MINIMUM_COUNT: Final = 2
 """A word comes in when the training sentences have it so often."""
-_SENTENCES: Final = 500
-"""Sentences scored together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +57,9 @@ class Further:
     train: Pictures
     dev: Pictures
     seed: int
-    new_words: tuple[str, ...] = ()
-    best: float = field(default=float("inf"), init=False)
+    new_words: tuple[str, ...] = field(init=False)
+    """Taken in from the training sentences; `vocabulary` has them."""
+    best: float = field(init=False)
     """Dev perplexity of `step`."""
 
     def __post_init__(self) -> None:
@@ -79,17 +79,18 @@ class Further:
             for group in optimiser.param_groups:
                 group["lr"] = _RATE * (1.0 - (epoch - 1) / epochs)
             for batch in track(batches, f"epoch {epoch}", len(batches)):
-                cost = self._bits(network, batch, drop=_DROP)
+                logits = network(batch.inputs, batch.features, batch.mask, _DROP)
+                cost = bits_per_word(logits, batch.targets)
                 optimiser.zero_grad()
                 torch.autograd.backward(cost)
                 torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
                 optimiser.step()
                 bits += float(cost.detach()) / len(batches)
-            perplexity = self._dev_perplexity(network)
-            best = perplexity < self.best
+            found = self._dev_perplexity(network)
+            best = found < self.best
             if best:
-                self.best, self.step = perplexity, FoldedStep(network.weights()).eval()
-            yield FurtherFigures(epoch=epoch, train_bits=bits, dev_perplexity=perplexity, best=best)
+                self.best, self.step = found, FoldedStep(network.weights()).eval()
+            yield FurtherFigures(epoch=epoch, train_bits=bits, dev_perplexity=found, best=best)
 
     def _take_in_new_words(self) -> None:
         sentences = [words for image in self.train.images for words in image.sentences]
@@ -97,27 +98,12 @@ class Further:
         self.new_words = self.vocabulary.lacks(found)
         for word in self.new_words:
             grown = Vocabulary((*self.vocabulary.words, word), self.vocabulary.special)
-            batches = list(
-                Examples(self.train.images, self.train.table, grown).in_order(size=_SENTENCES)
-            )
-            with torch.inference_mode():
-                rows = first_guess(self.step, batches, grown)
-                weights = self.step.weights()
-                for name in WORD_ROWS:
-                    weights[name] = torch.cat([weights[name], rows[name]])
+            examples = Examples(self.train.images, self.train.table, grown)
+            with torch.no_grad():
+                rows = first_guess(self.step, examples.in_order(), grown)
+            weights = {**self.step.weights(), **self.step.with_rows(rows)}
             self.step, self.vocabulary = FoldedStep(weights).merged().eval(), grown
 
-    def _bits(self, network: FoldedStep, batch: Batch, *, drop: float) -> torch.Tensor:
-        logits = network(batch.inputs, batch.features, batch.mask, drop)
-        return bits_per_word(logits, batch.targets)
-
-    @torch.inference_mode()
     def _dev_perplexity(self, network: FoldedStep) -> float:
-        """2 ** (mean bits a word), the end signs included."""
-        bits, words = 0.0, 0
         examples = Examples(self.dev.images, self.dev.table, self.vocabulary)
-        for batch in examples.in_order(size=_SENTENCES):
-            count = len(batch.targets)
-            bits += float(self._bits(network, batch, drop=0.0)) * count
-            words += count
-        return float(2.0 ** (bits / words))
+        return perplexity(network, examples.in_order())

@@ -15,32 +15,23 @@ one go or stopped and resumed at any step. On a GPU that is not promised: some o
 fixed order. A run may go on on another device. Prints nothing: each epoch's figures are yielded.
 """
 
-import math
 import platform
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mrnn_edge.bundle import write_atomically
-from mrnn_edge.errors import OptionError, TrainingError
+from mrnn_edge.errors import OptionError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import distributed
-from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.calibration import calibrate
-from mrnn_edge_train.checkpoint import (
-    Checkpoint,
-    TrainingState,
-    read_best,
-    read_sound_checkpoint,
-    write_best,
-)
+from mrnn_edge_train.checkpoint import Checkpoint, read_best, read_sound_checkpoint
 from mrnn_edge_train.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.course import Course, run_stage
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.device import CPU, device_failures, device_name
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
@@ -61,13 +52,11 @@ from mrnn_edge_train.journal import (
     read_facts,
     write_journal,
 )
-from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
-from mrnn_edge_train.stages import FeatureStage, Stage, TrainingData
+from mrnn_edge_train.stages import FeatureStage, TrainingData
 from mrnn_edge_train.teachers import read_teachers
-
-_SAVE_EVERY = 300.0
-"""Seconds after which a checkpoint is written within an epoch."""
 
 
 def prepare(
@@ -86,13 +75,7 @@ def prepare(
     DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
     anything is computed, OptionError as `read_teachers` does, and DeviceError if the device fails.
     """
-    if recipe.self_critical and distributed.size() > 1:
-        raise OptionError("[self_critical] is trained by one process; leave torchrun out")
-    if recipe.finetune and recipe.encoder not in list(EncoderName):
-        raise OptionError(
-            f"the recipe tunes the CNN, but {recipe.encoder} is none; "
-            f"name one of {', '.join(EncoderName)}, or leave [finetune] out"
-        )
+    _check(recipe)
     inspection = inspect(data)
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
@@ -118,6 +101,17 @@ def prepare(
         teachers=teachers,
         device=device,
     )
+
+
+def _check(recipe: Recipe) -> None:
+    """Raise OptionError for what no data set can make up for."""
+    if recipe.self_critical and distributed.size() > 1:
+        raise OptionError("[self_critical] is trained by one process; leave torchrun out")
+    if recipe.finetune and recipe.encoder not in list(EncoderName):
+        raise OptionError(
+            f"the recipe tunes the CNN, but {recipe.encoder} is none; "
+            f"name one of {', '.join(EncoderName)}, or leave [finetune] out"
+        )
 
 
 def _table(
@@ -194,7 +188,10 @@ def train(
     }
     # Processes that drew the same dropout would learn less from each other.
     torch.manual_seed(seed + distributed.rank())
-    yield from _stages(recipe, data, out, facts, None, track, stop)
+    course = Course(
+        recipe=recipe, data=data, out=out, facts=facts, progress=Progress(), track=track, stop=stop
+    )
+    yield from _whole(course, None)
 
 
 def recipe_of(out: Path) -> tuple[Recipe, Path]:
@@ -237,44 +234,38 @@ def resume(
         checkpoint = read_sound_checkpoint(out, say)
     # For a generator of which the checkpoint has no state: it was written on another device.
     torch.manual_seed(facts["seed"] + distributed.rank())
-    yield from _stages(recipe, data, out, facts, checkpoint, track, stop)
+    course = Course(
+        recipe=recipe,
+        data=data,
+        out=out,
+        facts=facts,
+        progress=checkpoint.progress,
+        track=track,
+        stop=stop,
+    )
+    yield from _whole(course, checkpoint)
 
 
-def _stages(
-    recipe: Recipe,
-    data: TrainingData,
-    out: Path,
-    facts: dict[str, Any],
-    checkpoint: Checkpoint | None,
-    track: Track,
-    stop: Callable[[], bool],
-) -> Iterator[EpochFigures]:
+def _whole(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigures]:
     """All stages, or what a checkpoint leaves of them; calibration after the last one."""
-    progress = checkpoint.progress if checkpoint else Progress()
-    with device_failures(data.device):
-        yield from _epochs(recipe, data, out, facts, progress, checkpoint, track, stop)
+    recipe, out, progress = course.recipe, course.out, course.progress
+    with device_failures(course.data.device):
+        yield from _stages(course, checkpoint)
         finished = len(progress.finished) == recipe.all_epochs
         if recipe.calibrate and finished and distributed.is_first():
-            found = calibrate(recipe, data, out)
+            found = calibrate(recipe, course.data, out)
             write_journal(out, {**read_facts(out), "calibration": asdict(found)}, progress)
 
 
-def _epochs(
-    recipe: Recipe,
-    data: TrainingData,
-    out: Path,
-    facts: dict[str, Any],
-    progress: Progress,
-    checkpoint: Checkpoint | None,
-    track: Track,
-    stop: Callable[[], bool],
-) -> Iterator[EpochFigures]:
-    seed = facts["seed"]
+def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigures]:
+    """Each starts from the best weights of those before it."""
+    recipe, data, out, progress = course.recipe, course.data, course.out, course.progress
+    seed, track = course.facts["seed"], course.track
     first = FeatureStage(recipe, data, seed=seed)
     model, cnn = first.network, None
-    facts = {**facts, "sizes": asdict(model.sizes)}
+    course = replace(course, facts={**course.facts, "sizes": asdict(model.sizes)})
     if progress.stage is StageName.FEATURES:
-        yield from _run(first, out, facts, progress, checkpoint, track, stop)
+        yield from run_stage(course, first, checkpoint)
         if progress.epoch <= first.epochs:
             return
         checkpoint = None
@@ -288,106 +279,32 @@ def _epochs(
         if progress.stage is StageName.FINETUNE:
             network = WholeNetwork(cnn, model, compiled=recipe.finetune.compile)
             second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
-            yield from _run(second, out, facts, progress, checkpoint, track, stop)
+            yield from run_stage(course, second, checkpoint)
             if progress.epoch <= second.epochs:
                 return
             checkpoint = None
     if recipe.self_critical is not None:
-        kept, best = split_weights(read_best(out))
-        model.load_state_dict(best)
-        if kept and cnn is not None:
-            cnn.load_state_dict(kept)
         if progress.stage is not StageName.SELF_CRITICAL:
             progress.stage, progress.epoch = StageName.SELF_CRITICAL, 1
-        last = SelfCriticalStage(
-            recipe,
-            recipe.self_critical,
-            data,
-            model,
-            cnn if kept else None,
-            {CNN_PREFIX + name: each for name, each in kept.items()},
-            seed=seed,
-            track=track,
-        )
-        yield from _run(last, out, facts, progress, checkpoint, track, stop)
+        last = _last_stage(course, recipe.self_critical, model, cnn)
+        yield from run_stage(course, last, checkpoint)
 
 
-def _run(
-    stage: Stage[Network],
-    out: Path,
-    facts: dict[str, Any],
-    progress: Progress,
-    checkpoint: Checkpoint | None,
-    track: Track,
-    stop: Callable[[], bool],
-) -> Iterator[EpochFigures]:
-    """One stage, from its start or from a checkpoint of it."""
-    average = WeightAverage(stage.network, stage.average)
-    optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
-    state = TrainingState(
-        network=stage.network, average=average, optimiser=optimiser, progress=progress
-    )
-    if checkpoint is not None:
-        state.restore(checkpoint)
-    else:
-        state.save(out)
-        if distributed.is_first():
-            write_journal(out, facts, progress)
-    while progress.epoch <= stage.epochs:
-        stage.network.train()
-        started = saved = time.perf_counter()
-        before = progress.seconds
-        costs = stage.costs(epoch=progress.epoch, first=progress.step)
-        description = f"{stage.name} {progress.epoch}"
-        for cost in track(costs, description, stage.steps - progress.step):
-            worth = float(distributed.mean(cost.detach()))
-            if not math.isfinite(worth):
-                raise TrainingError(
-                    f"the cost of epoch {progress.epoch} ({stage.name}) is "
-                    f"{worth}; lower the learning rate, or check the feature table"
-                )
-            done = (progress.epoch - 1) * stage.steps + progress.step
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * stage.rate(done)
-            optimiser.zero_grad()
-            torch.autograd.backward(cost)
-            parameters = [each for group in optimiser.param_groups for each in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, stage.clip)
-            optimiser.step()
-            average.update(stage.network, done + 1)
-            progress.step += 1
-            progress.bits += worth / stage.steps
-            now = time.perf_counter()
-            progress.seconds = before + now - started
-            if distributed.any_of(stop()):
-                state.save(out)
-                return
-            if distributed.any_of(now - saved >= _SAVE_EVERY):
-                state.save(out)
-                saved = now
-        seconds = before + time.perf_counter() - started
-        figures = distributed.from_first(partial(_measured, stage, average, progress, seconds))
-        if figures.best and distributed.is_first():
-            write_best(out, stage.weights(average.network))
-        progress.finish_epoch(figures)
-        state.save(out)
-        if distributed.is_first():
-            write_journal(out, facts, progress)
-        distributed.wait()
-        yield figures
-
-
-def _measured(
-    stage: Stage[Network], average: WeightAverage[Network], progress: Progress, seconds: float
-) -> EpochFigures:
-    started = time.perf_counter()
-    dev = stage.measure(average.network)
-    return EpochFigures(
-        stage=stage.name,
-        epoch=progress.epoch,
-        train_bits=progress.bits,
-        dev_perplexity=dev.perplexity,
-        dev_cider=dev.cider,
-        seconds=seconds + time.perf_counter() - started,
-        best=dev.cider > progress.best,
+def _last_stage(
+    course: Course, settings: SelfCritical, model: MRNN, cnn: EfficientNetLite | None
+) -> SelfCriticalStage:
+    """On the best weights so far, with the CNN's among them where it was tuned."""
+    tuned, best = split_weights(read_best(course.out))
+    model.load_state_dict(best)
+    if tuned and cnn is not None:
+        cnn.load_state_dict(tuned)
+    return SelfCriticalStage(
+        course.recipe,
+        settings,
+        course.data,
+        model,
+        cnn if tuned else None,
+        {CNN_PREFIX + name: each for name, each in tuned.items()},
+        seed=course.facts["seed"],
+        track=course.track,
     )

@@ -28,6 +28,7 @@ from torch.nn import functional
 from mrnn_edge_train.cells import Cell, make_cell
 
 FEATURE_DIVISOR = 8.0
+_GAIN = 1.7159
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,12 @@ class Dropouts:
 
 def scaled_tanh(x: Tensor) -> Tensor:
     """g(x) = 1.7159 tanh(2x/3), LeCun's "Efficient BackProp"."""
-    return 1.7159 * torch.tanh(x * (2.0 / 3.0))
+    return _GAIN * torch.tanh(x * (2.0 / 3.0))
+
+
+def scaled_tanh_slope(value: Tensor) -> Tensor:
+    """g'(x), of g(x): 2/3 (1.7159 - g(x)^2 / 1.7159)."""
+    return (2.0 / 3.0) * (_GAIN - value * value / _GAIN)
 
 
 class TiedSoftmax(nn.Module):

@@ -3,10 +3,10 @@
     gradient of  -(1/N) sum over words (r(s) - mean of the other samples' r) log P(w_n)
                  + weight * (bits a word of the references)
 
-Self-critical training (Rennie et al. 2017) with the mean of a picture's other samples as baseline
-(Luo 2020). The second term keeps it a model of probabilities. The CNN, tuned or not, is frozen;
-with `crops` it has read some crops of each picture beforehand, and a step sees one of them or the
-whole picture.
+The end sign is one of the words, of w as of r; a sample that was cut off has none. Self-critical
+training (Rennie et al. 2017) with the mean of a picture's other samples as baseline (Luo 2020). The
+second term keeps it a model of probabilities. The CNN, tuned or not, is frozen; with `crops` it has
+read some crops of each picture beforehand, and a step sees one of them or the whole picture.
 """
 
 import math
@@ -24,7 +24,7 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.augment import vary
-from mrnn_edge_train.batches import collate, is_sided
+from mrnn_edge_train.batches import collate, collate_drawn, is_sided
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.device import moved
 from mrnn_edge_train.encoders import EfficientNetLite
@@ -39,7 +39,7 @@ from mrnn_edge_train.tuning import features
 from mrnn_edge_train.validation import DevFigures, dev_figures
 
 _LONGEST = 20
-"""Words of a sample."""
+"""Words of a sample: it is cut off where it has so many and no end sign."""
 
 
 class SelfCriticalStage(Stage[MRNN]):
@@ -78,7 +78,8 @@ class SelfCriticalStage(Stage[MRNN]):
         self._views = torch.from_numpy(views)
         encode = data.vocabulary.encode
         self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
-        # The end sign is a word of the reward: without it captions stop in the middle.
+        # The end sign is a word of the reward, here as in the samples that came to their end: else
+        # nothing would be lost by stopping in the middle, or by not stopping at all.
         end = (data.vocabulary.end,)
         self._reward = CiderReward([[(*ids, *end) for ids in group] for group in self._sentences])
 
@@ -103,13 +104,13 @@ class SelfCriticalStage(Stage[MRNN]):
         samples = self.sample(vectors)
         rewards = torch.tensor(
             [
-                self._reward.score(picture, (*ids, vocabulary.end))
+                self._reward.score(picture, ids)
                 for picture, group in zip(chosen, samples, strict=True)
                 for ids in group
             ]
         ).to(vectors.device)
         here = vectors.device
-        said = moved(collate([ids for group in samples for ids in group], vocabulary), here)
+        said = moved(collate_drawn([ids for group in samples for ids in group], vocabulary), here)
         logits = model(said.inputs, vectors.repeat_interleave(settings.samples, dim=0), said.mask)
         logits = self._may_be_said(logits)
         bits = functional.cross_entropy(logits, said.targets, reduction="none")
@@ -124,7 +125,7 @@ class SelfCriticalStage(Stage[MRNN]):
 
     @torch.no_grad()
     def sample(self, vectors: Tensor) -> list[list[tuple[int, ...]]]:
-        """Sentences for each vector of [N, D], without the end sign, from P itself."""
+        """Sentences for each vector of [N, D], from P itself; the end sign last where it came."""
         model, vocabulary, count = self.network, self._data.vocabulary, self._settings.samples
         model.eval()
         image = model.image_vector(vectors).repeat_interleave(count, dim=0)
@@ -143,8 +144,8 @@ class SelfCriticalStage(Stage[MRNN]):
                 break
         model.train()
         rows = said.cpu().tolist()
-        ended = [tuple(row[: (*row, vocabulary.end).index(vocabulary.end)]) for row in rows]
-        return [ended[at : at + count] for at in range(0, len(ended), count)]
+        samples = [tuple(row[: (*row, vocabulary.end).index(vocabulary.end) + 1]) for row in rows]
+        return [samples[at : at + count] for at in range(0, len(samples), count)]
 
     def _may_be_said(self, logits: Tensor) -> Tensor:
         """Logits or log-probabilities [..., V] without the words that no caption has.

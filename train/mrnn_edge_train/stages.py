@@ -18,6 +18,7 @@ from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network
 from mrnn_edge_train.batches import Examples, Sentences
+from mrnn_edge_train.complaints import left_out
 from mrnn_edge_train.cost import bits_per_word, squared_norm
 from mrnn_edge_train.datasets import Inspection
 from mrnn_edge_train.device import CPU, moved
@@ -52,10 +53,8 @@ class TrainingData:
 
     def lines(self) -> tuple[str, ...]:
         """What there is to tell of it, for people."""
-        names = ", ".join(self.unreadable)
-        left_out = f"{len(self.unreadable)} training pictures cannot be read, left out: {names}"
         words = f"{len(self.vocabulary):,} words"
-        return (*self.inspection.lines(), words, *([left_out] if self.unreadable else []))
+        return (*self.inspection.lines(), words, *left_out(self.unreadable))
 
 
 class Stage(ABC, Generic[Network]):
@@ -128,7 +127,7 @@ class FeatureStage(Stage[MRNN]):
             batch = moved(each, self._data.device)
             logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
-            cost = cost * distributed.weight(len(batch.targets))
+            cost = cost * batch.weight
             if recipe.l2:
                 cost = cost + recipe.l2 * squared_norm(model.parameters())
             yield cost

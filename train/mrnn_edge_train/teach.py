@@ -10,7 +10,7 @@ of which it carries a hundred (prior.npy), and the sentences of the lesson with 
 place of their own. Takes image vectors and sentences, gives weights; reads no file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +30,7 @@ from mrnn_edge_train.batches import Batch, Examples, Sentences, collate
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
-from mrnn_edge_train.folded import WORD_ROWS, FoldedStep
+from mrnn_edge_train.folded import FoldedStep
 from mrnn_edge_train.validation import best_sentences, step_function
 
 _STEPS: Final = 300
@@ -124,17 +124,12 @@ def teach(
         optimiser.zero_grad()
         torch.autograd.backward(cost)
         optimiser.step()
-    learnt = FoldedStep({**step.weights(), **_with(step, rows)}).eval()
+    learnt = FoldedStep({**step.weights(), **step.with_rows(rows)}).eval()
     return _examined(step, learnt, vocabulary, grown, lesson, decoding)
 
 
-def _with(step: FoldedStep, rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights that have a row for each taught word, with one row more."""
-    return {name: torch.cat([step.get_parameter(name), rows[name]]) for name in WORD_ROWS}
-
-
 def first_guess(
-    step: FoldedStep, batches: Sequence[Batch], vocabulary: Vocabulary
+    step: FoldedStep, batches: Iterable[Batch], vocabulary: Vocabulary
 ) -> dict[str, Tensor]:
     """The mean of the old words' rows, by what the model expects where the new word stands."""
     new = step.vocabulary
@@ -161,7 +156,7 @@ def _bits(
 ) -> Tensor:
     """Bits a word of the lesson's sentences, unknown words left out."""
     inputs = (batch.inputs, batch.features, batch.mask)
-    logits = functional_call(step, _with(step, rows), inputs)
+    logits = functional_call(step, step.with_rows(rows), inputs)
     known = batch.targets != vocabulary.unknown
     return bits_per_word(logits[known], batch.targets[known])
 

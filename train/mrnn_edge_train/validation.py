@@ -28,10 +28,6 @@ _CHUNK = 250
 """Pictures decoded together."""
 
 
-_SENTENCES = 500
-"""Sentences scored together."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class DevFigures:
     """What a network is worth."""
@@ -56,16 +52,27 @@ def dev_figures(
     )
     examples = Examples(images, table, vocabulary)
     return DevFigures(
-        perplexity=perplexity(model, examples.in_order(size=_SENTENCES)),
+        perplexity=perplexity(model, examples.in_order()),
         cider=cider(
             [image.sentences for image in images], [vocabulary.decode(ids) for ids in found]
         ),
     )
 
 
+class Reads(Weighted, Protocol):
+    """A network that reads whole sentences, as `MRNN.forward` says."""
+
+    def __call__(self, tokens: Tensor, features: Tensor, mask: Tensor, /) -> Tensor:
+        """Ids and mask [B, T], pictures' vectors [B, D] -> logits [P, V]."""
+        ...
+
+
 @torch.inference_mode()
-def perplexity(model: MRNN, batches: Iterable[Batch]) -> float:
-    """2 ** (mean bits a word) over all sentences, the end signs included."""
+def perplexity(model: Reads, batches: Iterable[Batch]) -> float:
+    """2 ** (mean bits a word) over all sentences, the end signs included.
+
+    In inference mode: what `model` drops in training it must be told to keep.
+    """
     bits, words = 0.0, 0
     for each in batches:
         batch = moved(each, device_of(model))

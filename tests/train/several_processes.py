@@ -1,4 +1,4 @@
-"""What each of two processes does in test_distributed.py: a run that is stopped and resumed."""
+"""What each process does in test_distributed.py: a run that is stopped and resumed."""
 
 import json
 import sys
@@ -16,10 +16,10 @@ def main(folder: Path, stop_after: int) -> None:
     torch.set_num_threads(1)
     distributed.join(CPU)
     recipe = recipe_from_dict(json.loads((folder / "recipe.json").read_text()), "recipe.json")
-    data, out = folder / "set", folder / "two"
-    prepared = prepare(recipe, data, cache=folder / "cache of two")
+    data, out = folder / "set", folder / "several"
+    prepared = prepare(recipe, data, cache=folder / "cache of several")
     steps = iter(range(1, 1000))
-    # Ctrl-C reaches one process first: the second of them here, and the other must follow.
+    # Ctrl-C reaches one process first: the second of them here, and the others must follow.
     stopped = train(
         recipe,
         prepared,

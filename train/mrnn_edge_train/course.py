@@ -1,0 +1,132 @@
+"""One stage of a run trained: epochs of steps, their figures, a checkpoint after each and within.
+
+Takes a stage, in its state at the start or as a checkpoint has it; writes into the run's folder.
+Knows no order of stages and no data set.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrnn_edge.errors import TrainingError
+from mrnn_edge.progress import Track
+from mrnn_edge_train import distributed
+from mrnn_edge_train.averaging import Network, WeightAverage
+from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, write_best
+from mrnn_edge_train.journal import EpochFigures, Progress, write_journal
+from mrnn_edge_train.recipe import Recipe
+from mrnn_edge_train.stages import Stage, TrainingData
+
+_SAVE_EVERY = 300.0
+"""Seconds after which a checkpoint is written within an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What the stages of a run have in common. `progress` goes on as they do."""
+
+    recipe: Recipe
+    data: TrainingData
+    out: Path
+    facts: Mapping[str, Any]
+    """For run.json."""
+    progress: Progress
+    track: Track
+    stop: Callable[[], bool]
+
+
+def run_stage(
+    course: Course, stage: Stage[Network], checkpoint: Checkpoint | None
+) -> Iterator[EpochFigures]:
+    """One stage, from its start or from a checkpoint of it."""
+    out, progress = course.out, course.progress
+    average = WeightAverage(stage.network, stage.average)
+    optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
+    state = TrainingState(
+        network=stage.network, average=average, optimiser=optimiser, progress=progress
+    )
+    if checkpoint is not None:
+        state.restore(checkpoint)
+    else:
+        state.save(out)
+        if distributed.is_first():
+            write_journal(out, course.facts, progress)
+    while progress.epoch <= stage.epochs:
+        if _epoch(course, stage, state):
+            return
+        figures = distributed.from_first(partial(_measured, stage, average, progress))
+        if figures.best and distributed.is_first():
+            write_best(out, stage.weights(average.network))
+        progress.finish_epoch(figures)
+        state.save(out)
+        if distributed.is_first():
+            write_journal(out, course.facts, progress)
+        distributed.wait()
+        yield figures
+
+
+def _epoch(course: Course, stage: Stage[Network], state: TrainingState[Network]) -> bool:
+    """The steps that are left of an epoch, with checkpoints; whether it was stopped among them."""
+    progress = course.progress
+    stage.network.train()
+    started = saved = time.perf_counter()
+    before = progress.seconds
+    costs = stage.costs(epoch=progress.epoch, first=progress.step)
+    description = f"{stage.name} {progress.epoch}"
+    for cost in course.track(costs, description, stage.steps - progress.step):
+        _descend(stage, state, cost)
+        now = time.perf_counter()
+        progress.seconds = before + now - started
+        if distributed.any_of(course.stop()):
+            state.save(course.out)
+            return True
+        if distributed.any_of(now - saved >= _SAVE_EVERY):
+            state.save(course.out)
+            saved = now
+    progress.seconds = before + time.perf_counter() - started
+    return False
+
+
+def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor) -> None:
+    """One step down the cost. Raises TrainingError, and takes none, if that is not finite."""
+    progress, optimiser = state.progress, state.optimiser
+    worth = float(distributed.mean(cost.detach()))
+    if not math.isfinite(worth):
+        raise TrainingError(
+            f"the cost of epoch {progress.epoch} ({stage.name}) is "
+            f"{worth}; lower the learning rate, or check the feature table"
+        )
+    done = (progress.epoch - 1) * stage.steps + progress.step
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak"] * stage.rate(done)
+    optimiser.zero_grad()
+    torch.autograd.backward(cost)
+    parameters = [each for group in optimiser.param_groups for each in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, stage.clip)
+    optimiser.step()
+    state.average.update(stage.network, done + 1)
+    progress.step += 1
+    progress.bits += worth / stage.steps
+
+
+def _measured(
+    stage: Stage[Network], average: WeightAverage[Network], progress: Progress
+) -> EpochFigures:
+    started = time.perf_counter()
+    dev = stage.measure(average.network)
+    return EpochFigures(
+        stage=stage.name,
+        epoch=progress.epoch,
+        train_bits=progress.bits,
+        dev_perplexity=dev.perplexity,
+        dev_cider=dev.cider,
+        seconds=progress.seconds + time.perf_counter() - started,
+        best=dev.cider > progress.best,
+    )
