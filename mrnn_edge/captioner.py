@@ -65,7 +65,7 @@ class Captioner:
             prior=self._sentences.prior,
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
-            device=str(graphs.device),
+            device=str(graphs.placement),
             precision=str(graphs.precision),
         )
 
@@ -167,7 +167,7 @@ class Captioner:
 
     @property
     def device(self) -> Device:
-        """Where the graphs run."""
+        """Where the encoder runs, and the step but in a mixture (`graphs.placement`)."""
         return self._graphs.device
 
     @property
