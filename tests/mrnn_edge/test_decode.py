@@ -193,6 +193,23 @@ def test_a_sentence_that_cannot_go_on_leaves_those_that_ended():
     assert [(h.tokens, h.ended) for h in found] == [((), True)]
 
 
+def test_a_sentence_that_ends_leaves_the_beam_narrower():
+    a, b = 3, 4
+    after = {START: {END: 0.5, a: 0.5}, a: {a: 0.6, b: 0.4}, b: {END: 1.0}}
+    table = np.zeros((5, 5))
+    for token, following in after.items():
+        table[token, list(following)] = list(following.values())
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(table).astype(np.float32)
+
+    # Two are kept: after the empty sentence one more, and of `a a` and `a b` that is the likelier.
+    (found,) = beam_search(
+        lambda token, state, image: (log_probs[token], state), images(0, 1), SPACE, width=2,
+        max_words=3,
+    )  # fmt: skip
+    assert [h.tokens for h in found] == [(), (a, a, a)]
+
+
 def test_ties_go_to_the_lower_id():
     def step(token, state, image):
         return np.full((len(token), 8), math.log(1 / 8), np.float32), state
