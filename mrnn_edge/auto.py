@@ -11,7 +11,8 @@ from typing import Protocol
 from mrnn_edge.config import BundleConfig
 from mrnn_edge.device import ON_CPU, Placement
 from mrnn_edge.errors import DeviceError, ModelError, NumericalError
-from mrnn_edge.placement import CANDIDATES, measure, memory_file, remember, remembered
+from mrnn_edge.placement import CANDIDATES, measure
+from mrnn_edge.placement_memory import memory_file, remember, remembered
 from mrnn_edge.runtime import Graphs
 
 

@@ -214,7 +214,7 @@ def test_auto_with_a_precision_that_cuda_refuses_is_the_cpu(bundle, monkeypatch)
 def test_auto_works_without_a_home_to_remember_in(bundle, monkeypatch, measured):
     fake_runtime(monkeypatch)
     measured("cuda:0")
-    monkeypatch.setattr("mrnn_edge.placement.memory_file", lambda: None)
+    monkeypatch.setattr("mrnn_edge.placement_memory.memory_file", lambda: None)
     monkeypatch.setattr(auto, "memory_file", lambda: None)
     captioner = Captioner.load(bundle)
     assert captioner.graphs.notice.endswith("(not kept)")
