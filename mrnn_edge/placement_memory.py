@@ -1,39 +1,57 @@
-"""What `auto` has measured on this machine, kept in a file of the user's caches.
+"""What `auto` has found on this machine, kept in a file of the user's caches.
 
-Takes times and the key of what they hang on, gives them back for that key. Measures nothing and
-knows no runtime. A file that is damaged or cannot be written costs a measurement and nothing else.
+Takes times, or why CUDA failed, with the key of what they hang on; gives them back for that key.
+Measures nothing and knows no runtime. A file that is damaged or cannot be written costs another
+attempt and nothing else. A failure is believed for a day: a library that was missing may have been
+installed, a GPU that was full be free, and the key would be the same.
 """
 
 import hashlib
 import json
+import math
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Final
 
 from mrnn_edge.config import GraphFile
 from mrnn_edge.placement import CANDIDATES, Measured
 
+BELIEVED_S: Final = 86_400.0
+"""How long a failure keeps `auto` from trying CUDA again."""
 
-def remembered(key: str) -> Measured | None:
-    """What was measured under this key; None for nothing, or nothing that can be read."""
+
+@dataclass(frozen=True)
+class Failed:
+    """CUDA could not be opened, run or measured."""
+
+    cause: str
+    """One line."""
+
+
+def remembered(key: str) -> Measured | Failed | None:
+    """What was found under this key; None for nothing that can be read, or is believed still."""
     try:
         kept = _read()[key]
-        caption_ms = {each: float(kept[str(each)]) for each in CANDIDATES}
+        return _failed(kept) if "failed" in kept else _measured(kept)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return Measured(caption_ms) if all(0.0 < ms < np.inf for ms in caption_ms.values()) else None
 
 
-def remember(key: str, measured: Measured) -> None:
-    """Keep it for the next time. Where that cannot be, the next time measures again."""
+def remember(key: str, found: Measured | Failed) -> None:
+    """Keep it for the next time. Where that cannot be, the next time tries again."""
     file = memory_file()
     if file is None:
         return
-    kept = {**_read(), key: {str(each): ms for each, ms in measured.caption_ms.items()}}
+    entry: dict[str, Any]
+    if isinstance(found, Failed):
+        entry = {"failed": found.cause, "at": time.time()}
+    else:
+        entry = {str(each): ms for each, ms in found.caption_ms.items()}
+    kept = {**_read(), key: entry}
     # Beside OSError: what was read may be too deep to write.
     with suppress(OSError, RecursionError):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +72,7 @@ def memory_file() -> Path | None:
 
 
 def key_of(graphs: Iterable[GraphFile], *, runtime: str, threads: int) -> str:
-    """What a measurement hangs on: graphs, runtime, CPU threads, processor, GPUs and driver."""
+    """What is found hangs on: graphs, runtime, CPU threads, processor, GPUs and driver."""
     # Asked where a CUDA is, and by nobody else: other starts do without the import.
     from mrnn_edge.doctor.machine import processor
 
@@ -64,6 +82,17 @@ def key_of(graphs: Iterable[GraphFile], *, runtime: str, threads: int) -> str:
         f"{digest.hexdigest()[:16]} onnxruntime {runtime} threads {threads} of "
         f"{processor().name}; CUDA devices {visible} of {_gpus()}"
     )
+
+
+def _measured(kept: Mapping[str, Any]) -> Measured | None:
+    caption_ms = {each: float(kept[str(each)]) for each in CANDIDATES}
+    return Measured(caption_ms) if all(0.0 < ms < math.inf for ms in caption_ms.values()) else None
+
+
+def _failed(kept: Mapping[str, Any]) -> Failed | None:
+    cause, age = str(kept["failed"]), time.time() - float(kept["at"])
+    # It is printed as it stands. One that is of tomorrow was written before the clock was set.
+    return Failed(cause) if cause.isprintable() and 0.0 <= age < BELIEVED_S else None
 
 
 def _gpus() -> str:

@@ -1,5 +1,6 @@
 """What `auto` remembers: by what it hangs on, and however the file looks."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,14 @@ import pytest
 from mrnn_edge.config import GraphFile
 from mrnn_edge.doctor import machine
 from mrnn_edge.placement import CANDIDATES, Measured
-from mrnn_edge.placement_memory import key_of, memory_file, remember, remembered
+from mrnn_edge.placement_memory import (
+    BELIEVED_S,
+    Failed,
+    key_of,
+    memory_file,
+    remember,
+    remembered,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +35,30 @@ def test_what_was_measured_comes_back_for_its_key_alone():
     assert remembered("three") is None
 
 
+def test_a_failure_comes_back_for_its_key_until_a_measurement_takes_its_place():
+    remember("one", Failed("cuda:0 does not work here"))
+    assert remembered("one") == Failed("cuda:0 does not work here")
+    assert remembered("two") is None
+    remember("one", times(1, 2, 3))
+    assert remembered("one") == times(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("later", "believed"),
+    [(0.0, True), (BELIEVED_S - 60, True), (BELIEVED_S + 60, False), (-3600.0, False)],
+)
+def test_a_failure_is_believed_for_a_day_and_not_from_the_future(monkeypatch, later, believed):
+    remember("one", Failed("no CUDA"))
+    now = time.time() + later
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert remembered("one") == (Failed("no CUDA") if believed else None)
+
+
+def test_a_reason_that_would_do_something_to_a_terminal_is_none():
+    remember("one", Failed("\x1b[2J"))
+    assert remembered("one") is None
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -41,6 +73,10 @@ def test_what_was_measured_comes_back_for_its_key_alone():
         b'{"one": {"cpu": "x", "cuda:0": 1, "cuda:0+cpu": 1}}',
         b'{"one": {"cpu": NaN, "cuda:0": 1, "cuda:0+cpu": 1}}',
         b'{"one": {"cpu": -1, "cuda:0": 1, "cuda:0+cpu": 1}}',
+        b'{"one": "failed"}',
+        b'{"one": {"failed": "no CUDA"}}',
+        b'{"one": {"failed": "no CUDA", "at": "today"}}',
+        b'{"one": {"failed": "no CUDA", "at": NaN}}',
     ],
 )
 def test_a_damaged_memory_is_none_and_is_written_anew(content):
