@@ -97,7 +97,7 @@ def main(
     report = {
         "mrnn-edge": __version__,
         "model": captioner.config.name,
-        "device": str(captioner.device),
+        "device": str(captioner.graphs.placement),
         "precision": str(captioner.precision),
         "threads": threads,
         **measure(captioner, files, chunk),

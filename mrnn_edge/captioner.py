@@ -66,7 +66,7 @@ class Captioner:
             prior=self._sentences.prior,
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
-            device=str(graphs.device),
+            device=str(graphs.placement),
             precision=str(graphs.precision),
             greedy=self._greedy(),
         )
@@ -169,7 +169,7 @@ class Captioner:
 
     @property
     def device(self) -> Device:
-        """Where the graphs run."""
+        """Where the encoder runs, and the step but in a mixture (`graphs.placement`)."""
         return self._graphs.device
 
     @property

@@ -17,6 +17,7 @@ Where words are required there are as many beams as numbers of them that can hav
 it (Post and Vilar 2018, "Fast lexically constrained decoding"). Only the last beam may end.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -66,20 +67,19 @@ def beam_search(
     longest: float = (max_words + 1) ** length_penalty
     finished: list[list[Closed]] = [[] for _ in images]
     beams = begin(step, images, space, constraints.prefix)
-    scratch: Scores = np.empty((0, 0))
+    search: _Search | None = None
     for _ in range(max_words - len(constraints.prefix)):
         if not beams.owner:
             break
         log_probs = beams.step()
-        if not scratch.size:
+        if search is None:
             scratch = np.empty((width, log_probs.shape[1]))
+            search = _Search(beams, space, constraints, width, scratch)
         going: list[Next] = []
         for image, rows in beams.images():
             done = finished[image]
             open_ones: list[Next] = []
-            for each in _best(
-                beams, rows, log_probs, space, constraints, scratch, width, width - len(done)
-            ):
+            for each in search.best(rows, log_probs, width - len(done)):
                 if each.token == space.end:
                     done.append(beams.end(each))
                 else:
@@ -104,67 +104,60 @@ def beam_search(
     return [[beams.hypothesis(closed) for closed in group[:wanted]] for group in finished]
 
 
-def _best(
-    beams: Beams,
-    rows: range,
-    log_probs: Floats,
-    space: SearchSpace,
-    constraints: Constraints,
-    scratch: Scores,
-    width: int,
-    room: int,
-) -> list[Next]:
-    """An image's best continuations, beam by beam, best first; `room` of them in the last beam."""
-    if not constraints.required:
-        scores = _scores(beams, rows, log_probs, space, constraints, scratch)
-        return [_next(log_probs, rows[row], token) for _, row, token in _largest(scores, room)]
-    lacking = {row: constraints.lacking(beams.words[row]) for row in rows}
-    found: list[Next] = []
-    entering: list[tuple[float, int, int]] = []
-    for missing in range(len(constraints.required), -1, -1):
-        beam = [row for row in rows if len(lacking[row]) == missing]
-        leaving: list[tuple[float, int, int]] = []
-        best: list[tuple[float, int, int]] = []
-        limit = width if missing else room
-        if beam:
-            span = range(beam[0], beam[-1] + 1)
-            scores = _scores(beams, span, log_probs, space, constraints, scratch)
-            if missing:
-                scores[:, space.end] = -np.inf
-            # A required word that was not said yet leads into the next beam: it competes there.
-            for place, row in enumerate(span):
-                for word in lacking[row]:
-                    if scores[place, word] > -np.inf:
-                        leaving.append((-float(scores[place, word]), row, word))
-                        scores[place, word] = -np.inf
-            best = [(-total, span[row], token) for total, row, token in _largest(scores, limit)]
-        chosen = sorted(best + entering)[:limit]
-        found += [_next(log_probs, row, token) for _, row, token in chosen]
-        entering = leaving
-    return found
+@dataclass(frozen=True)
+class _Search:
+    """What one search has from its first step to its last."""
+
+    beams: Beams
+    space: SearchSpace
+    constraints: Constraints
+    width: int
+    scratch: Scores
+    """[width, V], where `_scores` writes."""
+
+    def best(self, rows: range, log_probs: Floats, room: int) -> list[Next]:
+        """An image's best continuations, beam by beam, best first; `room` in the last beam."""
+        if not self.constraints.required:
+            scores = self._scores(rows, log_probs)
+            return [_next(log_probs, rows[row], token) for _, row, token in _largest(scores, room)]
+        lacking = {row: self.constraints.lacking(self.beams.words[row]) for row in rows}
+        found: list[Next] = []
+        entering: list[tuple[float, int, int]] = []
+        for missing in range(len(self.constraints.required), -1, -1):
+            beam = [row for row in rows if len(lacking[row]) == missing]
+            leaving: list[tuple[float, int, int]] = []
+            best: list[tuple[float, int, int]] = []
+            limit = self.width if missing else room
+            if beam:
+                span = range(beam[0], beam[-1] + 1)
+                scores = self._scores(span, log_probs)
+                if missing:
+                    scores[:, self.space.end] = -np.inf
+                # A required word that was not said yet leads into the next beam: it competes there.
+                for place, row in enumerate(span):
+                    for word in lacking[row]:
+                        if scores[place, word] > -np.inf:
+                            leaving.append((-float(scores[place, word]), row, word))
+                            scores[place, word] = -np.inf
+                best = [(-total, span[row], token) for total, row, token in _largest(scores, limit)]
+            chosen = sorted(best + entering)[:limit]
+            found += [_next(log_probs, row, token) for _, row, token in chosen]
+            entering = leaving
+        return found
+
+    def _scores(self, rows: range, log_probs: Floats) -> Scores:
+        """Log-probabilities [rows, V] with each word after them; -inf where it may not come."""
+        here = slice(rows.start, rows.stop)
+        total = np.array(self.beams.total[here])
+        scores: Scores = np.add(log_probs[here], total[:, None], out=self.scratch[: len(rows)])
+        for token in self.space.banned:
+            scores[:, token] = -np.inf
+        self.constraints.rule_out(scores, self.beams.words[here])
+        return scores
 
 
 def _next(log_probs: Floats, row: int, token: int) -> Next:
     return Next(row, token, float(log_probs[row, token]))
-
-
-def _scores(
-    beams: Beams,
-    rows: range,
-    log_probs: Floats,
-    space: SearchSpace,
-    constraints: Constraints,
-    scratch: Scores,
-) -> Scores:
-    """Log-probabilities [rows, V] of the rows with each word after them; -inf where it may not."""
-    total = np.array(beams.total[rows.start : rows.stop])
-    scores: Scores = np.add(
-        log_probs[rows.start : rows.stop], total[:, None], out=scratch[: len(rows)]
-    )
-    for token in space.banned:
-        scores[:, token] = -np.inf
-    constraints.rule_out(scores, beams.words[rows.start : rows.stop])
-    return scores
 
 
 def _largest(scores: Scores, count: int) -> list[tuple[float, int, int]]:

@@ -114,7 +114,7 @@ class EncoderGraph:
 
 
 class StepGraph:
-    """One recurrent step; a StepFunction and a Walker of beams.py."""
+    """One recurrent step; a StepFunction of beams.py, which asks it for its walk."""
 
     def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
         self._session = session

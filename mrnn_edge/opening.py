@@ -94,7 +94,8 @@ def begin(
         if not facts.has_cuda:
             return open_at(ON_CPU, concurrency=concurrency)
         from mrnn_edge.auto import open_fastest
-        from mrnn_edge.placement import CANDIDATES, key_of
+        from mrnn_edge.placement import CANDIDATES
+        from mrnn_edge.placement_memory import key_of
 
         pairs = [config.precisions[named or own_precision(config, each)] for each in CANDIDATES]
         key = key_of(

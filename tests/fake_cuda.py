@@ -120,6 +120,7 @@ def fake_runtime(
     fake = types.SimpleNamespace(
         preload_dlls=preload_dlls,
         set_default_logger_severity=lambda level: None,
+        __spec__=onnxruntime.__spec__,  # for who asks whether it is installed
         __version__="1.0-fake",
         InferenceSession=session,
         SessionOptions=Options,

@@ -133,9 +133,14 @@ def _show(record: "BenchRecord", comparison: "Comparison | None", *, json: bool)
 
 
 def _lines(record: "BenchRecord") -> list[str]:
-    from mrnn_edge_cli.bench_words import circumstances, singles, timed
+    from mrnn_edge_cli.bench_words import circumstances, quiet, singles, timed
 
-    lines = [*circumstances(record), "", f"{'ms':40}{'p50':>9}{'p95':>9}{'p99':>9}"]
+    told = {**circumstances(record), "conditions": quiet(record)}
+    lines = [
+        *(f"{name:12}{said}" for name, said in told.items()),
+        "",
+        f"{'ms':40}{'p50':>9}{'p95':>9}{'p99':>9}",
+    ]
     for name, each in timed(record):
         lines.append(f"{name:40}{each.p50:9.2f}{each.p95:9.2f}{each.p99:9.2f}")
     return [*lines, "", *(f"{name:40}{value}" for name, value in singles(record))]

@@ -61,10 +61,9 @@ def document(title: str, parts: Iterable[str]) -> str:
 
 def section(record: BenchRecord) -> str:
     """What was measured, bars of the times, the numbers, and what they mean."""
-    lines = (line.split(maxsplit=1) for line in circumstances(record)[:-1])
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(said)}</td></tr>\n"
-        for name, said in lines
+        for name, said in circumstances(record).items()
     )
     mark = ' class="bad"' if record.conditions.busy else ""
     bars = [

@@ -7,22 +7,21 @@ from mrnn_edge.bench.figures import Percentiles
 from mrnn_edge.bench.record import BenchRecord
 
 
-def circumstances(record: BenchRecord) -> list[str]:
-    """What was measured, where, with which versions, and how quiet it was: a line each."""
+def circumstances(record: BenchRecord) -> dict[str, str]:
+    """What was measured, where and with which versions, each with its name."""
     setting, machine = record.setting, record.setting.machine
     features = "" if not machine.features else f" ({', '.join(machine.features)})"
     where = "" if not machine.board else f"{machine.board}, "
     kept = "" if record.affinity is None else f", on cores {', '.join(map(str, record.affinity))}"
-    return [
-        f"model       {setting.model} ({record.model_id}), {setting.precision} on {setting.device}",
-        f"machine     {where}{machine.cpu}{features}, {machine.cores} cores to use, "
+    return {
+        "model": f"{setting.model} ({record.model_id}), {setting.precision} on {setting.device}",
+        "machine": f"{where}{machine.cpu}{features}, {machine.cores} cores to use, "
         f"{machine.system}, {machine.release}",
-        f"versions    {', '.join(f'{name} {each}' for name, each in record.versions.items())}",
-        f"threads     {setting.threads}{kept}",
-        f"pictures    {setting.pictures}; {record.words:.4g} words a caption, beam {setting.beam}",
-        f"rounds      {record.runs}, after a warm-up of {record.warm_up} captions",
-        f"conditions  {quiet(record)}",
-    ]
+        "versions": ", ".join(f"{name} {each}" for name, each in record.versions.items()),
+        "threads": f"{setting.threads}{kept}",
+        "pictures": f"{setting.pictures}; {record.words:.4g} words a caption, beam {setting.beam}",
+        "rounds": f"{record.runs}, after a warm-up of {record.warm_up} captions",
+    }
 
 
 def quiet(record: BenchRecord) -> str:

@@ -78,13 +78,20 @@ def caption_all(
     *,
     quiet: bool,
 ) -> int:
-    """Caption the files; the exit code.
+    """Caption the files with a model that was not checked yet; the exit code.
 
-    Raises OptionError for wishes and places that cannot be, before a file is touched.
+    Raises OptionError for wishes and places that cannot be, before a file is touched; BundleError
+    for a model whose weights are not finite.
     """
     from mrnn_edge.pipeline import caption_files
 
     captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
+    # Whether the model's weights are sound a grey picture tells, once a run: before the first of
+    # many pictures. One that is read already shows it as well, and sooner; then the grey one is
+    # asked where its numbers are not finite, which may be its own fault.
+    checked = reading.first is None
+    if checked:
+        captioner.check()
     tally = _Tally()
     with ExitStack() as stack:
         page = None
@@ -114,8 +121,8 @@ def caption_all(
         # Lines that scroll by on the same terminal show how far it is, and would tear a bar.
         hidden = quiet or (places.output is None and _is_terminal())
         for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
-            if isinstance(outcome.result, NumericalError):
-                captioner.check()  # the model's fault, perhaps
+            if isinstance(outcome.result, NumericalError) and not checked:
+                captioner.check()
             _count(outcome, tally)
             _write_sidecars(outcome, places, tally)
             if page is not None:

@@ -140,8 +140,6 @@ def caption(
         )
         first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
         captioner = finish(opening, quiet=quiet)
-    if first is None:
-        captioner.check()  # one picture shows it as well, and sooner
     unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
     if unknown and not quiet:
         say(f"not in the vocabulary: {', '.join(unknown)}")

@@ -186,7 +186,7 @@ def _agreement(
 def _where(captioner: "Captioner") -> dict[str, str]:
     return {
         "model": captioner.config.name,
-        "device": str(captioner.device),
+        "device": str(captioner.graphs.placement),
         "precision": str(captioner.precision),
     }
 

@@ -32,7 +32,7 @@ def load(
 def finish(opening: "Opening", *, quiet: bool) -> "Captioner":
     """Wait for a model that is being opened, and say where it runs.
 
-    What it computes is not checked: who has a picture for it learns that from the picture.
+    What it computes is not checked: when to do that, `caption_all` knows (bulk.py).
     """
     from mrnn_edge import Captioner
 

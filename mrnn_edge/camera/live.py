@@ -9,6 +9,7 @@ thread that hangs in C cannot be ended; it can be left behind.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -51,9 +52,7 @@ class LiveSource:
         self._let_go = let_go
         self._clock = clock
         self._try: _Try | None = None
-        self._lost = False
-        self._lost_at = 0.0
-        self._retried = False
+        self._loss: _Loss | None = None
 
     @property
     def rate(self) -> float | None:
@@ -63,7 +62,7 @@ class LiveSource:
     @property
     def lost(self) -> bool:
         """No frame comes at present, and it is being opened again."""
-        return self._lost
+        return self._loss is not None
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
         """The newest frame each time, None for each `tick` seconds without one; no end.
@@ -72,7 +71,7 @@ class LiveSource:
         came for as long as the policy allows.
         """
         reconnect = Reconnect(self._policy)
-        attempt = self._begin(number=0, dropped=0, connection=0)
+        attempt = self._begin(_Before(started=self._clock()))
         came = False
         try:
             while True:
@@ -80,9 +79,9 @@ class LiveSource:
                 reason = attempt.trouble(self._policy, margin_s=self._margin_s)
                 frame = attempt.slot.take(tick)
                 if frame is not None:
-                    if self._lost:
+                    if self._loss is not None:
                         self._notice(f"{self.name}: is back")
-                    came, self._lost, self._retried = True, False, False
+                    came, self._loss = True, None
                     yield frame
                     continue
                 self._check_budget(attempt)
@@ -92,18 +91,13 @@ class LiveSource:
                 attempt.abandon()
                 if not came:
                     raise self._unavailable(attempt, reason)
-                if self._lost:
-                    self._retried = True
-                else:
-                    self._lost, self._lost_at = True, self._clock()
+                if self._loss is None:
+                    self._loss = _Loss(seen=self._clock())
                     self._notice(f"{self.name}: {reason}; trying again")
+                else:
+                    self._loss.retried = True
                 yield from self._pause(reconnect, attempt, tick)
-                attempt = self._begin(
-                    number=attempt.number,
-                    dropped=attempt.total_dropped,
-                    connection=attempt.connection + 1,
-                    last_frame=attempt.last_frame,
-                )
+                attempt = self._begin(attempt.handed_on())
         finally:
             self.close()
 
@@ -114,20 +108,8 @@ class LiveSource:
         if self._let_go is not None:
             self._let_go()
 
-    def _begin(
-        self, *, number: int, dropped: int, connection: int, last_frame: float | None = None
-    ) -> "_Try":
-        if self._try is None:
-            self._started = self._clock()
-        self._try = _Try(
-            self._open,
-            clock=self._clock,
-            started=self._started,
-            number=number,
-            dropped=dropped,
-            connection=connection,
-            last_frame=last_frame,
-        )
+    def _begin(self, before: "_Before") -> "_Try":
+        self._try = _Try(self._open, clock=self._clock, before=before)
         return self._try
 
     def _pause(self, reconnect: Reconnect, attempt: "_Try", tick: float) -> Iterator[None]:
@@ -139,11 +121,11 @@ class LiveSource:
             yield None
 
     def _check_budget(self, attempt: "_Try") -> None:
-        # From when the loss was seen: whoever takes frames may have paused for longer than that.
-        if not self._retried or attempt.last_frame is None:
+        loss = self._loss
+        if loss is None or not loss.retried or attempt.last_frame is None:
             return
         now = self._clock()
-        if now - self._lost_at >= self._policy.budget_s:
+        if now - loss.seen >= self._policy.budget_s:
             silent = now - attempt.last_frame
             known = isinstance(attempt.failure, MrnnEdgeError)
             reason = str(attempt.failure) if known else f"{self.name}: lost"
@@ -161,6 +143,30 @@ class LiveSource:
         )
 
 
+@dataclass(kw_only=True)
+class _Loss:
+    """A source that gave frames gives none, and is being opened again."""
+
+    seen: float
+    """When it was noticed. The last frame may be older: whoever takes frames may have paused."""
+    retried: bool = False
+    """A try since then has failed: before that the source is not given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """What was before a try. All tries of a source count and date their frames from one start."""
+
+    started: float
+    number: int = 0
+    """Of the next frame."""
+    dropped: int = 0
+    connection: int = 0
+    """Of the try."""
+    last_frame: float | None = None
+    """When it came."""
+
+
 class _Try:
     """A thread that opens the source once and puts its frames into a slot."""
 
@@ -169,22 +175,16 @@ class _Try:
         open_capture: OpenCapture,
         *,
         clock: Callable[[], float],
-        started: float,
-        number: int,
-        dropped: int,
-        connection: int,
-        last_frame: float | None,
+        before: _Before,
     ) -> None:
         self.slot = Slot()
-        self.number = number
-        self.connection = connection
         self.failure: Exception | None = None
         self.rate: float | None = None
-        self.last_frame = last_frame
+        self.last_frame = before.last_frame
         self._open = open_capture
         self._clock = clock
-        self._started = started
-        self._dropped = dropped
+        self._before = before
+        self._number = before.number
         self._begun = clock()
         self._first_frame: float | None = None
         self._ended = 0.0
@@ -193,10 +193,15 @@ class _Try:
         self.thread = threading.Thread(target=self._run, name="mrnn-edge camera", daemon=True)
         self.thread.start()
 
-    @property
-    def total_dropped(self) -> int:
-        """Frames dropped since the start, over all tries."""
-        return self._dropped + self.slot.dropped
+    def handed_on(self) -> _Before:
+        """What the next try begins with."""
+        return _Before(
+            started=self._before.started,
+            number=self._number,
+            dropped=self._before.dropped + self.slot.dropped,
+            connection=self._before.connection + 1,
+            last_frame=self.last_frame,
+        )
 
     @property
     def ran_s(self) -> float | None:
@@ -236,7 +241,7 @@ class _Try:
             while not self._abandoned.is_set() and capture.grab():
                 captured, at = self._clock(), datetime.now(UTC)
                 pixels = capture.retrieve()
-                number, self.number = self.number, self.number + 1
+                number, self._number = self._number, self._number + 1
                 if pixels is None:
                     continue
                 self.last_frame = captured  # first: whoever sees that frames came looks at it
@@ -245,12 +250,12 @@ class _Try:
                 self.slot.put(
                     Frame(
                         number=number,
-                        time_s=captured - self._started,
+                        time_s=captured - self._before.started,
                         captured=captured,
                         pixels=pixels,
                         at=at,
-                        dropped=self._dropped,
-                        connection=self.connection,
+                        dropped=self._before.dropped,
+                        connection=self._before.connection,
                     )
                 )
         except Exception as error:  # cv2.error and what fakes and drivers raise: a try that failed

@@ -169,6 +169,11 @@ def test_the_page_holds_every_number_of_the_record():
     assert "quiet: others took 0.01 cores" in seen.text
 
 
+def test_a_page_shows_an_empty_value_as_it_is():
+    text = page(benched.record(versions={}), None)
+    assert "<tr><th>versions</th><td></td></tr>" in text
+
+
 def test_nothing_that_a_record_says_becomes_a_tag_and_nothing_is_fetched():
     evil = "<script>alert(1)</script><img src=x>&\"'"
     setting = benched.replace(benched.SETTING, model=evil, pictures=evil, device=evil)

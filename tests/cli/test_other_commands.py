@@ -5,9 +5,11 @@ import json
 import dataset
 import tiny
 from conftest import noise_picture
+from fake_cuda import fake_runtime
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
+from mrnn_edge_cli.evaluate import evaluate
 from mrnn_edge_cli.failures import _CODES, ExitCode, exit_code
 
 
@@ -82,6 +84,13 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     shares = " | ".join(f"{share:.3f}" for share in record["distinct"])
     assert f"| {record['vocabulary_used']} | {shares} | {record['mean_words']:.1f} |" in card
     assert saved["command"] in card
+
+
+def test_eval_records_a_mixture_of_devices_as_one(bundle, monkeypatch, tmp_path, capsys):
+    data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
+    fake_runtime(monkeypatch)
+    evaluate(data=data, model=str(bundle), device="cuda:0+cpu", json=True, quiet=True)
+    assert json.loads(capsys.readouterr().out)["device"] == "cuda:0+cpu"
 
 
 def test_eval_consensus_says_how_it_chose_and_stays_off_the_card(command, tmp_path):

@@ -11,7 +11,8 @@ import tiny
 from conftest import noise_picture
 from PIL import Image
 
-from mrnn_edge_cli.app import _COMMANDS
+from mrnn_edge import Captioner
+from mrnn_edge_cli.app import _COMMANDS, run
 
 NEVER = {"torch", "onnx", "cv2", "pydantic", "typer", "rich", "scipy", "mrnn_edge_train"}
 """What a caption has no use for where no terminal shows a bar."""
@@ -103,22 +104,35 @@ def test_weights_that_are_not_finite_are_refused_with_one_picture_and_with_more(
     network.weights[weight][0] = np.nan
     model = tiny.write(tmp_path / "model", tiny.files(network))
     named = [noise_picture(tmp_path / f"{seed}.jpg", seed=seed) for seed in range(pictures)]
-    done = command("caption", *named, "--model", model, "--device", "cpu")
+    # An array is begun before its first picture, and after the model was checked.
+    wishes = ["--json"] if pictures > 1 else []
+    done = command("caption", *named, *wishes, "--model", model, "--device", "cpu")
     assert done.returncode == 4
     assert "export the model anew" in done.stderr
     assert not done.stdout
 
 
-def test_a_picture_that_a_sound_model_cannot_take_is_that_pictures_failure(command, tmp_path):
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_a_picture_that_a_sound_model_cannot_take_is_that_pictures_failure(
+    tmp_path, monkeypatch, capsys, pictures
+):
     network = tiny.TinyNetwork()
     network.weights["projection"][:] = 0
     network.weights["projection"][0, 0] = np.float32(3e36)  # white alone overflows
-    white = tmp_path / "white.png"
-    Image.new("RGB", (16, 16), "white").save(white)
+    named = [tmp_path / f"{number}.png" for number in range(pictures)]
+    for number, file in enumerate(named):
+        Image.new("RGB", (16, 16), "grey" if number == 1 else "white").save(file)
     model = tiny.write(tmp_path / "model", tiny.files(network))
-    done = command("caption", white, "--model", model, "--device", "cpu")
-    assert done.returncode == 3
-    assert "not finite" in done.stderr
+    grey, real = [], Captioner.check
+    monkeypatch.setattr(Captioner, "check", lambda self: grey.append(self) or real(self))
+    monkeypatch.setattr(
+        "sys.argv", ["mrnn-edge", "caption", *map(str, named), "--model", str(model)]
+    )
+    assert run() == 3
+    said = capsys.readouterr()
+    assert said.out.count("\n") == (0 if pictures == 1 else 1)
+    assert said.err.count("not finite") == (1 if pictures == 1 else 2)
+    assert len(grey) == 1, "the model is asked once, however many pictures fail"
 
 
 @pytest.mark.parametrize("data", [b"no picture", None])

@@ -1,6 +1,8 @@
 """`auto` beside a CUDA that is made up: what is taken, measured, remembered and said."""
 
 import json
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mrnn_edge import Captioner, auto
 from mrnn_edge.errors import BundleError, DeviceError
 from mrnn_edge.opening import begin
 from mrnn_edge.placement import CANDIDATES, Measured
+from mrnn_edge.placement_memory import BELIEVED_S
 
 CPU = ["CPUExecutionProvider"]
 
@@ -157,7 +160,8 @@ def test_auto_is_the_cpu_where_cuda_fails_while_it_is_measured(bundle, monkeypat
     monkeypatch.setattr(auto, "measure", measure)
     captioner = Captioner.load(bundle)
     assert str(captioner.graphs.placement) == "cpu"
-    assert captioner.graphs.notice == "device auto: cpu; cuda:0 failed in the middle of a run"
+    said = "device auto: cpu; cuda:0 failed in the middle of a run (not tried again for a day: "
+    assert captioner.graphs.notice.startswith(said)
 
 
 def test_auto_is_the_cpu_where_the_cuda_that_is_remembered_is_gone(bundle, monkeypatch, measured):
@@ -168,6 +172,99 @@ def test_auto_is_the_cpu_where_the_cuda_that_is_remembered_is_gone(bundle, monke
     captioner = Captioner.load(bundle)
     assert str(captioner.graphs.placement) == "cpu"
     assert "no CUDA-capable device" in captioner.graphs.notice
+
+
+BROKEN = RuntimeError("libcublasLt.so.13: cannot open shared object file")
+
+
+def test_a_cuda_that_failed_is_not_tried_again_and_the_reason_is_said_again(
+    bundle, monkeypatch, cache
+):
+    fake_runtime(monkeypatch, error=BROKEN)
+    first = Captioner.load(bundle)
+    created = fake_runtime(monkeypatch)  # it would work by now
+    second = Captioner.load(bundle)
+    assert str(second.graphs.placement) == "cpu"
+    assert created == [CPU, CPU]
+    assert second.graphs.notice == first.graphs.notice
+    assert "libcublasLt.so.13" in second.graphs.notice
+    assert f"(not tried again for a day: {cache}" in second.graphs.notice
+
+
+def test_a_cuda_that_is_named_is_tried_whatever_is_remembered(bundle, monkeypatch):
+    fake_runtime(monkeypatch, error=BROKEN)
+    Captioner.load(bundle)
+    fake_runtime(monkeypatch)
+    assert str(Captioner.load(bundle, device="cuda").device) == "cuda:0"
+
+
+@pytest.mark.parametrize("change", ["threads", "runtime", "gpus", "model", "a day later"])
+def test_a_failure_is_forgotten_where_what_it_hangs_on_has_changed(
+    bundle, monkeypatch, measured, change
+):
+    fake_runtime(monkeypatch, error=BROKEN)
+    Captioner.load(bundle, threads=2)
+    fake_runtime(monkeypatch)
+    measured("cuda:0")
+    if change == "runtime":
+        monkeypatch.setattr(sys.modules["onnxruntime"], "__version__", "2.0-fake")
+    elif change == "gpus":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    elif change == "model":
+        with_int8(bundle)
+    elif change == "a day later":
+        tomorrow = time.time() + BELIEVED_S
+        monkeypatch.setattr(time, "time", lambda: tomorrow)
+    captioner = Captioner.load(bundle, threads=1 if change == "threads" else 2)
+    assert str(captioner.graphs.placement) == "cuda:0"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_cuda_that_was_measured_is_tried_again_after_it_failed(
+    bundle, monkeypatch, measured, concurrency
+):
+    fake_runtime(monkeypatch)
+    handed = measured("cuda:0")
+    Captioner.load(bundle, threads=2)
+    fake_runtime(monkeypatch, error=RuntimeError("out of memory"))
+    failed = Captioner.load(bundle, threads=2, concurrency=concurrency)
+    assert failed.graphs.notice.startswith("device auto: cpu; ")
+    assert "not tried again" not in failed.graphs.notice
+    fake_runtime(monkeypatch)
+    captioner = Captioner.load(bundle, threads=2, concurrency=concurrency)
+    assert str(captioner.graphs.placement) == "cuda:0"
+    assert len(handed) == 1
+
+
+def test_a_cuda_that_fails_right_after_it_was_measured_keeps_its_times(
+    bundle, monkeypatch, measured
+):
+    fake_runtime(monkeypatch)
+    handed = measured("cuda:0")
+    real = auto.measure
+
+    def measure(pairs, config):
+        fake_runtime(monkeypatch, error=RuntimeError("out of memory"))  # from here on
+        return real(pairs, config)
+
+    monkeypatch.setattr(auto, "measure", measure)
+    failed = Captioner.load(bundle, threads=2, concurrency=2)
+    assert str(failed.graphs.placement) == "cpu"
+    monkeypatch.setattr(auto, "measure", real)
+    fake_runtime(monkeypatch)
+    assert str(Captioner.load(bundle, threads=2).graphs.placement) == "cuda:0"
+    assert len(handed) == 1
+
+
+def test_a_model_that_cannot_be_opened_says_nothing_of_cuda(bundle, monkeypatch, measured):
+    fake_runtime(monkeypatch)
+    measured("cuda:0")
+    whole = (bundle / "step.onnx").read_bytes()
+    (bundle / "step.onnx").write_bytes(whole[:-1])
+    with pytest.raises(BundleError, match="shorter"):
+        Captioner.load(bundle)
+    (bundle / "step.onnx").write_bytes(whole)
+    assert str(Captioner.load(bundle).graphs.placement) == "cuda:0"
 
 
 @pytest.mark.parametrize("weight", ["projection_bias", "softmax_bias"])
@@ -214,7 +311,7 @@ def test_auto_with_a_precision_that_cuda_refuses_is_the_cpu(bundle, monkeypatch)
 def test_auto_works_without_a_home_to_remember_in(bundle, monkeypatch, measured):
     fake_runtime(monkeypatch)
     measured("cuda:0")
-    monkeypatch.setattr("mrnn_edge.placement.memory_file", lambda: None)
+    monkeypatch.setattr("mrnn_edge.placement_memory.memory_file", lambda: None)
     monkeypatch.setattr(auto, "memory_file", lambda: None)
     captioner = Captioner.load(bundle)
     assert captioner.graphs.notice.endswith("(not kept)")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from walk import END, SPACE, START, UNKNOWN, TableStep, all_sentences, images
 
+from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import beam_search
 from mrnn_edge.errors import NumericalError
 
@@ -191,6 +192,28 @@ def test_a_sentence_that_cannot_go_on_leaves_those_that_ended():
 
     (found,) = beam_search(step, images(0, 1), SPACE, width=2, max_words=3)
     assert [(h.tokens, h.ended) for h in found] == [((), True)]
+
+
+@pytest.mark.parametrize("required", [(), (3,)])
+def test_a_sentence_that_ends_leaves_the_beam_narrower(required):
+    a, b, c = 3, 4, 5
+    after = {START: {a: 1.0}, a: {END: 0.5, b: 0.5}, b: {b: 0.6, c: 0.4}, c: {END: 1.0}}
+    table = np.zeros((6, 6))
+    for token, following in after.items():
+        table[token, list(following)] = list(following.values())
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(table).astype(np.float32)
+
+    # Two are kept: beside `a`, which ended, one more, and of `a b b` and `a b c` the likelier.
+    (found,) = beam_search(
+        lambda token, state, image: (log_probs[token], state),
+        images(0, 1),
+        SPACE,
+        width=2,
+        max_words=4,
+        constraints=Constraints(prefix=(a,), required=required),
+    )
+    assert [h.tokens for h in found] == [(a,), (a, b, b, b)]
 
 
 def test_ties_go_to_the_lower_id():

@@ -308,7 +308,8 @@ def test_a_mixture_that_was_asked_for_runs_the_encoder_on_cuda_and_the_step_on_t
     assert created == [CUDA, ["CPUExecutionProvider"]]
     assert str(captioner.graphs.placement) == "cuda:0+cpu"
     assert (captioner.graphs.threads, captioner.graphs.concurrency) == (3, 1)
-    assert captioner.caption(picture).text == expected.text
+    found = captioner.caption(picture)
+    assert (found.text, found.device) == (expected.text, "cuda:0+cpu")
 
 
 @pytest.fixture

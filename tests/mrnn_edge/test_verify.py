@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import tiny
+from fake_cuda import fake_runtime
 
 from mrnn_edge.config import GraphRole
 from mrnn_edge.errors import BundleError
@@ -30,6 +31,12 @@ def test_a_gradient_that_is_not_the_steps_slope_fails_its_check(tmp_path, captio
     (folder / "gradient.onnx").write_bytes(b"cut off")
     (failed,) = [check for check in verify_model(folder) if not check.passed]
     assert "gradient.onnx is shorter than config.json says" in failed.detail
+
+
+def test_a_mixture_of_devices_is_named_as_one(sound, monkeypatch):
+    fake_runtime(monkeypatch)
+    first, *_ = verify_model(sound, device="cuda:0+cpu")
+    assert first.detail.endswith(" on cuda:0+cpu")
 
 
 @pytest.mark.parametrize(

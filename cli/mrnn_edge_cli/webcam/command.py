@@ -202,7 +202,7 @@ def webcam(
             events = View(
                 frames,
                 watching,
-                device=str(captioner.device),
+                device=str(captioner.graphs.placement),
                 explain=explain,
                 window=window,
                 recording=recording,

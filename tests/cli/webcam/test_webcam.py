@@ -5,7 +5,11 @@ import os
 import pytest
 import tiny
 from conftest import noise_picture
+from fake_cuda import fake_runtime
 from videos import BLUE, GREEN, RED, records, write_video
+
+from mrnn_edge_cli.webcam import command as webcam_command
+from mrnn_edge_cli.webcam.view import View
 
 
 @pytest.fixture
@@ -270,3 +274,22 @@ def test_a_program_that_fails_to_speak_is_told_once_and_captions_go_on(webcam, c
     assert len(done.stdout.splitlines()) == 3
     assert done.stderr.count("--speak-cmd: false") == 1
     assert done.returncode == 1
+
+
+def test_a_recording_names_both_devices_of_a_mixture(clip, bundle, monkeypatch, tmp_path):
+    shown = []
+
+    class Shown(View):
+        def __init__(self, *arguments, device, **wishes):
+            shown.append(device)
+            super().__init__(*arguments, device=device, **wishes)
+
+    fake_runtime(monkeypatch)
+    monkeypatch.setattr("mrnn_edge_cli.webcam.view.View", Shown)
+    record = tmp_path / "shown.mp4"
+    webcam_command.webcam(
+        source=str(clip), headless=True, record=record, model=str(bundle), device="cuda:0+cpu",
+        quiet=True,
+    )  # fmt: skip
+    assert shown == ["cuda:0+cpu"]
+    assert record.exists()

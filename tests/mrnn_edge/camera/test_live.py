@@ -59,6 +59,19 @@ def test_a_camera_that_is_unplugged_and_comes_back_goes_on():
     assert notices[1] == "cam: is back"
 
 
+def test_times_and_dropped_frames_count_from_the_first_connection_on():
+    busy = FakeCapture([PICTURE] * 9, interval_s=0.001)
+    camera = Camera(busy, FakeCapture([PICTURE]), FakeCapture([PICTURE]))
+    frames = source(camera).frames(tick=0.01)
+    (first,) = take(frames, 1)
+    assert busy.released.wait(5)
+    later = take(frames, 3)
+    frames.close()
+    assert [frame.connection for frame in later] == [0, 1, 2]
+    assert [frame.dropped for frame in later] == [7, 7, 7], "of nine the first and the last came"
+    assert later[2].time_s - first.time_s == pytest.approx(later[2].captured - first.captured)
+
+
 def test_a_read_that_blocks_is_abandoned_and_the_source_opened_anew():
     stuck = threading.Event()
     camera = Camera(FakeCapture([PICTURE], blocks=stuck), FakeCapture([PICTURE], blocks=stuck))
@@ -255,13 +268,14 @@ def test_a_live_source_tells_while_it_is_lost():
     frames.close()
 
 
-def test_a_loss_that_is_seen_late_leaves_time_for_a_try():
-    camera = Camera(FakeCapture([PICTURE]), FakeCapture([PICTURE], blocks=threading.Event()))
+def test_a_loss_that_is_seen_late_leaves_time_for_tries():
+    back = FakeCapture([PICTURE], blocks=threading.Event())
+    camera = Camera(FakeCapture([PICTURE]), "cam: gone", "cam: gone", back)
     frames = source(camera).frames(tick=0.01)
     take(frames, 1)
     time.sleep(QUICK.budget_s + 0.2)  # the taker pauses
     (frame,) = take(frames, 1)
-    assert frame.connection == 1
+    assert frame.connection == 3
     frames.close()
 
 
