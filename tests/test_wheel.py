@@ -56,6 +56,11 @@ def test_no_pair_of_graphs_is_above_its_limit():
             assert pair.bytes < limits[precision], (model, precision)
 
 
+def test_tiny_is_below_six_megabytes_with_all_its_files():
+    folder = load_bundle("tiny").folder
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 6e6
+
+
 def test_the_metadata_tell_code_and_weights_apart(wheel):
     text = wheel.read(f"mrnn_edge-{__version__}.dist-info/METADATA").decode()
     metadata = email.message_from_string(text)
