@@ -2,7 +2,8 @@
 
 That is the size that Lite2 was made for, so it tells what the sentence costs over looking at all.
 The model's own encoder is given pictures of 260 pixels, in a copy of its graph: convolutions and
-the mean over places do not ask for a size. The same threads for all, which take turns.
+the mean over places do not ask for a size. The same threads for all, which take turns. For a model
+with float32 graphs on Lite2.
 """
 
 import os

@@ -18,8 +18,11 @@ GRAPHS = [
 FOOLED = {
     ("flickr8k-cider", "float32", "grey"),
     ("flickr8k-cider", "int8", "grey"),
+    ("flickr8k-cider", "float32", "slope down"),
+    ("flickr8k-cider", "int8", "slope down"),
     ("tiny", "int8", "noise"),
     ("tiny", "int8", "black"),
+    ("tiny", "int8", "slope down"),
 }
 """Pictures of nothing in which a model sees evidence: a fault, told in docs/probabilities.md."""
 
@@ -46,6 +49,7 @@ def nothing() -> dict[str, np.ndarray]:
         "black": np.zeros((SIDE, SIDE, 3), np.uint8),
         "grey": np.full((SIDE, SIDE, 3), 127, np.uint8),
         "slope": np.ascontiguousarray(slope),
+        "slope down": np.ascontiguousarray(slope.transpose(1, 0, 2)),
     }
 
 

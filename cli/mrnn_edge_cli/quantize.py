@@ -44,7 +44,8 @@ def quantize(
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
-    words += ["--alone"] * alone
+    if alone and out is not None:  # in the folder that it names there is nothing to make them of
+        words += ["--alone", "--output", out.name]
     done = quantize_model(
         model,
         out,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrnn_edge.bundle import Bundle, read_metrics, to_json, write_atomically
-from mrnn_edge.config import BundleConfig
+from mrnn_edge.config import BundleConfig, Precision
 
 
 def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
@@ -18,7 +18,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         "",
         "Describes a picture in one English sentence, and gives the probability of any sentence",
         "for a picture. A multimodal recurrent network (m-RNN, Mao et al. 2014, arXiv 1410.1090)",
-        "for mrnn-edge, as ONNX graphs: an encoder, a step, and a gradient for searches.",
+        f"for mrnn-edge, as ONNX graphs: {_graphs(config)}.",
         "",
         "| | |",
         "| --- | --- |",
@@ -41,7 +41,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         "",
         *(f"- {key}: {_plain(value)}" for key, value in training.items()),
         "",
-        *_parity(metrics.get("parity", {})),
+        *_parity(config, metrics.get("parity", {})),
         *_int8(metrics.get("int8", {})),
         *_figures(metrics.get("eval", {})),
         *_retrieval(metrics.get("retrieval", {})),
@@ -59,7 +59,12 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
     return "\n".join(lines).encode("utf-8")
 
 
-def _parity(parity: Mapping[str, Any]) -> list[str]:
+def _graphs(config: BundleConfig) -> str:
+    kinds = "an encoder and a step"
+    return kinds if config.gradient is None else "an encoder, a step, and a gradient for searches"
+
+
+def _parity(config: BundleConfig, parity: Mapping[str, Any]) -> list[str]:
     if "largest_difference" not in parity:
         return []
     worst = max(
@@ -72,8 +77,17 @@ def _parity(parity: Mapping[str, Any]) -> list[str]:
         f"Torch and ONNX Runtime differ by {worst:.1e} at most (limit {parity['limit']:.0e}), and",
         f"{captions['equal']:,} of {captions['compared']:,} dev pictures are captioned alike, word "
         "for word.",
-        "`mrnn-edge verify` repeats the part that needs no torch.",
+        *_repeated(config),
         "",
+    ]
+
+
+def _repeated(config: BundleConfig) -> list[str]:
+    if Precision.FLOAT32 in config.precisions:
+        return ["`mrnn-edge verify` repeats the part that needs no torch."]
+    return [
+        "That was of the float graphs, which are not in this folder; the int8 ones were made of",
+        "them, and `mrnn-edge verify` compares those with what they answered then.",
     ]
 
 
@@ -92,7 +106,7 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
         f"The int8 graphs were made of the float ones, calibrated on {made['calibration_pictures']}"
         " training pictures;",
         f"layers left in float: {kept}. On dev CIDEr went from {cider}, perplexity from",
-        f"{perplexity}, and {dev['captions_changed']:.1%} of the captions changed:",
+        f"{perplexity}, and {dev['captions_changed']:.1%} of the captions changed (beam of 3):",
         "",
         "```sh",
         made["command"],
