@@ -33,6 +33,12 @@ def shipped(request):
     return Captioner.load(model, device="cpu", precision=precision, threads=1)
 
 
+def test_int8_is_tried_of_every_shipped_model_and_what_else_it_has():
+    assert {name for name, precision in GRAPHS if precision is Precision.INT8} == set(
+        shipped_models()
+    )
+
+
 def test_both_arithmetics_of_the_default_model_are_tried():
     assert {precision for name, precision in GRAPHS if name == default_model()} == {
         Precision.FLOAT32,

@@ -5,12 +5,12 @@ Knows signals; what is stopped asks `Stop` between two pieces of its work.
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-END_SIGNALS: Final = tuple(
+_SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """SIGHUP is a terminal that was closed, a connection that was lost; Windows has none."""
@@ -43,12 +43,22 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Within it signals set the Stop; an ignored one (a script's background job) stays ignored."""
     stop = Stop()
-    before = {number: signal.getsignal(number) for number in END_SIGNALS}
-    taken = [number for number, old in before.items() if old is not signal.SIG_IGN]
-    for number in taken:
+    before = heeded()
+    for number in before:
         signal.signal(number, stop._receive)
     try:
         yield stop
     finally:
-        for number in taken:
-            signal.signal(number, before[number])
+        restore(before)
+
+
+def heeded() -> dict[int, Any]:
+    """The signals of a wish to stop that are not ignored, each with its handler of now."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+
+
+def restore(before: Mapping[int, Any]) -> None:
+    """Give each signal the handler that it had."""
+    for number, old in before.items():
+        signal.signal(number, old)

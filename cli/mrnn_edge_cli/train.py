@@ -13,7 +13,7 @@ from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Option
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
-from mrnn_edge_cli.stopping import END_SIGNALS
+from mrnn_edge_cli.stopping import Stop, heeded, restore
 
 _DEFAULT = "flickr8k-lite2"
 _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
@@ -208,8 +208,8 @@ def _refuse(options: Mapping[str, object], place: str) -> None:
         raise OptionError(f"{', '.join(given)}: for {place}; leave it out")
 
 
-class Interrupted:
-    """Whether a signal to end has come while this was entered; `second` handles the next one.
+class Interrupted(Stop):
+    """Whether a wish to stop has come while this was entered; `second` handles the next one.
 
     It is said where `told`: of several processes one is enough.
     """
@@ -220,31 +220,21 @@ class Interrupted:
         *,
         told: bool,
     ) -> None:
-        self._signal: int | None = None
+        super().__init__()
         self._second = second
         self._told = told
 
-    def __call__(self) -> bool:
-        return self._signal is not None
-
-    @property
-    def exit_code(self) -> int | None:
-        """128 and the signal's number, as shells count; None if none has come."""
-        return None if self._signal is None else 128 + self._signal
-
     def __enter__(self) -> None:
-        before = {number: signal.getsignal(number) for number in END_SIGNALS}
         # A background job inherits ignored signals, and is left so.
-        self._before = {each: old for each, old in before.items() if old is not signal.SIG_IGN}
+        self._before = heeded()
         for number in self._before:
             signal.signal(number, self._note)
 
     def __exit__(self, *_: object) -> None:
-        for number, old in self._before.items():
-            signal.signal(number, old)
+        restore(self._before)
 
     def _note(self, number: int, _frame: object) -> None:
-        self._signal = number
+        self.signal = number
         for each in self._before:
             signal.signal(each, self._second)
         if self._told:
