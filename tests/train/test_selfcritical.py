@@ -75,7 +75,8 @@ def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch
     ]
     assert toolkits_reward(stage, 4, cut_off) < toolkits_reward(stage, 4, (*cut_off, end))
     monkeypatch.setattr(stage, "sample", lambda vectors: samples)
-    cost = float(stage._cost([0, 4], stage._views[0, [0, 4]]).detach())
+    vectors = stage._views[0, [0, 4]]
+    cost = float(stage._cost([0, 4], vectors, vectors).detach())
     gained, words = 0.0, 0
     for picture, group in zip((0, 4), samples, strict=True):
         rewards = [toolkits_reward(stage, picture, ids) for ids in group]
@@ -155,7 +156,8 @@ def test_no_reward_moves_what_can_never_be_sampled(stage, monkeypatch):
     groups = [[(*vocabulary.encode(words), vocabulary.end) for words in said]]
     monkeypatch.setattr(stage, "sample", lambda vectors: groups)
     stage._settings = dataclasses.replace(stage._settings, cost_weight=0.0)
-    torch.autograd.backward(stage._cost([0], stage._views[0, [0]]))
+    vectors = stage._views[0, [0]]
+    torch.autograd.backward(stage._cost([0], vectors, vectors))
     gradient = stage.network.softmax.bias.grad
     assert gradient[[vocabulary.start, vocabulary.unknown]].tolist() == [0.0, 0.0]
     assert gradient.abs().sum() > 0
@@ -186,7 +188,7 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
         expected = cnn(torch.from_numpy(np.stack([pixels, *crops])))
         torch.testing.assert_close(stage._views[:, number], expected, atol=1e-4, rtol=1e-4)
     seen = []
-    stage._cost = lambda chosen, vectors: seen.append((chosen, vectors))
+    stage._cost = lambda chosen, vectors, told: seen.append((chosen, vectors))
     list(stage.costs(epoch=1, first=0))
     assert sorted(number for chosen, _ in seen for number in chosen) == list(range(12))
     views = []
@@ -198,7 +200,7 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
 
 def test_crops_of_a_recipe_without_finetune_are_refused(three_stages):
     settings = dataclasses.replace(three_stages.self_critical, crops=3)
-    with pytest.raises(OptionError, match="crops is above 0, but \\[finetune\\]"):
+    with pytest.raises(OptionError, match="crops is above 0, but the CNN"):
         dataclasses.replace(three_stages, finetune=None, self_critical=settings)
 
 

@@ -2,8 +2,9 @@
 
 "Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
 once, cropped and half of the time mirrored, with all their sentences; a picture of which a sentence
-says left or right is never mirrored. Where the recipe has `[distill]`, other networks see the same
-pictures, and what they would say is mixed into the cost.
+says left or right is never mirrored. In the place of some, pictures of nothing are shown, if the
+recipe says so. Where it has `[distill]`, other networks see the same pictures, and what they would
+say is mixed into the cost.
 """
 
 import math
@@ -30,6 +31,7 @@ from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.nothing import nothing
 from mrnn_edge_train.recipe import Finetune, Recipe
 from mrnn_edge_train.stages import Stage, TrainingData
 from mrnn_edge_train.tuning import features, make_trainable
@@ -148,18 +150,18 @@ class FinetuneStage(Stage[WholeNetwork]):
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
+        return np.stack([self._seen(number, random) for number in chosen])
+
+    def _seen(self, number: int, random: np.random.Generator) -> NDArray[np.uint8]:
         settings = self._settings
-        return np.stack(
-            [
-                vary(
-                    self._pixels[number],
-                    size=settings.crop_size,
-                    smallest=settings.smallest_crop,
-                    sided=self._sided[number],
-                    random=random,
-                )
-                for number in chosen
-            ]
+        if settings.nothing and random.random() < settings.nothing:
+            return nothing(settings.crop_size, random)
+        return vary(
+            self._pixels[number],
+            size=settings.crop_size,
+            smallest=settings.smallest_crop,
+            sided=self._sided[number],
+            random=random,
         )
 
     def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:

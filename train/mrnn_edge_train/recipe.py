@@ -49,6 +49,8 @@ class Finetune:
     """The CNN computes in bfloat16 (autocast); fast where the processor, or the GPU, has it."""
     compile: bool = False
     """The CNN's pass is compiled first (torch.compile), which needs a compiler for C++."""
+    nothing: float = 0.0
+    """Share of the pictures in whose place one of nothing is shown (nothing.py)."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
@@ -59,6 +61,7 @@ class Finetune:
             _need(self, name, getattr(self, name) > 0.0, "above 0")
         _need(self, "weight_decay", self.weight_decay >= 0.0, "0 or more")
         _need(self, "frozen", 0.0 <= self.frozen <= 1.0, "0 to 1")
+        _need(self, "nothing", 0.0 <= self.nothing < 1.0, "at least 0 and below 1")
         _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
         _need(self, "crop_size", fine, "a multiple of 32")
@@ -108,13 +111,16 @@ class SelfCritical:
     crops: int = 0
     """Of each picture, made as in `[finetune]` and read once by the tuned CNN: a step takes one of
     them or the whole picture. 0: whole pictures alone."""
+    nothing: float = 0.0
+    """Share of the pictures whose references are told of one of nothing, as in `[finetune]`; the
+    captions are drawn of the pictures as they are."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
             _need(self, name, getattr(self, name) >= 1, "1 or more")
         _need(self, "crops", self.crops >= 0, "0 or more")
         _need(self, "samples", self.samples >= 2, "2 or more")
-        for name in ("label_smoothing", "warmup", "average"):
+        for name in ("label_smoothing", "warmup", "average", "nothing"):
             _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         for name in ("learning_rate", "clip"):
             _need(self, name, getattr(self, name) > 0.0, "above 0")
@@ -193,11 +199,14 @@ class Recipe:
             )
         if self.distill and not self.finetune:
             raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
-        if self.self_critical and self.self_critical.crops and not self.finetune:
-            raise OptionError(
-                "recipe: self_critical.crops is above 0, but [finetune], which says how they are "
-                "made, is not there; add it, or leave crops out"
-            )
+        if self.self_critical and not self.finetune:
+            for name in ("crops", "nothing"):
+                if getattr(self.self_critical, name):
+                    raise OptionError(
+                        f"recipe: self_critical.{name} is above 0, but the CNN that would read "
+                        f"them is that of [finetune], which is not there; add it, or leave "
+                        f"{name} out"
+                    )
 
     @property
     def all_epochs(self) -> int:

@@ -5,8 +5,9 @@
 
 The end sign is one of the words, of w as of r; a sample that was cut off has none. Self-critical
 training (Rennie et al. 2017) with the mean of a picture's other samples as baseline (Luo 2020). The
-second term keeps it a model of probabilities. The CNN, tuned or not, is frozen; with `crops` it has
-read some crops of each picture beforehand, and a step sees one of them or the whole picture.
+second term keeps it a model of probabilities; with `nothing` some references are told of a picture
+of nothing. The CNN, tuned or not, is frozen; with `crops` it has read some crops of each picture
+beforehand, and a step sees one of them or the whole picture.
 """
 
 import math
@@ -32,6 +33,7 @@ from mrnn_edge_train.features import FeatureTable, compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.nothing import nothing
 from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical
 from mrnn_edge_train.reward import CiderReward
 from mrnn_edge_train.stages import Stage, TrainingData
@@ -40,6 +42,8 @@ from mrnn_edge_train.validation import DevFigures, dev_figures
 
 _LONGEST = 20
 """Words of a sample: it is cut off where it has so many and no end sign."""
+_NOTHINGS = 512
+"""Pictures of nothing that the CNN reads before the stage; they are shown again and again."""
 
 
 class SelfCriticalStage(Stage[MRNN]):
@@ -76,6 +80,9 @@ class SelfCriticalStage(Stage[MRNN]):
             views = np.concatenate([views, crops])
         # [views, pictures, D]: a picture as it is, then its crops.
         self._views = torch.from_numpy(views)
+        self._nothings = torch.empty(0, views.shape[2])
+        if settings.nothing and cnn is not None:
+            self._nothings = torch.from_numpy(_nothings(cnn, seed=seed))
         encode = data.vocabulary.encode
         self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
         # The end sign is a word of the reward, here as in the samples that came to their end: else
@@ -93,13 +100,26 @@ class SelfCriticalStage(Stage[MRNN]):
         random = np.random.default_rng((self._seed, epoch))
         order = random.permutation(len(self._sentences))
         views = random.integers(len(self._views), size=len(order))
-        size = self._settings.images
+        instead = self._instead(len(order), random)
+        size, here = self._settings.images, self._data.device
         for step in range(first, self.steps):
             chosen = order[step * size : (step + 1) * size]
-            vectors = self._views[views[chosen], chosen].to(self._data.device)
-            yield self._cost(chosen.tolist(), vectors)
+            vectors = self._views[views[chosen], chosen]
+            told = vectors.clone()
+            unseen = instead[chosen] >= 0
+            told[unseen] = self._nothings[instead[chosen][unseen]]
+            yield self._cost(chosen.tolist(), vectors.to(here), told.to(here))
 
-    def _cost(self, chosen: list[int], vectors: Tensor) -> Tensor:
+    def _instead(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """For each picture the picture of nothing that its references are told of, or -1."""
+        if not len(self._nothings):
+            return np.full(count, -1)
+        numbers = random.integers(len(self._nothings), size=count)
+        return np.where(random.random(count) < self._settings.nothing, numbers, -1)
+
+    def _cost(self, chosen: list[int], vectors: Tensor, told_of: Tensor) -> Tensor:
+        """Of pictures by number: the vectors [N, D] that captions are drawn for, and those that
+        the references are told of."""
         settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
         samples = self.sample(vectors)
         rewards = torch.tensor(
@@ -119,7 +139,7 @@ class SelfCriticalStage(Stage[MRNN]):
         groups = [self._sentences[picture] for picture in chosen]
         told = moved(collate([ids for group in groups for ids in group], vocabulary), here)
         rows = torch.tensor([row for row, group in enumerate(groups) for _ in group]).to(here)
-        logits = model(told.inputs, vectors[rows], told.mask)
+        logits = model(told.inputs, told_of[rows], told.mask)
         cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
         return gain + settings.cost_weight * cost
 
@@ -196,6 +216,17 @@ def _tables(
         compute_table(encoder, data.train, size=size, mirror=False, track=track),
         compute_table(encoder, data.dev, size=size, mirror=False, track=track),
     )
+
+
+def _nothings(cnn: EfficientNetLite, *, seed: int) -> NDArray[np.float32]:
+    """What the CNN sees in pictures of nothing, at its own size: [512, D]."""
+    random = np.random.default_rng((seed, _NOTHINGS))
+    found = np.empty((_NOTHINGS, cnn.feature), np.float32)
+    for number in range(_NOTHINGS):
+        pixels = torch.from_numpy(nothing(cnn.size, random)[None])
+        with torch.inference_mode():
+            found[number] = features(cnn, pixels, bfloat16=False)[0].cpu().numpy()
+    return found
 
 
 def _crops(
