@@ -4,7 +4,10 @@ Captions a split, and prints three tables and draws two of them:
 
     by confidence, in tenths of the captions     their mean CIDEr
     by confidence, right and swapped pictures    the share of right ones among equal numbers of both
-    noise, black, white, grey, slopes            what the model says, and how sure it is
+    pictures of nothing                          what the model says, and how sure it is
+
+Of the last, noise, plain ones and slopes are of the kinds that nothing.py shows in training, others
+than these; the patterns and the picture cut up are of no kind that was shown.
 """
 
 from itertools import pairwise
@@ -14,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from mrnn_edge import Caption, Captioner
 from mrnn_edge.vocab import tokenize
@@ -22,6 +26,7 @@ from mrnn_edge_train.metrics import cider_each
 
 EDGES = (-np.inf, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0, np.inf)
 SEED = 0
+TEMPLE = Path(__file__).parent.parent / "docs" / "pictures" / "temple.jpg"
 
 
 def caption_all(captioner: Captioner, images: tuple[CaptionedImage, ...]) -> list[Caption]:
@@ -44,18 +49,41 @@ def swapped(
 
 
 def pictures_of_nothing(side: int) -> dict[str, NDArray[np.uint8]]:
-    """Pictures that no sentence is right for."""
+    """Pictures that no sentence is right for, of `side` pixels, a multiple of 28."""
     random = np.random.default_rng(SEED)
-    slope = np.linspace(0, 255, side).astype(np.uint8)
+    down, across = np.mgrid[:side, :side] / side
+    radius = np.hypot(down - 0.5, across - 0.5)
     plain = np.zeros((side, side, 3), np.uint8)
+    photo = Image.open(TEMPLE).convert("RGB").resize((side, side))
+    tile = side // 28
+    tiles = (
+        np.asarray(photo).reshape(28, tile, 28, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
+    )
+    mixed = random.permutation(tiles).reshape(28, 28, tile, tile, 3).swapaxes(1, 2)
     return {
         "noise": random.integers(0, 256, plain.shape, np.uint8),
         "black": plain,
         "white": plain + np.uint8(255),
         "grey": plain + np.uint8(127),
-        "slope across": np.broadcast_to(slope[None, :, None], plain.shape).copy(),
-        "slope down": np.broadcast_to(slope[:, None, None], plain.shape).copy(),
+        "sky blue": plain + np.array((135, 206, 235), np.uint8),
+        "slope across": grey(across),
+        "slope down": grey(down),
+        "stripes": grey(across * 14 % 2 < 1),
+        "bars": grey(down * 14 % 2 < 1),
+        "checks": grey((across * 8 // 1 + down * 8 // 1) % 2),
+        "disc": grey(radius < 0.31),
+        "rings": grey(0.5 + 0.5 * np.sin(radius * 37)),
+        "blot": grey(np.exp(-10 * radius**2)),
+        "a temple, blurred": np.asarray(photo.filter(ImageFilter.GaussianBlur(side / 6))),
+        "a temple in 784 tiles, mixed": mixed.reshape(plain.shape),
     }
+
+
+def grey(shares: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Shares of white [S, S] as a grey picture."""
+    return np.repeat(np.rint(255 * shares.astype(np.float64))[:, :, None], 3, axis=2).astype(
+        np.uint8
+    )
 
 
 def main(
@@ -95,10 +123,10 @@ def main(
     typer.echo(f"a right pair is above a swapped one: {order:.4f}; above zero: right "
           f"{(right > 0).mean():.3f}, swapped {(wrong > 0).mean():.3f}")  # fmt: skip
 
-    typer.echo("\npicture      | confidence | caption")
+    typer.echo(f"\n{'picture':28} | confidence | caption")
     for name, pixels in pictures_of_nothing(captioner.config.image.height).items():
         caption = captioner.caption(pixels)
-        typer.echo(f"{name:12s} | {caption.confidence:+10.1f} | {caption.text}")
+        typer.echo(f"{name:28} | {caption.confidence:+10.1f} | {caption.text}")
     grounding = [word.grounding for caption in captions for word in caption.words]
     quantiles = np.quantile(np.array(grounding), (0.1, 0.5, 0.9))
     typer.echo("\ngrounding of a word, bits: tenth, median, nine tenths "
