@@ -179,7 +179,7 @@ def table_key(
     And with the kind of device, as a run on the CPU is to be the same whatever ran before it.
     """
     kind = "" if device.type == "cpu" else f" {device.type}"
-    digest = hashlib.sha256(f"{encoder} {size} {mirror} 2{kind}\n".encode())
+    digest = hashlib.sha256(f"{encoder} {size} {mirror} 3{kind}\n".encode())
     for image in images:
         digest.update(
             image.name.encode() + b"\0" + hashlib.sha256(image.path.read_bytes()).digest()

@@ -57,6 +57,7 @@ from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, TrainingData
 from mrnn_edge_train.teachers import read_teachers
+from mrnn_edge_train.tuning import features
 
 
 def prepare(
@@ -136,9 +137,9 @@ def _table(
         if path.is_file():
             return read_table(path)
         cnn = EfficientNetLite(EncoderName(recipe.encoder), size).to(device)
-        table, failures = compute_readable(
-            lambda pixels: cnn(pixels.to(device)), images, size=size, mirror=mirror, track=track
-        )
+        cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
+        encoder = partial(features, cnn, bfloat16=False)
+        table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
         complain_of_unreadable(failures, len(images), allowed=spared)
         cache.mkdir(parents=True, exist_ok=True)
         write_table(path, table)
