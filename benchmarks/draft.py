@@ -116,11 +116,12 @@ def main(
     noise: Annotated[float, typer.Option("--noise", help="Its deviation, of 255.")] = 0.0,
     factor: Annotated[list[int] | None, typer.Option("--factor", min=1)] = None,
     model: Annotated[str | None, typer.Option("--model")] = None,
+    precision: Annotated[str | None, typer.Option("--precision")] = None,
 ) -> None:
     """Compare decoding in full with Pillow's draft mode."""
     if (pictures is None) is (data is None):
         raise typer.BadParameter("expected a folder or --data, one of them")
-    captioner = Captioner.load(model, device="cpu")
+    captioner = Captioner.load(model, device="cpu", precision=precision)
     references = []
     if data is not None:
         images = read_split(data, Split.DEV)
@@ -132,6 +133,7 @@ def main(
     ways = compare(captioner, chosen, factor or [], noise, references)
     report = {
         "model": captioner.config.name,
+        "precision": str(captioner.precision),
         "pictures": len(chosen),
         "factor": DRAFT,
         "noise": noise,

@@ -8,10 +8,10 @@ the CIDEr of both. The step is not compared; `mrnn-edge verify` does that on eit
 
 import platform
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import click
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from mrnn_edge import Captioner, DecodeOptions
@@ -21,10 +21,6 @@ from mrnn_edge.listing import list_files
 from mrnn_edge.runtime import runtime_facts
 
 OPTIONS = DecodeOptions()
-
-app = typer.Typer(help=__doc__)
-Precision = Annotated[str | None, typer.Option("--precision")]
-Model = Annotated[str | None, typer.Option("--model")]
 
 
 def vectors(captioner: Captioner, files: list[Path]) -> NDArray[np.float32]:
@@ -42,14 +38,18 @@ def captions(captioner: Captioner, images: NDArray[np.float32]) -> list[list[str
     return found
 
 
-@app.command()
-def encode(
-    folder: Annotated[Path, typer.Argument(help="Pictures.")],
-    out: Annotated[Path, typer.Argument(help="An .npz.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="So many of them.")] = 300,
-    model: Model = None,
-    precision: Precision = None,
-) -> None:
+@click.group(help=__doc__)
+def main() -> None:
+    """Two commands, one for each machine."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=300, help="So many of the pictures.")
+@click.option("--model")
+@click.option("--precision")
+def encode(folder: Path, out: Path, count: int, model: str | None, precision: str | None) -> None:
     """Write the image vectors of pictures, as they come out on this machine."""
     captioner = Captioner.load(model, device="cpu", precision=precision, threads=1)
     listed = [Path(str(file)) for file in list_files([str(folder)], recursive=True)]
@@ -64,12 +64,11 @@ def encode(
     )
 
 
-@app.command()
-def compare(
-    there: Annotated[Path, typer.Argument(help="What `encode` wrote.")],
-    data: Annotated[Path, typer.Option("--data", help="The data set.")],
-    model: Model = None,
-) -> None:
+@main.command()
+@click.argument("there", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="The data set.")
+@click.option("--model")
+def compare(there: Path, data: Path, model: str | None) -> None:
     """Captions of the vectors of another machine against those of this one's."""
     from mrnn_edge_train.flickr8k import Split, read_split
     from mrnn_edge_train.metrics import cider_each
@@ -77,21 +76,21 @@ def compare(
     found: dict[str, Any] = dict(np.load(there, allow_pickle=False))
     captioner = Captioner.load(model, device="cpu", precision=str(found["precision"]), threads=1)
     if captioner.config.id != str(found["model"]):
-        raise typer.BadParameter(f"{there} is of model {found['model']}")
+        raise click.BadParameter(f"{there} is of model {found['model']}")
     known = {image.name: image for split in Split for image in read_split(data, split)}
     rows = [row for row, name in enumerate(found["names"].tolist()) if name in known]
     images = [known[found["names"][row]] for row in rows]
     theirs, own = found["vectors"][rows], vectors(captioner, [image.path for image in images])
     apart = np.linalg.norm(theirs - own, axis=1) / np.linalg.norm(own, axis=1)
     said = {str(found["machine"]): captions(captioner, theirs), "here": captions(captioner, own)}
-    typer.echo(f"{captioner.config.name}, {captioner.precision}, {len(images)} pictures, beam of 3")
-    typer.echo(f"vectors apart, of their length: {np.median(apart):.4f}, at most {apart.max():.4f}")
+    click.echo(f"{captioner.config.name}, {captioner.precision}, {len(images)} pictures, beam of 3")
+    click.echo(f"vectors apart, of their length: {np.median(apart):.4f}, at most {apart.max():.4f}")
     same = sum(map(list.__eq__, *said.values()))
-    typer.echo(f"captions that are the same: {same / len(images):.3f}")
+    click.echo(f"captions that are the same: {same / len(images):.3f}")
     for where, each in said.items():
         score = np.mean(cider_each([image.sentences for image in images], each))
-        typer.echo(f"CIDEr {where}: {score:.4f}")
+        click.echo(f"CIDEr {where}: {score:.4f}")
 
 
 if __name__ == "__main__":
-    app()
+    main()
