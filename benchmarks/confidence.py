@@ -6,8 +6,8 @@ Captions a split, and prints three tables and draws two of them:
     by confidence, right and swapped pictures    the share of right ones among equal numbers of both
     pictures of nothing                          what the model says, and how sure it is
 
-Of the last, noise, plain ones and slopes are of the kinds that nothing.py shows in training, others
-than these; the patterns and the picture cut up are of no kind that was shown.
+Of the last, noise, plain ones and slopes are of kinds that training shows (nothing.py), though not
+these very ones; the patterns, the blurred picture and the one cut up are not.
 """
 
 from itertools import pairwise
@@ -49,7 +49,12 @@ def swapped(
 
 
 def pictures_of_nothing(side: int) -> dict[str, NDArray[np.uint8]]:
-    """Pictures that no sentence is right for, of `side` pixels, a multiple of 28."""
+    """Pictures that no sentence is right for, of `side` pixels, a multiple of 28.
+
+    Raises ValueError for another side.
+    """
+    if side % 28:
+        raise ValueError(f"side is {side}, expected a multiple of 28")
     random = np.random.default_rng(SEED)
     down, across = np.mgrid[:side, :side] / side
     radius = np.hypot(down - 0.5, across - 0.5)
@@ -95,6 +100,7 @@ def main(
     """Measure the confidence of a model."""
     captioner = Captioner.load(model, device="cpu")
     images = read_split(data, split)
+    nothing = pictures_of_nothing(captioner.config.image.height)
     captions = caption_all(captioner, images)
     right = np.array([caption.confidence for caption in captions])
     scores = np.array(
@@ -124,7 +130,7 @@ def main(
           f"{(right > 0).mean():.3f}, swapped {(wrong > 0).mean():.3f}")  # fmt: skip
 
     typer.echo(f"\n{'picture':28} | confidence | caption")
-    for name, pixels in pictures_of_nothing(captioner.config.image.height).items():
+    for name, pixels in nothing.items():
         caption = captioner.caption(pixels)
         typer.echo(f"{name:28} | {caption.confidence:+10.1f} | {caption.text}")
     grounding = [word.grounding for caption in captions for word in caption.words]

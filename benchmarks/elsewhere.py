@@ -1,9 +1,9 @@
 """Whether a model's captions on another machine, or another ONNX Runtime, are as good as here.
 
-`encode` runs there, with the base install: it takes a folder of pictures and writes their image
-vectors. `compare` runs here, with a data set that has these pictures: it makes captions of those
-vectors and of its own, and tells how far the vectors lie apart, how many captions are the same and
-the CIDEr of both. The step is not compared; `mrnn-edge verify` does that on either machine.
+`encode` runs there, with the extra `cpu` and no other: it takes a folder of pictures and writes
+their image vectors. `compare` runs here, with a data set that has these pictures: it makes captions
+of those vectors and of its own, and tells how far the vectors lie apart, how many captions are the
+same and the CIDEr of both. The step is not compared; `mrnn-edge verify` does that on either.
 """
 
 import platform
@@ -79,6 +79,8 @@ def compare(there: Path, data: Path, model: str | None) -> None:
         raise click.BadParameter(f"{there} is of model {found['model']}")
     known = {image.name: image for split in Split for image in read_split(data, split)}
     rows = [row for row, name in enumerate(found["names"].tolist()) if name in known]
+    if not rows:
+        raise click.BadParameter(f"{data} has none of the pictures of {there}")
     images = [known[found["names"][row]] for row in rows]
     theirs, own = found["vectors"][rows], vectors(captioner, [image.path for image in images])
     apart = np.linalg.norm(theirs - own, axis=1) / np.linalg.norm(own, axis=1)

@@ -25,7 +25,8 @@ def _colour(random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _slope(size: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """From 0 to 1 in any direction, [size, size]; for half of the pictures 0 throughout."""
+    """Shares of one colour [size, size]: half to all of the way from 0 to 1, in any direction; for
+    half of the pictures 0 throughout."""
     if random.random() < 0.5:
         return np.zeros((size, size))
     angle = random.uniform(0.0, 2.0 * np.pi)
