@@ -7,10 +7,14 @@ from itertools import pairwise
 import dataset
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError, OptionError, TrainingError
+from mrnn_edge.image import read_pixels
 from mrnn_edge_train.batches import Examples
+from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
@@ -121,6 +125,18 @@ def test_an_encoder_that_is_neither_name_nor_table_is_refused(recipe, data, tmp_
     recipe = dataclasses.replace(recipe, encoder="resnet")
     with pytest.raises(OptionError, match="efficientnet-lite0, efficientnet-lite2"):
         prepare(recipe, data, cache=tmp_path)
+
+
+def test_the_vectors_are_what_the_cnn_gives_in_float32(two_stages, data, tmp_path):
+    prepared = prepare(two_stages, data, cache=tmp_path)
+    spec = ImageSpec(height=two_stages.image_size, width=two_stages.image_size)
+    cnn = EfficientNetLite(EncoderName(two_stages.encoder), two_stages.image_size)
+    pixels = np.stack([read_pixels(image.path, spec) for image in prepared.train])
+    for seen, found in (
+        (pixels, prepared.train_table.features),
+        (pixels[:, :, ::-1].copy(), prepared.train_table.mirrored),
+    ):
+        np.testing.assert_allclose(found, cnn(torch.from_numpy(seen)).detach(), atol=1e-4)
 
 
 def test_of_a_hundred_training_pictures_one_may_be_broken_and_is_named(two_stages, tmp_path):

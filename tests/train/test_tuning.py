@@ -60,6 +60,17 @@ def test_gradients_reach_the_blocks_that_are_not_frozen_and_no_others(cnn, pixel
             assert parameter.grad.abs().sum() > 0, name
 
 
+def test_gradients_are_those_of_the_network_as_it_was_written(cnn, pixels):
+    make_trainable(cnn, frozen=0.25)
+    learning = {name: each for name, each in cnn.named_parameters() if each.requires_grad}
+    expected = torch.autograd.grad(cnn(pixels).square().mean(), list(learning.values()))
+    found = torch.autograd.grad(
+        features(cnn, pixels, bfloat16=False).square().mean(), list(learning.values())
+    )
+    for name, one, other in zip(learning, found, expected, strict=True):
+        assert torch.dist(one, other) < 1e-3 * other.norm(), name
+
+
 def test_batchnorm_keeps_its_statistics_whatever_mode_is_asked_for(cnn, pixels):
     before = {key: value.clone() for key, value in cnn.state_dict().items()}
     cnn.train()
