@@ -61,10 +61,8 @@ def pictures_of_nothing(side: int) -> dict[str, NDArray[np.uint8]]:
     plain = np.zeros((side, side, 3), np.uint8)
     photo = Image.open(TEMPLE).convert("RGB").resize((side, side))
     tile = side // 28
-    tiles = (
-        np.asarray(photo).reshape(28, tile, 28, tile, 3).swapaxes(1, 2).reshape(-1, tile, tile, 3)
-    )
-    mixed = random.permutation(tiles).reshape(28, 28, tile, tile, 3).swapaxes(1, 2)
+    grid = np.asarray(photo).reshape(28, tile, 28, tile, 3).swapaxes(1, 2)
+    mixed = random.permutation(grid.reshape(-1, tile, tile, 3)).reshape(grid.shape).swapaxes(1, 2)
     return {
         "noise": random.integers(0, 256, plain.shape, np.uint8),
         "black": plain,
@@ -86,9 +84,8 @@ def pictures_of_nothing(side: int) -> dict[str, NDArray[np.uint8]]:
 
 def grey(shares: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Shares of white [S, S] as a grey picture."""
-    return np.repeat(np.rint(255 * shares.astype(np.float64))[:, :, None], 3, axis=2).astype(
-        np.uint8
-    )
+    light = np.rint(255.0 * shares.astype(np.float64)).astype(np.uint8)
+    return np.repeat(light[:, :, None], 3, axis=2)
 
 
 def main(
