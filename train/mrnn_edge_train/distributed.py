@@ -10,6 +10,7 @@ first process alone measures and writes. Knows no stage and no data.
 
 import atexit
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ T = TypeVar("T")
 _LONGEST = timedelta(days=1)
 """The others wait so long for the first, which computes vectors and measures. Gloo notices a
 process that dies at once, by its closed connection; of nccl, torchrun ends those that are left."""
+_LETTING_GO = 0.5
+"""Seconds at the end, in which gloo's threads let go of the last tensors. They hold them for a
+moment after a collective has returned (one in four of 20,000, at once), and need the interpreter to
+let go; once that is ending they abort: "terminate called without an active exception"."""
 
 
 def place() -> tuple[int, int]:
@@ -54,7 +59,12 @@ def join(device: torch.device) -> None:
             "several processes on GPUs need nccl, which this PyTorch was built without; leave "
             "torchrun out, or train with --device cpu"
         )
-    atexit.register(distributed.destroy_process_group)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    time.sleep(_LETTING_GO)
+    distributed.destroy_process_group()
 
 
 def size() -> int:
