@@ -87,6 +87,23 @@ def test_the_weights_that_are_kept_are_those_of_the_best_epoch(recipe, data, tmp
     assert found == pytest.approx(best.dev_perplexity, rel=1e-5)
 
 
+def test_without_an_image_the_epoch_that_is_kept_has_the_least_perplexity(recipe, data, tmp_path):
+    blind = dataclasses.replace(recipe, image=False, epochs=8)
+    epochs = run(blind, data, tmp_path / "run", tmp_path)
+    least = min(epochs, key=lambda epoch: epoch.dev_perplexity)
+    by_captions = max(epochs, key=lambda epoch: epoch.dev_cider)
+    assert by_captions.epoch != least.epoch, "either would be kept"
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    assert facts["best"]["epoch"] == least.epoch
+    assert [each.epoch for each in epochs if each.best][-1] == least.epoch
+    model = MRNN(ModelSizes(**facts["sizes"]))
+    model.load_state_dict(load_file(tmp_path / "run/best.safetensors"))
+    prepared = prepare(blind, data, cache=tmp_path)
+    examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
+    found = perplexity(model.eval(), examples.in_order(size=7))
+    assert found == pytest.approx(least.dev_perplexity, rel=1e-5)
+
+
 def test_the_same_seed_gives_the_same_figures_and_weights_and_another_does_not(
     recipe, data, tmp_path
 ):

@@ -7,7 +7,7 @@ Knows no order of stages and no data set.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def run_stage(
     while progress.epoch <= stage.epochs:
         if _epoch(course, stage, state):
             return
-        figures = distributed.from_first(partial(_measured, stage, average, progress))
+        figures = distributed.from_first(partial(_measured, course, stage, average))
         if figures.best and distributed.is_first():
             write_best(out, stage.weights(average.network))
         progress.finish_epoch(figures)
@@ -117,16 +117,18 @@ def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor)
 
 
 def _measured(
-    stage: Stage[Network], average: WeightAverage[Network], progress: Progress
+    course: Course, stage: Stage[Network], average: WeightAverage[Network]
 ) -> EpochFigures:
-    started = time.perf_counter()
+    started, progress = time.perf_counter(), course.progress
     dev = stage.measure(average.network)
-    return EpochFigures(
+    figures = EpochFigures(
         stage=stage.name,
         epoch=progress.epoch,
         train_bits=progress.bits,
         dev_perplexity=dev.perplexity,
         dev_cider=dev.cider,
         seconds=progress.seconds + time.perf_counter() - started,
-        best=dev.cider > progress.best,
+        best=False,
     )
+    before, image = progress.best, course.recipe.image
+    return replace(figures, best=before is None or figures.excels(before, image=image))

@@ -37,7 +37,14 @@ class EpochFigures:
     dev_cider: float
     seconds: float
     best: bool
-    """The best dev CIDEr so far, of all stages."""
+    """The best epoch so far, of all stages."""
+
+    def excels(self, other: "EpochFigures", *, image: bool) -> bool:
+        """Whether it is the one to keep of the two: by dev CIDEr, or by perplexity where the
+        network sees no image, and has one sentence for all pictures."""
+        if image:
+            return self.dev_cider > other.dev_cider
+        return self.dev_perplexity < other.dev_perplexity
 
 
 @dataclass(kw_only=True)
@@ -56,9 +63,9 @@ class Progress:
     finished: list[EpochFigures] = field(default_factory=list)
 
     @property
-    def best(self) -> float:
-        """The best dev CIDEr so far."""
-        return max((figures.dev_cider for figures in self.finished), default=float("-inf"))
+    def best(self) -> EpochFigures | None:
+        """The best epoch so far."""
+        return next((each for each in reversed(self.finished) if each.best), None)
 
     def finish_epoch(self, figures: EpochFigures) -> None:
         """Enter an epoch's figures and stand before the next."""
@@ -85,15 +92,14 @@ def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) ->
 
     run.json holds the run's facts and, once there is one, its best epoch.
     """
-    finished = [asdict(figures) for figures in progress.finished]
-    lines = "".join(json.dumps(figures) + "\n" for figures in finished)
+    lines = "".join(json.dumps(asdict(figures)) + "\n" for figures in progress.finished)
     write_atomically(folder / LOG, lines.encode("ascii"))
     so_far: dict[str, Any] = {}
-    if finished:
+    if progress.best is not None:
         so_far = {
-            "epochs": len(finished),
-            "seconds": round(sum(figures["seconds"] for figures in finished)),
-            "best": max(finished, key=lambda figures: float(figures["dev_cider"])),
+            "epochs": len(progress.finished),
+            "seconds": round(sum(figures.seconds for figures in progress.finished)),
+            "best": asdict(progress.best),
         }
     write_atomically(folder / RUN, to_json({**facts, **so_far}))
 

@@ -5,8 +5,9 @@ Takes a recipe, a data set and an empty folder; leaves in the folder
     run.json                recipe, seed, data, sizes, seconds and the best epoch's figures
     vocab.json              the vocabulary, from the training split alone
     log.ndjson              one line of figures an epoch
-    best.safetensors        the weights of the epoch with the best dev CIDEr; the CNN's, where it
-                            was trained, under `cnn.`; calibrated at the end if the recipe says so
+    best.safetensors        the weights of the epoch with the best dev CIDEr, or the best perplexity
+                            where no image is seen; the CNN's, where it was trained, under `cnn.`;
+                            calibrated at the end if the recipe says so
     checkpoint.safetensors  what `resume` goes on from
     checkpoint-previous.safetensors  the one before, in case the last is damaged
 
