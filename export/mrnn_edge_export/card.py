@@ -202,8 +202,8 @@ def _retrieval(measured: Mapping[str, Any]) -> list[str]:
         "All pictures of the split against all their references, by P(w | I) over the prior P(w);",
         "image to sentence counts the best of a picture's references.",
         *(
-            f"On {each['split']} a caption is likelier for its own picture than for another one in "
-            f"{each['right_picture']:.2%} of all pairs."
+            f"On {each['split']} in {each['precision']} a caption is likelier for its own picture "
+            f"than for another one in {each['right_picture']:.2%} of all pairs."
             for each in measured.values()
         ),
         "From:",
