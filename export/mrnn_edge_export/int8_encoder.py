@@ -23,6 +23,7 @@ from mrnn_edge_export.int8 import (
     drop_unused,
     finish,
     insert_qdq,
+    keep_float,
     name_nodes,
     parse,
     tensor_ranges,
@@ -67,6 +68,7 @@ class CalibratedEncoder:
         correct_biases(corrected, self.means, nodes=nodes)
         start = graph.input[0].name
         quantized = insert_qdq(corrected, self.ranges, nodes=nodes, fixed={start: (_SCALE, _ZERO)})
+        keep_float(quantized, float_layers)
         _read_pixels(quantized, start, self.pixels)
         return finish(quantized, self.metadata)
 

@@ -161,6 +161,16 @@ def test_this_machine_adds_up_as_the_graph_says(calibrated):
     np.testing.assert_allclose(fused, plain, atol=0.03 * np.abs(plain).max())
 
 
+def test_a_layer_left_in_float_is_computed_in_float(calibrated, pixels):
+    """As the graph says it, operator by operator; ONNX Runtime would round some weights again."""
+    feeds = {"pixels": pixels[20:24]}
+    for layer in calibrated.layers:
+        data = calibrated.quantize(float_layers=[layer])
+        (fused,), (plain,) = _run(data, feeds), _run(data, feeds, optimised=False)
+        far = np.linalg.norm(fused - plain) / np.linalg.norm(plain)
+        assert far < 0.003, layer  # rounded again it is 0.006 to 0.011; on this machine nothing
+
+
 def test_a_picture_is_encoded_alike_in_every_batch_bit_for_bit(calibrated, pixels):
     data = calibrated.quantize()
     (together,) = _run(data, {"pixels": pixels[:7]})
