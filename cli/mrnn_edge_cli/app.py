@@ -66,7 +66,7 @@ _COMMANDS: Final = {
     "train": _Home(
         "train",
         "train",
-        "Train a model: a line of figures an epoch; the best by dev CIDEr is kept.",
+        "Train a model: a line of figures an epoch; the best on dev is kept.",
     ),
     "export": _Home(
         "export", "export", "Write a run as two ONNX graphs in a model folder named after itself."

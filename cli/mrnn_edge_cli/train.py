@@ -85,7 +85,7 @@ def train(
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Train a model: a line of figures an epoch; the best by dev CIDEr is kept.
+    """Train a model: a line of figures an epoch; the best on dev is kept.
 
     The folder then holds run.json, vocab.json, log.ndjson, best.safetensors and
     checkpoint.safetensors; `mrnn-edge export` makes a model of it. Ctrl-C finishes the step and

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,11 @@ from mrnn_edge_train.recipe import named_recipes, read_recipe, recipe_from_dict
 def test_every_named_recipe_is_sound_and_survives_its_json_form(name):
     recipe = read_recipe(name)
     assert recipe_from_dict(recipe.to_dict(), "run.json") == recipe
+
+
+def test_the_recipe_of_a_taught_network_is_sound():
+    path = Path(__file__).parents[2] / "benchmarks" / "distilled.toml"
+    assert read_recipe(str(path)).distill is not None
 
 
 def test_a_recipe_that_is_neither_name_nor_file_is_refused_with_the_names_there_are():

@@ -28,8 +28,9 @@ _LONGEST = timedelta(days=1)
 process that dies at once, by its closed connection; of nccl, torchrun ends those that are left."""
 _LETTING_GO = 0.5
 """Seconds at the end, in which gloo's threads let go of the last tensors. They hold them for a
-moment after a collective has returned (one in four of 20,000, at once), and need the interpreter to
-let go; once that is ending they abort: "terminate called without an active exception"."""
+moment after a collective has returned (of 20,000 a fourth, when looked at), and need the
+interpreter to let go; once that is ending they abort the process: "terminate called without an
+active exception"."""
 
 
 def place() -> tuple[int, int]:

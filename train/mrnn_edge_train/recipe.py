@@ -162,7 +162,8 @@ class Recipe:
     average: float
     """Decay of the weights' moving average, which is what is measured and kept; 0: no average."""
     beam: int
-    """Beam of the captions whose CIDEr picks the checkpoint, and their length penalty."""
+    """Beam of the dev captions, and their length penalty; their CIDEr says which epoch is kept,
+    but for a network without the image."""
     length_penalty: float
     image: bool = True
     """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
@@ -216,7 +217,7 @@ class Recipe:
 
     @property
     def decoding(self) -> DecodeOptions:
-        """The search whose captions pick the checkpoint; the exported model's length penalty."""
+        """The search of the dev captions; its length penalty is the exported model's."""
         return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
