@@ -96,12 +96,16 @@ def joined(monkeypatch):
     return calls
 
 
-def test_processes_on_the_cpu_are_joined_over_gloo(joined):
+def test_processes_on_the_cpu_are_joined_over_gloo(joined, monkeypatch):
     distributed.join(torch.device("cpu"))
     (backend, rest), leave = joined
     assert backend == "gloo"
     assert "device_id" not in rest
-    assert leave is torch.distributed.destroy_process_group
+    ended = []
+    monkeypatch.setattr(distributed.time, "sleep", lambda seconds: ended.append("pause"))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: ended.append("end"))
+    leave()
+    assert ended == ["pause", "end"]
 
 
 def test_gradients_of_gpus_go_over_nccl_and_what_lies_on_the_cpu_over_gloo(joined, monkeypatch):
