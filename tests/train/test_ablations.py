@@ -32,7 +32,7 @@ learning_rate = 2e-2
 warmup = 0.1
 batch = 6
 clip = 5
-epochs = 16
+epochs = 30
 average = 0.0
 beam = 3
 length_penalty = 1
@@ -82,10 +82,7 @@ def test_every_row_is_run_from_every_seed_and_the_picture_is_worth_its_bits(plan
     least = 2 ** (5 * np.log2(15) / 23)
     for whole, base in zip(found[:2], found[2:], strict=True):
         assert whole.cider > base.cider
-        # That of the row is of the epoch with the best captions.
-        log = (out / "whole" / f"seed{whole.seed}" / "log.ndjson").read_text().splitlines()
-        seen = min(json.loads(line)["dev_perplexity"] for line in log)
-        assert base.perplexity > max(least, seen)
+        assert base.perplexity > max(least, 1.1 * whole.perplexity)
     facts = json.loads((out / "no picture" / "seed1" / "run.json").read_text())
     assert (facts["seed"], facts["recipe"]["image"]) == (1, False)
     assert found[2].perplexity == facts["calibration"]["after"]["perplexity"]
