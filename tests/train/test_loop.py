@@ -53,6 +53,15 @@ def run(recipe, data, out, cache, seed=1):
     return list(train(recipe, prepared, out, seed=seed, source=str(data)))
 
 
+def kept_perplexity(recipe, data, out, cache):
+    """Of the weights that a run kept, on dev."""
+    model = MRNN(ModelSizes(**json.loads((out / "run.json").read_text())["sizes"]))
+    model.load_state_dict(load_file(out / "best.safetensors"))
+    prepared = prepare(recipe, data, cache=cache)
+    examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
+    return perplexity(model.eval(), examples.in_order(size=7))
+
+
 def figures(epochs):
     return [dataclasses.replace(epoch, seconds=0.0) for epoch in epochs]
 
@@ -78,12 +87,7 @@ def test_a_run_learns_and_leaves_its_files(recipe, data, tmp_path):
 def test_the_weights_that_are_kept_are_those_of_the_best_epoch(recipe, data, tmp_path):
     epochs = run(dataclasses.replace(recipe, epochs=8), data, tmp_path / "run", tmp_path)
     best = max(epochs, key=lambda epoch: epoch.dev_cider)
-    facts = json.loads((tmp_path / "run/run.json").read_text())
-    model = MRNN(ModelSizes(**facts["sizes"]))
-    model.load_state_dict(load_file(tmp_path / "run/best.safetensors"))
-    prepared = prepare(recipe, data, cache=tmp_path)
-    examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
-    found = perplexity(model.eval(), examples.in_order(size=7))
+    found = kept_perplexity(recipe, data, tmp_path / "run", tmp_path)
     assert found == pytest.approx(best.dev_perplexity, rel=1e-5)
 
 
@@ -98,11 +102,7 @@ def test_without_an_image_the_epoch_that_is_kept_has_the_least_perplexity(recipe
     assert facts["best"]["epoch"] == least.epoch
     assert [each.epoch for each in epochs if each.best][-1] == least.epoch
     assert not all(each.best for each in epochs), "the last would be kept in any case"
-    model = MRNN(ModelSizes(**facts["sizes"]))
-    model.load_state_dict(load_file(tmp_path / "run/best.safetensors"))
-    prepared = prepare(blind, data, cache=tmp_path)
-    examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
-    found = perplexity(model.eval(), examples.in_order(size=7))
+    found = kept_perplexity(blind, data, tmp_path / "run", tmp_path)
     assert found == pytest.approx(least.dev_perplexity, rel=1e-5)
 
 
