@@ -134,6 +134,16 @@ def test_a_cnn_whose_picture_reaches_nothing_is_not_tuned():
         recipe_from_dict(values, "test")
 
 
+def test_captions_of_pictures_that_are_not_seen_are_not_rewarded():
+    rewarded = read_recipe("flickr8k-cider").to_dict()["self_critical"]
+    values = {
+        **read_recipe("m-rnn-base").to_dict(),
+        "self_critical": {**rewarded, "crops": 0, "nothing": 0.0},
+    }
+    with pytest.raises(OptionError, match=r"\[self_critical\] is there, but no picture reaches"):
+        recipe_from_dict(values, "test")
+
+
 def test_keys_that_came_later_may_be_missing_and_are_then_off():
     values = read_recipe("m-rnn").to_dict()
     for key in ("image", "calibrate"):

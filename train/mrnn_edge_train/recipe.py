@@ -193,11 +193,12 @@ class Recipe:
         _need(self, "l2", self.l2 >= 0.0, "0 or more")
         limit = MAX_LENGTH_PENALTY
         _need(self, "length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
-        if self.finetune and not self.image:
-            raise OptionError(
-                "recipe: [finetune] is there, but no picture reaches the network (image = false); "
-                "leave one of them out"
-            )
+        for name in ("finetune", "self_critical"):
+            if getattr(self, name) and not self.image:
+                raise OptionError(
+                    f"recipe: [{name}] is there, but no picture reaches the network "
+                    "(image = false); leave one of them out"
+                )
         if self.distill and not self.finetune:
             raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
         if self.self_critical and not self.finetune:
