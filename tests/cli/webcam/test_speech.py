@@ -51,6 +51,19 @@ def runs(pid: str) -> bool:
         return False
 
 
+def test_each_is_said_one_at_a_time_and_of_those_that_wait_the_newest(program, log, tmp_path):
+    may_end = tmp_path / "may end"
+    waits = f"while [ ! -e '{may_end}' ]; do sleep 0.01; done"
+    speech = Speech(program("echo begin >> $LOG", waits, "cat >> $LOG"))
+    speech.event(event("dog"))
+    assert log(1) == ["begin"]
+    speech.event(event("cat"))
+    speech.event(event("cow"))
+    may_end.touch()
+    speech.close()
+    assert log(4) == ["begin", "dog", "begin", "cow"]
+
+
 def test_a_program_that_hangs_is_ended_with_what_it_started(program, log, monkeypatch):
     monkeypatch.setattr(room, "FAREWELL_S", 0.1)
     speech = Speech(program("sleep 1000 &", "echo $$ $! >> $LOG", "wait"))

@@ -256,7 +256,7 @@ def test_without_opencv_the_command_names_the_extra(webcam, clip, tmp_path):
     assert "camera-headless" in done.stderr
 
 
-def test_each_caption_is_spoken_one_at_a_time_and_the_newest_wins(webcam, clip, tmp_path):
+def test_captions_are_spoken_one_at_a_time_and_the_last_in_any_case(webcam, clip, tmp_path):
     said = tmp_path / "said"
     speak = tmp_path / "speak"
     speak.write_text(f"#!/bin/sh\necho begin >> {said}\nsleep 0.5\ncat >> {said}\n")
@@ -264,8 +264,13 @@ def test_each_caption_is_spoken_one_at_a_time_and_the_newest_wins(webcam, clip, 
     done = webcam(clip, "--speak-cmd", f"{speak} -x")
     captions = [line.partition("\t")[2] for line in done.stdout.splitlines()]
     spoken = said.read_text().splitlines()
-    # The others came while the first was being said; of those, the last.
-    assert spoken == ["begin", captions[0], "begin", captions[-1]]
+    # A file is read as fast as can be: which others come in time, even the first, hangs on the
+    # machine; which ones wait is tested in test_speech.py.
+    assert len(captions) == 3
+    assert spoken[0::2] == ["begin"] * len(spoken[1::2])
+    places = [captions.index(each) for each in spoken[1::2]]
+    assert places == sorted(set(places))
+    assert places[-1] == 2
     assert done.returncode == 0
 
 
