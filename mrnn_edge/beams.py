@@ -48,7 +48,7 @@ class PlainWalk:
 
     def __init__(self, step: StepFunction, images: Floats, *, state: int) -> None:
         self._step, self._images = step, images
-        self._vectors = images
+        self._vectors, self._owner = images, list(range(len(images)))
         self._state = np.zeros((len(images), state), np.float32)
 
     def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
@@ -59,8 +59,9 @@ class PlainWalk:
 
     def go_on(self, rows: list[int], images: list[int]) -> None:
         """As Walk says."""
-        self._state = self._state[rows]
-        self._vectors = self._images[images]
+        self._state = self._state.take(rows, axis=0)
+        if images != self._owner:
+            self._owner, self._vectors = images, self._images.take(images, axis=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,7 @@ class Beams:
         self._fed.append(fed)
         # NaN is the largest of all to numpy and fails the comparison, as plus infinity does; minus
         # infinity is a word that cannot come.
-        if not log_probs.max() < np.inf:
+        if not log_probs.item(log_probs.argmax()) < np.inf:
             bad = np.flatnonzero(~(log_probs < np.inf).all(axis=1)).tolist()
             raise NumericalError(
                 "the step graph gave numbers that are not finite for picture "

@@ -136,12 +136,28 @@ def test_a_search_ends_once_no_open_hypothesis_can_come_first():
         assert len(calls) == expected
 
 
-def test_a_beam_that_is_wider_than_a_pass_a_value_allows_finds_the_same():
-    narrow, wide = (
-        beam_search(TableStep(4, vocabulary=40), images(4, 1), SPACE, width=width, max_words=1)[0]
-        for width in (16, 17)
-    )
-    assert [h.tokens for h in wide[:16]] == [h.tokens for h in narrow]
+@given(seed=st.integers(0, 200), width=st.integers(1, 40), max_words=st.integers(1, 4))
+def test_each_step_keeps_the_first_of_a_full_sort_where_many_are_equally_likely(
+    seed, width, max_words
+):
+    table = np.random.default_rng(seed).integers(-6, 0, (12, 12)).astype(np.float32) / 2
+    table[:, END] = -np.inf
+
+    def step(token, state, image):
+        return table[token], state
+
+    (found,) = beam_search(step, images(seed, 1), SPACE, width=width, max_words=max_words)
+    kept = [((), 0.0)]
+    for _ in range(max_words):
+        everything = [
+            (-(total + float(table[words[-1] if words else START, token])), place, token)
+            for place, (words, total) in enumerate(kept)
+            for token in range(12)
+            if token not in (START, END, UNKNOWN)
+        ]
+        first = sorted(everything)[:width]
+        kept = [((*kept[place][0], token), -loss) for loss, place, token in first]
+    assert [(h.tokens, h.log_prob) for h in found] == kept
 
 
 def test_all_hypotheses_of_all_images_share_one_call_a_step():
