@@ -20,7 +20,7 @@ from mrnn_edge import Captioner, __version__
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.listing import list_files
-from mrnn_edge.pipeline import batch_size, caption_files
+from mrnn_edge.pipeline import caption_files, flow_for
 
 
 def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:
@@ -47,7 +47,7 @@ def measure(model: str | None, threads: int | None, files: list[str], chunk: int
     bulk = Captioner.load(model, device="cpu", threads=threads, concurrency=alone.graphs.threads)
     _, warm = decode(alone, files[:128])
     batch = best_batch(alone, warm, rounds=3)
-    caption(bulk, files[: 4 * batch_size(bulk)])
+    caption(bulk, files[: 4 * flow_for(bulk).batch])
     spent = {"decode": 0.0, "encode": 0.0, "caption": 0.0}
     for at in range(0, len(files), chunk):
         part = files[at : at + chunk]
@@ -61,7 +61,7 @@ def measure(model: str | None, threads: int | None, files: list[str], chunk: int
         "threads": alone.graphs.threads,
         "pictures": len(files),
         "encoder_batch": batch,
-        "batch": batch_size(bulk),
+        "batch": flow_for(bulk).batch,
         **rates,
         "ratio": max(spent["decode"], spent["encode"]) / spent["caption"],
     }

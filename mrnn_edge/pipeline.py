@@ -35,6 +35,16 @@ MAX_READERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flow:
+    """What is on its way together. How many batches are captioned at a time the captioner says."""
+
+    batch: int
+    """Pictures a call."""
+    readers: int
+    """Pictures decoded at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Read:
     """A file that was looked at, and its place among all."""
 
@@ -53,6 +63,7 @@ def caption_files(
     first: Picture | InputError | None = None,
     allow_truncated: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    flow: Flow | None = None,
 ) -> Generator[Outcome, None, None]:
     """One outcome a file, in order; one that fails touches no other.
 
@@ -63,10 +74,11 @@ def caption_files(
     Once `stop()` is true no batch is begun; those that were are finished and come. Close it to
     leave earlier: what was begun is finished first.
 
-    As many batches are captioned at a time as the captioner was loaded for (`concurrency`). Raises
-    OptionError as `Captioner.caption_batch` does.
+    As many batches are captioned at a time as the captioner was loaded for (`concurrency`); `flow`
+    is `flow_for(captioner)` where left out. Raises OptionError as `Captioner.caption_batch` does.
     """
-    size = batch_size(captioner)
+    flow = flow or flow_for(captioner)
+    size = flow.batch
     at_once = captioner.graphs.concurrency
 
     def places() -> Iterator[int]:
@@ -104,11 +116,8 @@ def caption_files(
         wanted = (each.place not in done for each in batch)
         return list(compress(outcomes, wanted))
 
-    on_cuda = captioner.device.kind is DeviceKind.CUDA
-    threads = usable_cores() if on_cuda else captioner.graphs.threads
-    readers = max(2, min(MAX_READERS, threads))
     looked_at = map_ahead(
-        read, places(), threads=readers, ahead=2 * max(readers, size), name="read"
+        read, places(), threads=flow.readers, ahead=2 * max(flow.readers, size), name="read"
     )
     batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
     for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):
@@ -136,9 +145,11 @@ def calls_at_once(files: int) -> int:
     return min(MAX_AT_ONCE, math.ceil(files / BATCH))
 
 
-def batch_size(captioner: Captioner) -> int:
-    """Pictures a call, by the device."""
-    return CUDA_BATCH if captioner.device.kind is DeviceKind.CUDA else BATCH
+def flow_for(captioner: Captioner) -> Flow:
+    """By the device and its threads, as docs/bulk.md has measured it."""
+    on_cuda = captioner.device.kind is DeviceKind.CUDA
+    threads = usable_cores() if on_cuda else captioner.graphs.threads
+    return Flow(batch=CUDA_BATCH if on_cuda else BATCH, readers=max(2, min(MAX_READERS, threads)))
 
 
 def open_source(file: str) -> str | bytes:

@@ -29,7 +29,7 @@ from mrnn_edge.decode import Floats
 from mrnn_edge.device import DeviceKind
 from mrnn_edge.doctor.packages import installed_versions
 from mrnn_edge.errors import OptionError
-from mrnn_edge.pipeline import batch_size, calls_at_once, caption_files
+from mrnn_edge.pipeline import calls_at_once, caption_files, flow_for
 
 _WARM_UP: Final = 200
 """Captions at most before any counts."""
@@ -216,7 +216,7 @@ def _write(folder: Path, pictures: Pictures) -> list[str]:
 
 def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOptions) -> float:
     """Pictures a second of a bulk run on all threads, the model open."""
-    size = batch_size(captioner)
+    size = flow_for(captioner).batch
     count = max(options.runs, _BATCHES * size)
     many = [files[place % len(files)] for place in range(count)]
     placement = captioner.graphs.placement

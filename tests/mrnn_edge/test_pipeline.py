@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mrnn_edge import Captioner
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.pipeline import BATCH, caption_files, read_first
+from mrnn_edge.pipeline import BATCH, Flow, caption_files, flow_for, read_first
 from mrnn_edge.records import Caption, Outcome
 
 
@@ -118,6 +118,38 @@ def test_no_more_than_a_few_batches_are_read_ahead(captioner, files, monkeypatch
     for taken, _ in enumerate(caption_files(captioner, good * 30, DecodeOptions()), start=1):
         assert len(reads) <= taken + 6 * BATCH
     assert len(reads) == 30 * len(good)
+
+
+@pytest.mark.parametrize(("batch", "readers"), [(1, 1), (3, 5), (50, 2)])
+def test_another_flow_makes_calls_of_its_size_and_says_the_same(
+    captioner, files, monkeypatch, batch, readers
+):
+    calls = []
+    caption_batch = Captioner.caption_batch
+
+    def count(self, pictures, options):
+        calls.append(len(pictures))
+        return caption_batch(self, pictures, options)
+
+    usual = run(captioner, files)
+    monkeypatch.setattr(Captioner, "caption_batch", count)
+    found = run(captioner, files, flow=Flow(batch=batch, readers=readers))
+    assert [each.failure for each in found] == [each.failure for each in usual]
+    assert [getattr(each.result, "text", None) for each in found] == [
+        getattr(each.result, "text", None) for each in usual
+    ]
+    broken = (1, 6, 7)
+    assert calls == [
+        sum(place not in broken for place in range(start, min(start + batch, len(files))))
+        for start in range(0, len(files), batch)
+    ]
+
+
+def test_there_are_as_many_readers_as_threads_but_two_at_least(captioner, parallel):
+    assert flow_for(parallel) == Flow(batch=BATCH, readers=3)
+    folder = captioner.bundle.folder
+    assert flow_for(Captioner.load(folder, device="cpu", threads=1)).readers == 2
+    assert flow_for(Captioner.load(folder, device="cpu", threads=30)).readers == 8
 
 
 def test_a_dash_is_the_bytes_of_standard_input(captioner, files):

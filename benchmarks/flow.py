@@ -1,0 +1,100 @@
+"""Pictures a second of a bulk run, by pictures a call, calls at a time and pictures read at a time.
+
+All three together, because they share the cores. The settings take turns, chunk by chunk, so that
+what else the machine does falls on all; a captioner is open for each number of calls.
+"""
+
+import itertools
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrnn_edge import Captioner, __version__
+from mrnn_edge.config import DecodeOptions
+from mrnn_edge.listing import list_files
+from mrnn_edge.pipeline import Flow, caption_files, flow_for
+
+BATCHES = (1, 2, 4, 8, 16)
+READERS = (1, 2, 4)
+Setting = tuple[int, Flow]
+"""Calls at a time, and the rest."""
+
+
+def seconds(captioner: Captioner, files: list[str], flow: Flow) -> float:
+    """For all captions."""
+    start = time.perf_counter()
+    for outcome in caption_files(captioner, files, DecodeOptions(), flow=flow):
+        if outcome.failure is not None:
+            raise SystemExit(outcome.failure)
+    return time.perf_counter() - start
+
+
+def measure(captioners: dict[int, Captioner], files: list[str], chunk: int) -> dict[Setting, float]:
+    """Pictures a second of each setting, over all chunks."""
+    settings = [
+        (calls, Flow(batch=batch, readers=readers))
+        for calls, batch, readers in itertools.product(captioners, BATCHES, READERS)
+    ]
+    spent = dict.fromkeys(settings, 0.0)
+    for calls, flow in settings:
+        seconds(captioners[calls], files[: 2 * flow.batch], flow)
+    for at in range(0, len(files), chunk):
+        for calls, flow in settings:
+            spent[calls, flow] += seconds(captioners[calls], files[at : at + chunk], flow)
+    return {setting: len(files) / each for setting, each in spent.items()}
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Pictures, different ones.")],
+    pictures: Annotated[int, typer.Option("--pictures", min=1)] = 256,
+    chunk: Annotated[int, typer.Option("--chunk", min=1)] = 64,
+    model: Annotated[str | None, typer.Option("--model")] = None,
+    precision: Annotated[str | None, typer.Option("--precision")] = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Time bulk runs over a grid, on the CPU."""
+    listed = list_files([os.fspath(folder)], recursive=True)
+    files = [each for each in listed if isinstance(each, str)][:pictures]
+
+    def opened(calls: int) -> Captioner:
+        return Captioner.load(
+            model, device="cpu", precision=precision, threads=threads, concurrency=calls
+        )
+
+    alone = opened(1)
+    captioners = {1: alone}
+    if alone.graphs.threads > 1:
+        captioners[alone.graphs.threads] = opened(alone.graphs.threads)
+    rates = measure(captioners, files, chunk)
+    if as_json:
+        report = {
+            "mrnn-edge": __version__,
+            "model": alone.config.name,
+            "precision": str(alone.precision),
+            "threads": alone.graphs.threads,
+            "pictures": len(files),
+            "per_second": [
+                {"calls": calls, "batch": flow.batch, "readers": flow.readers, "rate": rate}
+                for (calls, flow), rate in rates.items()
+            ],
+        }
+        typer.echo(json.dumps(report, indent=2))
+        return
+    used = flow_for(alone)
+    typer.echo(
+        f"{alone.config.name} {alone.precision}, {alone.graphs.threads} threads, {len(files)} "
+        f"pictures; in use: batches of {used.batch}, {used.readers} readers"
+    )
+    typer.echo(f"{'calls':>5}{'batch':>7}" + "".join(f"{f'{each} read':>10}" for each in READERS))
+    for calls, batch in itertools.product(captioners, BATCHES):
+        row = (rates[calls, Flow(batch=batch, readers=readers)] for readers in READERS)
+        typer.echo(f"{calls:5}{batch:7}" + "".join(f"{rate:10.1f}" for rate in row))
+
+
+if __name__ == "__main__":
+    typer.run(main)
