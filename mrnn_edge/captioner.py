@@ -247,7 +247,8 @@ class Captioner:
                 outcomes[index] = error
         if pictures:
             timer.add("decode", sum(picture.decode_ms for picture in pictures.values()) / 1000.0)
-            pixels = np.stack([picture.pixels for picture in pictures.values()])
+            several = [picture.pixels for picture in pictures.values()]
+            pixels = several[0][None] if len(several) == 1 else np.stack(several)  # one: no copy
             try:
                 found = self._decode(pixels, options, constraints, timer)
             except NumericalError as error:

@@ -104,8 +104,11 @@ class EncoderGraph:
         """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
         image: Floats
         (image,) = _run(self._session, self._outputs, {"pixels": pixels})
-        bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
-        if len(bad):
+        # To numpy NaN is the largest of all and the smallest: two looks find all that is wrong.
+        if len(image) and not (
+            image.item(image.argmin()) > -np.inf and image.item(image.argmax()) < np.inf
+        ):
+            bad = np.flatnonzero(~np.isfinite(image).all(axis=1))
             raise NumericalError(
                 f"the encoder gave numbers that are not finite for picture {bad[0]} of the batch; "
                 "check the model with `mrnn-edge verify`"

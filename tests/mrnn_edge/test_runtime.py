@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,11 +16,12 @@ from mrnn_edge.errors import (
     BundleError,
     DeviceError,
     ModelError,
+    NumericalError,
     OptionError,
     SignatureError,
     VocabularyMismatchError,
 )
-from mrnn_edge.graphs import EncoderGraph
+from mrnn_edge.graphs import EncoderGraph, encoder_signature
 from mrnn_edge.opening import begin
 
 
@@ -83,6 +85,19 @@ def test_a_device_that_is_none_is_refused(bundle, device):
 def test_threads_out_of_range_are_refused_before_any_is_made(bundle, threads):
     with pytest.raises(OptionError, match=f"threads is {threads}, expected 1 to 256"):
         Captioner.load(bundle, threads=threads)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_picture_whose_vector_is_not_finite_is_named(captioner, value):
+    vectors = np.ones((3, tiny.IMAGE), np.float32)
+    vectors[2, 1] = value
+    answering = SimpleNamespace(run=lambda outputs, feeds: [vectors])
+    encoder = EncoderGraph(answering, encoder_signature(captioner.config))
+    pixels = np.zeros((3, captioner.config.image.height, captioner.config.image.width, 3), np.uint8)
+    with pytest.raises(NumericalError, match="picture 2 of the batch"):
+        encoder(pixels)
+    vectors[2, 1] = -3e38
+    np.testing.assert_array_equal(encoder(pixels), vectors)
 
 
 def test_batches_of_different_lengths_are_refused_before_they_broadcast(captioner):
