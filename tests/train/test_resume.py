@@ -84,6 +84,24 @@ def test_a_run_of_three_stages_resumes_in_the_last_as_if_it_had_not_been_stopped
     assert_same_run(whole, parts)
 
 
+def test_a_network_without_image_resumes_and_still_keeps_the_least_perplexity(
+    two_stages, data, tmp_path
+):
+    blind = dataclasses.replace(two_stages, image=False, finetune=None, epochs=6, learning_rate=0.3)
+    prepared = prepare(blind, data, cache=tmp_path)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = list(train(blind, prepared, whole, seed=1, source=str(data)))
+    perplexities = [each.dev_perplexity for each in expected]
+    least = [each == min(perplexities[: place + 1]) for place, each in enumerate(perplexities)]
+    assert not all(least)  # at this rate it rises once
+    # 6 epochs of 6 steps, a pause after each 7 of them.
+    list(train(blind, prepared, parts, seed=1, source=str(data), stop=StopAfter(7)))
+    for _ in range(5):
+        list(resume(prepared, parts, stop=StopAfter(7)))
+    assert_same_run(whole, parts)
+    assert [row["best"] for row in rows(parts)] == least
+
+
 def test_a_crash_between_two_checkpoints_costs_what_came_after_the_first(
     two_stages, prepared, data, tmp_path
 ):
