@@ -20,7 +20,7 @@ from mrnn_edge import Captioner, __version__
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.listing import list_files
-from mrnn_edge.pipeline import caption_files, flow_for
+from mrnn_edge.pipeline import Flow, caption_files, flow_for
 
 
 def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:
@@ -32,10 +32,10 @@ def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:
     return time.perf_counter() - start, np.stack(pixels)
 
 
-def caption(captioner: Captioner, files: list[str]) -> float:
+def caption(captioner: Captioner, files: list[str], flow: Flow | None = None) -> float:
     """Seconds for all captions."""
     start = time.perf_counter()
-    for outcome in caption_files(captioner, files, DecodeOptions()):
+    for outcome in caption_files(captioner, files, DecodeOptions(), flow=flow):
         if outcome.failure is not None:
             raise SystemExit(outcome.failure)
     return time.perf_counter() - start

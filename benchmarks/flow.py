@@ -7,30 +7,20 @@ what else the machine does falls on all; a captioner is open for each number of 
 import itertools
 import json
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from bulk import caption
 
 from mrnn_edge import Captioner, __version__
-from mrnn_edge.config import DecodeOptions
 from mrnn_edge.listing import list_files
-from mrnn_edge.pipeline import Flow, caption_files, flow_for
+from mrnn_edge.pipeline import Flow, flow_for
 
 BATCHES = (1, 2, 4, 8, 16)
 READERS = (1, 2, 4)
 Setting = tuple[int, Flow]
 """Calls at a time, and the rest."""
-
-
-def seconds(captioner: Captioner, files: list[str], flow: Flow) -> float:
-    """For all captions."""
-    start = time.perf_counter()
-    for outcome in caption_files(captioner, files, DecodeOptions(), flow=flow):
-        if outcome.failure is not None:
-            raise SystemExit(outcome.failure)
-    return time.perf_counter() - start
 
 
 def measure(captioners: dict[int, Captioner], files: list[str], chunk: int) -> dict[Setting, float]:
@@ -41,10 +31,10 @@ def measure(captioners: dict[int, Captioner], files: list[str], chunk: int) -> d
     ]
     spent = dict.fromkeys(settings, 0.0)
     for calls, flow in settings:
-        seconds(captioners[calls], files[: 2 * flow.batch], flow)
+        caption(captioners[calls], files[: 2 * flow.batch], flow)
     for at in range(0, len(files), chunk):
         for calls, flow in settings:
-            spent[calls, flow] += seconds(captioners[calls], files[at : at + chunk], flow)
+            spent[calls, flow] += caption(captioners[calls], files[at : at + chunk], flow)
     return {setting: len(files) / each for setting, each in spent.items()}
 
 
@@ -88,7 +78,7 @@ def main(
     used = flow_for(alone)
     typer.echo(
         f"{alone.config.name} {alone.precision}, {alone.graphs.threads} threads, {len(files)} "
-        f"pictures; in use: batches of {used.batch}, {used.readers} readers"
+        f"pictures; in use: a call a core, batches of {used.batch}, {used.readers} readers"
     )
     typer.echo(f"{'calls':>5}{'batch':>7}" + "".join(f"{f'{each} read':>10}" for each in READERS))
     for calls, batch in itertools.product(captioners, BATCHES):

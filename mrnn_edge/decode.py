@@ -20,7 +20,6 @@ it (Post and Vilar 2018, "Fast lexically constrained decoding"). Only the last b
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mrnn_edge.beams import (
     Beams,
@@ -36,7 +35,7 @@ from mrnn_edge.beams import (
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.errors import NumericalError
 
-__all__ = ["Floats", "Hypothesis", "Ids", "SearchSpace", "StepFunction", "beam_search", "largest"]
+__all__ = ["Floats", "Hypothesis", "Ids", "SearchSpace", "StepFunction", "beam_search"]
 
 
 def beam_search(
@@ -67,7 +66,7 @@ def beam_search(
             break
         log_probs = beams.step()
         if search is None:
-            scratch = np.empty((width, log_probs.shape[1]), np.float32)
+            scratch = np.empty((width, log_probs.shape[1]), log_probs.dtype)
             search = _Search(beams, space, constraints, width, scratch)
         going: list[Next] = []
         for image, rows in beams.images():
@@ -130,9 +129,9 @@ class _Search:
                 # A required word that was not said yet leads into the next beam: it competes there.
                 for place, row in enumerate(span):
                     for word in lacking[row]:
-                        log_prob = float(allowed[place, word])
-                        if log_prob > -np.inf:
-                            total = self.beams.total[row] + log_prob
+                        log_prob = allowed.item(place, word)
+                        total = self.beams.total[row] + log_prob
+                        if total > -np.inf:
                             leaving.append((-total, Next(row, word, log_prob)))
                             allowed[place, word] = -np.inf
                 best = self._best_of(allowed, span, limit)
@@ -156,17 +155,15 @@ class _Search:
 
         Ties go to the upper row, then to the lower token. `allowed` is used up. Each row gives its
         best word, and its next best once that is taken: so a total is only made, in float64, of
-        what can be among them. A pass over a row takes 1 us, over all rows in float64 it took 19.
+        what can be among them. A pass over a row takes 1 µs; adding its total to each word of each
+        of five rows, in float64, took 19.
         """
         before = self.beams.total[rows.start : rows.stop]
         token = allowed.argmax(axis=1).tolist()
         gained = [allowed.item(row, each) for row, each in enumerate(token)]
-        total = [sum(each) for each in zip(before, gained, strict=True)]
-        found = []
-        for _ in range(count):
-            best = max(total)
-            if best == -np.inf:
-                break
+        total = [so_far + each for so_far, each in zip(before, gained, strict=True)]
+        found: list[tuple[float, Next]] = []
+        while len(found) < count and (best := max(total)) > -np.inf:
             row = total.index(best)
             found.append((-best, Next(rows[row], token[row], gained[row])))
             allowed[row, token[row]] = -np.inf
@@ -174,14 +171,3 @@ class _Search:
             gained[row] = allowed.item(row, token[row])
             total[row] = before[row] + gained[row]
         return found
-
-
-def largest(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Indices of the `count` largest finite values, largest first, ties by the lower index."""
-    count = min(count, len(values))
-    if count < 1:
-        return np.zeros(0, np.intp)
-    threshold = np.partition(values, len(values) - count)[len(values) - count]
-    candidates = np.flatnonzero((values >= threshold) & np.isfinite(values))
-    order = np.argsort(-values[candidates], kind="stable")
-    return candidates[order][:count]

@@ -15,7 +15,7 @@ from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.device import DeviceKind, usable_cores
-from mrnn_edge.errors import InputError
+from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge.image import Picture, read_picture
 from mrnn_edge.listing import Listed
 from mrnn_edge.records import Caption, Outcome
@@ -39,9 +39,16 @@ class Flow:
     """What is on its way together. How many batches are captioned at a time the captioner says."""
 
     batch: int
-    """Pictures a call."""
+    """Pictures a call, 1 or more."""
     readers: int
-    """Pictures decoded at a time."""
+    """Pictures decoded at a time, 1 or more."""
+
+    def __post_init__(self) -> None:
+        """Raises OptionError out of range."""
+        if self.batch < 1 or self.readers < 1:
+            raise OptionError(
+                f"a flow of batches of {self.batch} and {self.readers} readers, expected 1 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +153,7 @@ def calls_at_once(files: int) -> int:
 
 
 def flow_for(captioner: Captioner) -> Flow:
-    """By the device and its threads, as docs/bulk.md has measured it."""
+    """By the device and its threads: on CPUs as docs/bulk.md has it, on CUDA not measured yet."""
     on_cuda = captioner.device.kind is DeviceKind.CUDA
     threads = usable_cores() if on_cuda else captioner.graphs.threads
     return Flow(batch=CUDA_BATCH if on_cuda else BATCH, readers=max(2, min(MAX_READERS, threads)))

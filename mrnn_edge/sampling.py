@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mrnn_edge.beams import Floats, Hypothesis, Next, SearchSpace, StepFunction, begin
 from mrnn_edge.config import Sampling
 from mrnn_edge.constraints import Constraints
-from mrnn_edge.decode import largest
 from mrnn_edge.errors import NumericalError
+from mrnn_edge.largest import largest
 
 
 def sample(

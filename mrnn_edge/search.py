@@ -14,7 +14,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, largest
+from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction
+from mrnn_edge.largest import largest
 from mrnn_edge.score import cross_log_probs
 
 EXACT_UP_TO: Final = 1000

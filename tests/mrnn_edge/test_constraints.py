@@ -52,6 +52,38 @@ def test_a_required_word_that_cannot_come_gives_no_sentence():
     assert found == []
 
 
+def sequel(table: np.ndarray):
+    """A step function of [last word, next word]."""
+
+    def step(token, state, image):
+        return table[token].astype(np.float32), state
+
+    return step
+
+
+def test_a_sentence_competes_for_a_required_word_with_all_that_it_has_lost():
+    table = np.full((6, 6), -np.inf)
+    table[START, [3, 5]] = -1, -5
+    table[3, 5], table[5, 4] = -4.5, -0.1
+    wishes = Constraints(required=(5,))
+    (found,) = beam_search(
+        sequel(table), images(0, 1), SPACE, width=1, max_words=2, constraints=wishes
+    )
+    # After 3 the required 5 is likelier than at first, but 3 has lost more than the difference.
+    assert [h.tokens for h in found] == [(5, 4)]
+
+
+def test_an_impossible_prefix_holds_no_required_word_either():
+    table = np.full((6, 6), -1.0)
+    table[START, 3] = -np.inf
+    wishes = Constraints(prefix=(3,), required=(4, 5))
+    for max_words in (3, 4):
+        (found,) = beam_search(
+            sequel(table), images(0, 1), SPACE, width=4, max_words=max_words, constraints=wishes
+        )
+        assert found == []
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_forbidden_words_give_the_sentences_of_the_space_without_them(seed):
     truth = all_sentences(TableStep(seed), images(seed, 1)[0], max_words=3)

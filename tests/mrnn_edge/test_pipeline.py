@@ -1,6 +1,7 @@
 """Many files: one outcome each, in order, the same however the run was cut into pieces."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from conftest import noise_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrnn_edge import Captioner
+from mrnn_edge import Captioner, pipeline
 from mrnn_edge.config import DecodeOptions
+from mrnn_edge.device import CPU, Device, DeviceKind
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.pipeline import BATCH, Flow, caption_files, flow_for, read_first
+from mrnn_edge.pipeline import BATCH, CUDA_BATCH, Flow, caption_files, flow_for, read_first
 from mrnn_edge.records import Caption, Outcome
 
 
@@ -124,8 +126,12 @@ def test_no_more_than_a_few_batches_are_read_ahead(captioner, files, monkeypatch
 def test_another_flow_makes_calls_of_its_size_and_says_the_same(
     captioner, files, monkeypatch, batch, readers
 ):
-    calls = []
-    caption_batch = Captioner.caption_batch
+    calls, threads = [], {}
+    caption_batch, map_ahead = Captioner.caption_batch, pipeline.map_ahead
+
+    def watched(function, items, **how):
+        threads[how["name"]] = how["threads"]
+        return map_ahead(function, items, **how)
 
     def count(self, pictures, options):
         calls.append(len(pictures))
@@ -133,6 +139,7 @@ def test_another_flow_makes_calls_of_its_size_and_says_the_same(
 
     usual = run(captioner, files)
     monkeypatch.setattr(Captioner, "caption_batch", count)
+    monkeypatch.setattr(pipeline, "map_ahead", watched)
     found = run(captioner, files, flow=Flow(batch=batch, readers=readers))
     assert [each.failure for each in found] == [each.failure for each in usual]
     assert [getattr(each.result, "text", None) for each in found] == [
@@ -143,13 +150,27 @@ def test_another_flow_makes_calls_of_its_size_and_says_the_same(
         sum(place not in broken for place in range(start, min(start + batch, len(files))))
         for start in range(0, len(files), batch)
     ]
+    assert threads == {"read": readers, "caption": 1}
 
 
-def test_there_are_as_many_readers_as_threads_but_two_at_least(captioner, parallel):
-    assert flow_for(parallel) == Flow(batch=BATCH, readers=3)
-    folder = captioner.bundle.folder
-    assert flow_for(Captioner.load(folder, device="cpu", threads=1)).readers == 2
-    assert flow_for(Captioner.load(folder, device="cpu", threads=30)).readers == 8
+@pytest.mark.parametrize(("batch", "readers"), [(0, 1), (-1, 2), (4, 0)])
+def test_a_flow_of_nothing_is_refused(batch, readers):
+    with pytest.raises(OptionError, match=f"batches of {batch} and {readers} readers"):
+        Flow(batch=batch, readers=readers)
+
+
+@pytest.mark.parametrize(("threads", "readers"), [(1, 2), (2, 2), (3, 3), (30, 8)])
+def test_there_are_as_many_readers_as_threads_but_from_two_to_eight(threads, readers):
+    on_cpu = SimpleNamespace(device=CPU, graphs=SimpleNamespace(threads=threads))
+    assert flow_for(on_cpu) == Flow(batch=BATCH, readers=readers)
+
+
+def test_on_cuda_batches_are_larger_and_all_cores_read(monkeypatch):
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: 6)
+    on_cuda = SimpleNamespace(
+        device=Device(kind=DeviceKind.CUDA), graphs=SimpleNamespace(threads=1)
+    )
+    assert flow_for(on_cuda) == Flow(batch=CUDA_BATCH, readers=6)
 
 
 def test_a_dash_is_the_bytes_of_standard_input(captioner, files):

@@ -100,6 +100,12 @@ def test_the_picture_whose_vector_is_not_finite_is_named(captioner, value):
     np.testing.assert_array_equal(encoder(pixels), vectors)
 
 
+def test_no_pictures_have_no_vectors(captioner):
+    spec = captioner.config.image
+    nothing = captioner.graphs.encoder(np.zeros((0, spec.height, spec.width, 3), np.uint8))
+    assert nothing.shape == (0, tiny.IMAGE)
+
+
 def test_batches_of_different_lengths_are_refused_before_they_broadcast(captioner):
     with pytest.raises(ValueError, match="2 tokens, 1 states"):
         captioner.graphs.step(
