@@ -51,7 +51,7 @@ warmup = 0.1
 label_smoothing = 0.1
 clip = 5
 average = 0.5
-bfloat16 = true
+bfloat16 = false
 """
 COMMAND = """
 import signal
@@ -97,8 +97,15 @@ def test_a_wish_to_end_finishes_the_step_saves_and_resume_goes_on(command, tmp_p
     again = command("train", "--resume", run, "--cache", tmp_path / "cache", "--threads", 1)
     assert again.returncode == 0, again.stderr
     assert [line.split()[:2] for line in again.stdout.splitlines()] == [["finetune", str(done)]]
-    assert command("train", "--resume", run, "--seed", 2).returncode == 2
-    assert command("train", "--data", data).returncode == 2
+
+
+def test_what_does_not_go_with_resume_and_what_is_missing_is_a_usage_error(command, tmp_path):
+    both = command("train", "--resume", tmp_path / "run", "--seed", 2)
+    assert both.returncode == 2
+    assert "leave them out" in both.stderr
+    nowhere = command("train", "--data", tmp_path)
+    assert nowhere.returncode == 2
+    assert "--out" in nowhere.stderr
 
 
 def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
