@@ -15,7 +15,7 @@ from bulk import caption
 
 from mrnn_edge import Captioner, __version__
 from mrnn_edge.listing import list_files
-from mrnn_edge.pipeline import Flow, flow_for
+from mrnn_edge.pipeline import MAX_AT_ONCE, Flow, flow_for
 
 BATCHES = (1, 2, 4, 8, 16)
 READERS = (1, 2, 4)
@@ -57,9 +57,8 @@ def main(
         )
 
     alone = opened(1)
-    captioners = {1: alone}
-    if alone.graphs.threads > 1:
-        captioners[alone.graphs.threads] = opened(alone.graphs.threads)
+    in_use = min(MAX_AT_ONCE, alone.graphs.threads)
+    captioners = {1: alone} | ({in_use: opened(in_use)} if in_use > 1 else {})
     rates = measure(captioners, files, chunk)
     if as_json:
         report = {
@@ -78,7 +77,7 @@ def main(
     used = flow_for(alone)
     typer.echo(
         f"{alone.config.name} {alone.precision}, {alone.graphs.threads} threads, {len(files)} "
-        f"pictures; in use: a call a core, batches of {used.batch}, {used.readers} readers"
+        f"pictures; in use: {in_use} calls, batches of {used.batch}, {used.readers} readers"
     )
     typer.echo(f"{'calls':>5}{'batch':>7}" + "".join(f"{f'{each} read':>10}" for each in READERS))
     for calls, batch in itertools.product(captioners, BATCHES):
