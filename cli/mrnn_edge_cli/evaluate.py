@@ -62,6 +62,7 @@ def evaluate(
     beam: opt.Beam = None,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
+    no_repeat_ngram: opt.NoRepeatNgram = 0,
     json: opt.Json = False,
     captions: Annotated[
         Path | None, Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
@@ -84,6 +85,7 @@ def evaluate(
         raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
     if pairs is not None:
         searched = beam or length_penalty is not None or max_words != opt.MAX_WORDS
+        searched = searched or no_repeat_ngram
         if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
             raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
         need("cpu,eval", "onnxruntime", "scipy")
@@ -113,6 +115,7 @@ def evaluate(
         nbest=shape["nbest"] if consensus else 1,
         max_words=max_words,
         length_penalty=length_penalty,
+        no_repeat_ngram=no_repeat_ngram,
     )
     images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
@@ -139,6 +142,7 @@ def evaluate(
         "beam": wishes.width,
         "max_words": max_words,
         "length_penalty": penalty,
+        "no_repeat_ngram": no_repeat_ngram,
         **({"consensus": shape} if consensus else {}),
         **_where(captioner),
     }
@@ -214,6 +218,7 @@ def _plain(value: Any) -> str:
 def _command(record: dict[str, Any], data: Path) -> str:
     """The command that gives these figures, every choice spelt out."""
     words = ["mrnn-edge", "eval", "--data", data.resolve().name]
-    for option in ("model", "precision", "split", "beam", "max_words", "length_penalty"):
+    choices = ("model", "precision", "split", "beam", "max_words", "length_penalty")
+    for option in (*choices, "no_repeat_ngram"):
         words += [f"--{option.replace('_', '-')}", f"{record[option]}"]
     return shlex.join([*words, *(["--retrieval"] if "retrieval" in record else [])])

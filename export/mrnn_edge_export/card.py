@@ -115,6 +115,12 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _search(evaluation: Mapping[str, Any]) -> str:
+    # Figures from before `eval` had the option know nothing of it.
+    once = evaluation.get("no_repeat_ngram", 0)
+    return f"{evaluation['beam']}" + (f", `--no-repeat-ngram {once}`" if once else "")
+
+
 def _figures(evaluations: Mapping[str, Any]) -> list[str]:
     if not evaluations:
         return []
@@ -129,7 +135,7 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
         bleu = " | ".join(f"{value:.3f}" for value in each["bleu"])
         meteor = f"{each['meteor']:.3f}" if each.get("meteor") is not None else "-"
         lines.append(
-            f"| {each['split']} | {each['precision']} | {each['images']:,} | {each['beam']} "
+            f"| {each['split']} | {each['precision']} | {each['images']:,} | {_search(each)} "
             f"| {bleu} | {meteor} | {each['rouge_l']:.3f} | {each['cider']:.3f} "
             f"| {each['perplexity']:.2f} |"
         )

@@ -86,6 +86,27 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     assert saved["command"] in card
 
 
+def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
+    model = tiny.write(tmp_path / "model")
+    captions = tmp_path / "captions.tsv"
+    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--captions", captions)
+
+    def repeated(*more):
+        done = command(*wishes, *more)
+        assert done.returncode == 0, done.stderr
+        said = [line.split("\t")[1].split() for line in captions.read_text().splitlines()]
+        return json.loads(done.stdout), any(len(set(words)) < len(words) for words in said)
+
+    record, found = repeated()
+    assert (record["no_repeat_ngram"], found) == (0, True)
+    record, found = repeated("--no-repeat-ngram", 1, "--save")
+    assert (record["no_repeat_ngram"], found) == (1, False)
+    assert "| 3, `--no-repeat-ngram 1` |" in (model / "README.md").read_text()
+    saved = json.loads((model / "metrics.json").read_text())["eval"]["dev float32"]
+    assert "--no-repeat-ngram 1" in saved["command"]
+
+
 def test_eval_records_a_mixture_of_devices_as_one(bundle, monkeypatch, tmp_path, capsys):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     fake_runtime(monkeypatch)
@@ -174,6 +195,7 @@ def test_eval_refuses_wishes_that_do_not_go_together(command, tmp_path):
         (["--pairs", "x", "--data", "y"], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--beam", 3], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--max-words", 9], "--pairs goes with --prior alone"),
+        (["--pairs", "x", "--no-repeat-ngram", 3], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--split", "test"], "--pairs goes with --prior alone"),
         (["--pairs", "x", "--nbest", 5], "go with --consensus"),
         (["--data", "x", "--prior", "mean"], "--prior goes with --pairs"),
