@@ -117,8 +117,8 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
 
 def _search(evaluation: Mapping[str, Any]) -> str:
     # Figures from before `eval` had the option know nothing of it.
-    once = evaluation.get("no_repeat_ngram", 0)
-    return f"{evaluation['beam']}" + (f", `--no-repeat-ngram {once}`" if once else "")
+    size = evaluation.get("no_repeat_ngram", 0)
+    return f"beam {evaluation['beam']}" + (f", `--no-repeat-ngram {size}`" if size else "")
 
 
 def _figures(evaluations: Mapping[str, Any]) -> list[str]:
@@ -127,7 +127,7 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Figures",
         "",
-        "| split | precision | images | beam | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR "
+        "| split | precision | images | search | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR "
         "| ROUGE-L | CIDEr | perplexity |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]

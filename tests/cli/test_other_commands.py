@@ -102,7 +102,7 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     assert (record["no_repeat_ngram"], found) == (0, True)
     record, found = repeated("--no-repeat-ngram", 1, "--save")
     assert (record["no_repeat_ngram"], found) == (1, False)
-    assert "| 3, `--no-repeat-ngram 1` |" in (model / "README.md").read_text()
+    assert "| beam 3, `--no-repeat-ngram 1` |" in (model / "README.md").read_text()
     saved = json.loads((model / "metrics.json").read_text())["eval"]["dev float32"]
     assert "--no-repeat-ngram 1" in saved["command"]
 
