@@ -84,8 +84,8 @@ def evaluate(
     if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
         raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
     if pairs is not None:
-        searched = beam or length_penalty is not None or max_words != opt.MAX_WORDS
-        searched = searched or no_repeat_ngram
+        search = (beam, max_words, length_penalty, no_repeat_ngram)
+        searched = search != (None, opt.MAX_WORDS, None, 0)
         if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
             raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
         need("cpu,eval", "onnxruntime", "scipy")
@@ -218,7 +218,7 @@ def _plain(value: Any) -> str:
 def _command(record: dict[str, Any], data: Path) -> str:
     """The command that gives these figures, every choice spelt out."""
     words = ["mrnn-edge", "eval", "--data", data.resolve().name]
-    choices = ("model", "precision", "split", "beam", "max_words", "length_penalty")
-    for option in (*choices, "no_repeat_ngram"):
+    search = ("beam", "max_words", "length_penalty", "no_repeat_ngram")
+    for option in ("model", "precision", "split", *search):
         words += [f"--{option.replace('_', '-')}", f"{record[option]}"]
     return shlex.join([*words, *(["--retrieval"] if "retrieval" in record else [])])

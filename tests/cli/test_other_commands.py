@@ -98,11 +98,17 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
         said = [line.split("\t")[1].split() for line in captions.read_text().splitlines()]
         return json.loads(done.stdout), any(len(set(words)) < len(words) for words in said)
 
-    record, found = repeated()
+    record, found = repeated("--split", "test", "--save")
     assert (record["no_repeat_ngram"], found) == (0, True)
+    # Figures that were saved before `eval` had the option do not name it.
+    metrics = json.loads((model / "metrics.json").read_text())
+    del metrics["eval"]["test float32"]["no_repeat_ngram"]
+    (model / "metrics.json").write_text(json.dumps(metrics))
     record, found = repeated("--no-repeat-ngram", 1, "--save")
     assert (record["no_repeat_ngram"], found) == (1, False)
-    assert "| beam 3, `--no-repeat-ngram 1` |" in (model / "README.md").read_text()
+    card = (model / "README.md").read_text()
+    assert "| test | float32 | 2 | beam 3 |" in card
+    assert "| dev | float32 | 3 | beam 3, `--no-repeat-ngram 1` |" in card
     saved = json.loads((model / "metrics.json").read_text())["eval"]["dev float32"]
     assert "--no-repeat-ngram 1" in saved["command"]
 
