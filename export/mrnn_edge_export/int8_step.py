@@ -6,12 +6,14 @@ step.onnx as export writes them and rows to calibrate on, gives the bytes of ste
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import onnx
 
 from mrnn_edge.config import GraphRole
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction
+from mrnn_edge.errors import ModelError
 from mrnn_edge_export.int8 import (
     LARGEST,
     Feeds,
@@ -23,9 +25,15 @@ from mrnn_edge_export.int8 import (
     tensor_ranges,
 )
 
+_TABLES: Final = 2
+"""What a word does to the state, and to the multimodal layer."""
+
 
 def quantize_step(data: bytes, feeds: Iterable[Feeds], metadata: Mapping[str, str]) -> bytes:
-    """The bytes of the int8 graph. Raises ModelError for a graph that is quantised already."""
+    """The bytes of the int8 graph.
+
+    Raises ModelError for a graph that is quantised already, or not as export writes it.
+    """
     model = parse(data, GraphRole.STEP)
     _quantize_tables(model)
     _set_matrices_apart(model)
@@ -54,18 +62,29 @@ def sentence_feeds(
 
 
 def _quantize_tables(model: onnx.ModelProto) -> None:
-    """Rows of int8, a scale a column; looked up first and made float after, so they stay int8."""
+    """Rows of int8, a scale a column; looked up first and made float after, so they stay int8.
+
+    A word is looked up by Gather, or where the exporter wrote an index out, by GatherND of the
+    tokens set apart by Unsqueeze. Raises ModelError unless both tables are found: what is not
+    would stay float, and the graph would be three times as large.
+    """
     graph = model.graph
     constants = {entry.name: entry for entry in graph.initializer}
-    ids = {node.output[0] for node in graph.node if node.op_type == "Unsqueeze"}
-    nodes = []
+    token = graph.input[0].name
+    apart = [node for node in graph.node if node.op_type == "Unsqueeze" and node.input[0] == token]
+    ids = {token, *(node.output[0] for node in apart)}
+    nodes, tables = [], 0
     for node in graph.node:
-        if node.op_type == "Unsqueeze":
-            continue
-        if node.op_type == "GatherND" and node.input[1] in ids:
+        if node.op_type in ("Gather", "GatherND") and node.input[1] in ids:
             nodes += _lookup(graph, constants[node.input[0]], node.output[0])
-        else:
+            tables += 1
+        elif node not in apart:
             nodes.append(node)
+    if tables != _TABLES:
+        raise ModelError(
+            f"the step graph looks a word up in {tables} tables, expected {_TABLES}; "
+            "export the model anew"
+        )
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     drop_unused(model)

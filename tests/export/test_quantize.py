@@ -217,6 +217,16 @@ def test_the_int8_step_is_near_the_float_one_and_its_weights_are_bytes(int8_step
     assert {entry.data_type for entry in matrices} == {onnx.TensorProto.INT8}
 
 
+def test_a_step_whose_tables_are_not_found_is_refused_and_not_left_in_float(step_bytes):
+    graph = onnx.load_model_from_string(step_bytes)
+    (token,) = (node for node in graph.graph.node if node.op_type == "Unsqueeze")
+    copy = onnx.helper.make_node("Identity", [token.input[0]], ["copied"])
+    token.input[0] = "copied"
+    graph.graph.node.insert(0, copy)
+    with pytest.raises(ModelError, match="in 0 tables, expected 2; export the model anew"):
+        quantize_step(graph.SerializeToString(), [], STEP)
+
+
 def test_every_word_is_fed_after_those_before_it_and_no_row_after_its_sentence():
     seen = []
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import dataset
 import numpy as np
+import onnx
 import pytest
 from lessons import lesson
 
@@ -121,6 +122,9 @@ def test_a_taught_model_can_be_quantised_and_what_it_says_without_the_word_stays
     checks = list(verify_model(done.folder))
     assert all(check.passed for check in checks), checks
     assert sum(check.name.startswith("int8: ") for check in checks) == 4
+    held = onnx.load(done.folder / "step.int8.onnx").graph.initializer
+    kept = {tuple(entry.dims): entry.data_type for entry in held if len(entry.dims) == 2}
+    assert set(kept.values()) == {onnx.TensorProto.INT8}, kept
 
     floats, int8 = (
         Captioner.load(done.folder, device="cpu", threads=1, precision=precision)

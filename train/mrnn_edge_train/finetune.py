@@ -30,6 +30,7 @@ from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.lookup import rows_of
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.nothing import nothing
 from mrnn_edge_train.recipe import Finetune, Recipe
@@ -67,7 +68,7 @@ class WholeNetwork(nn.Module):
         """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], ids and mask [B, T] ->
         logits [P, V]."""
         vectors = self._features(self.cnn, pixels, bfloat16=bfloat16)
-        logits: Tensor = self.model(inputs, vectors[rows], mask)
+        logits: Tensor = self.model(inputs, rows_of(vectors, rows), mask)
         return logits
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrnn_edge_train.cells import Cell, make_cell
+from mrnn_edge_train.lookup import rows_of
 from mrnn_edge_train.model import scaled_tanh
 
 LEAST: Final = 0.01
@@ -107,7 +108,7 @@ class FoldedStep(nn.Module):
     def multimodal(self, token: Tensor, shown: Tensor, image: Tensor) -> Tensor:
         """Ids [...], r(t) [..., R] and image vectors [..., M] -> m(t) [..., M]."""
         from_state = functional.linear(shown, self.state_to_multimodal)
-        return scaled_tanh(self.multimodal_table[token] + from_state + image)
+        return scaled_tanh(rows_of(self.multimodal_table, token) + from_state + image)
 
     def projected(self, hidden: Tensor) -> Tensor:
         """m(t) [..., M] -> what the words' rows are multiplied with [..., E or M]."""
@@ -147,7 +148,7 @@ class FoldedStep(nn.Module):
 
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """One time frame: int64 [B], [B, S], [B, M] -> log-probabilities [B, V + K], state."""
-        state = self.recurrent.advance(self.drive_table[token], state)
+        state = self.recurrent.advance(rows_of(self.drive_table, token), state)
         hidden = self.multimodal(token, self.recurrent.output(state), image)
         return self.log_probs(self.projected(hidden)), state
 
@@ -156,7 +157,7 @@ class FoldedStep(nn.Module):
         state = self.drive_table.new_zeros(len(tokens), self.recurrent.state_size)
         found = []
         for time in range(tokens.shape[1]):
-            state = self.recurrent.advance(self.drive_table[tokens[:, time]], state)
+            state = self.recurrent.advance(rows_of(self.drive_table, tokens[:, time]), state)
             found.append(self.recurrent.output(state))
         return torch.stack(found, dim=1)
 
@@ -166,7 +167,7 @@ class FoldedStep(nn.Module):
         P counts the positions where `mask` [B, T] is true, row by row; `drop` is the share of
         m(t) that is dropped.
         """
-        image = images[mask.nonzero()[:, 0]]
+        image = rows_of(images, mask.nonzero()[:, 0])
         hidden = self.multimodal(tokens[mask], self.states(tokens)[mask], image)
         return self.logits(self.projected(functional.dropout(hidden, drop)))
 

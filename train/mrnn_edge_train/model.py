@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mrnn_edge_train.cells import Cell, make_cell
+from mrnn_edge_train.lookup import rows_of
 
 FEATURE_DIVISOR = 8.0
 _GAIN = 1.7159
@@ -167,6 +168,6 @@ class MRNN(nn.Module):
         for time in range(tokens.shape[1]):
             state = self.recurrent.advance(drive[:, time], state)
             states.append(self.recurrent.output(state))
-        image = self.image_vector(features)[mask.nonzero()[:, 0]]
+        image = rows_of(self.image_vector(features), mask.nonzero()[:, 0])
         hidden = self.multimodal(word[mask], torch.stack(states, dim=1)[mask], image)
         return self.logits(self.drop_multimodal(hidden))

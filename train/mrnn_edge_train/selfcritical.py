@@ -32,6 +32,7 @@ from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import FeatureTable, compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.lookup import rows_of
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.nothing import nothing
 from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical
@@ -139,7 +140,7 @@ class SelfCriticalStage(Stage[MRNN]):
         groups = [self._sentences[picture] for picture in chosen]
         told = moved(collate([ids for group in groups for ids in group], vocabulary), here)
         rows = torch.tensor([row for row, group in enumerate(groups) for _ in group]).to(here)
-        logits = model(told.inputs, told_of[rows], told.mask)
+        logits = model(told.inputs, rows_of(told_of, rows), told.mask)
         cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
         return gain + settings.cost_weight * cost
 
