@@ -84,8 +84,8 @@ class Captioner:
         """Open a model: the default one, a shipped one by name, or a folder.
 
         `device` is `auto` (where CUDA works, the fastest of what was measured on this machine, else
-        the CPU), `cpu`, `cuda`, `cuda:N`, or `cuda:N+cpu`, the step on the CPU; `precision`
-        defaults to the model's own choice, on CUDA float32 where it has that (docs/runtime.md),
+        the CPU), `cpu`, `cuda` or `cuda:N`, with `+graphs` for CUDA graphs and `+cpu` for the step
+        on the CPU (docs/runtime.md); `precision` to the model's own, on CUDA float32 if it has it,
         `threads` to the cores this process may use. `concurrency` is how many calls will come at a
         time; the threads are shared out among them, which suits many pictures (pipeline.py).
         Raises ModelError, DeviceError or OptionError.

@@ -8,7 +8,10 @@ from typing import Final
 
 from mrnn_edge.errors import OptionError
 
-_REQUEST = re.compile(r"auto|cpu|(?P<cuda>cuda(:(?P<index>\d+))?)(?P<mixed>\+cpu)?")
+_REQUEST = re.compile(
+    r"auto|cpu|(?P<cuda>cuda(:(?P<index>\d+))?)(?P<captured>\+graphs)?(?P<mixed>\+cpu)?"
+)
+_CAPTURED = "+graphs"
 _MIXED = "+cpu"
 
 
@@ -25,9 +28,13 @@ class Device:
 
     kind: DeviceKind
     index: int = 0
+    captured: bool = False
+    """Of CUDA: kernels are launched as CUDA graphs, not one by one (captured.py)."""
 
     def __str__(self) -> str:
-        return f"cuda:{self.index}" if self.kind is DeviceKind.CUDA else "cpu"
+        if self.kind is DeviceKind.CPU:
+            return "cpu"
+        return f"cuda:{self.index}" + (_CAPTURED if self.captured else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +54,24 @@ ON_CPU: Final = Placement(encoder=CPU, step=CPU)
 
 
 def parse_placement(request: str) -> Placement | None:
-    """Where `cpu`, `cuda`, `cuda:N` or `cuda:N+cpu` puts graphs; None for `auto`.
+    """Where `cpu`, `cuda` or `cuda:N` puts graphs; None for `auto`.
 
-    Raises OptionError.
+    Behind CUDA `+graphs` is for CUDA graphs, then `+cpu` for the step on the CPU. Raises
+    OptionError.
     """
     found = _REQUEST.fullmatch(request)
     if not found:
         raise OptionError(
-            f"device is {request!r}, expected auto, cpu, cuda, cuda:N, or cuda:N+cpu, the step on "
-            "the CPU"
+            f"device is {request!r}, expected auto, cpu, cuda, cuda:N, cuda:N+cpu, the step on "
+            "the CPU, or cuda:N+graphs, as CUDA graphs"
         )
     if request == "auto":
         return None
     device = CPU
     if found["cuda"]:
-        device = Device(kind=DeviceKind.CUDA, index=int(found["index"] or 0))
+        device = Device(
+            kind=DeviceKind.CUDA, index=int(found["index"] or 0), captured=bool(found["captured"])
+        )
     return Placement(encoder=device, step=CPU if found["mixed"] else device)
 
 

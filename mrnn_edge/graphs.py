@@ -139,7 +139,9 @@ class StepGraph:
 
     def walk(self, images: Floats, *, state: int) -> Walk:
         """A walk that begins with a row for each image vector [N, M], states [N, R] of zeros."""
-        if self._session.device.kind is DeviceKind.CPU:
+        device = self._session.device
+        # What is captured has its own places on the device; nothing else is bound there.
+        if device.kind is DeviceKind.CPU or device.captured:
             return PlainWalk(self._step, images, state=state)
         return BoundWalk(self._session, self, images, state=state, vocabulary=self._vocabulary)
 

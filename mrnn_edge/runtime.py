@@ -302,7 +302,10 @@ def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
 
 def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
     unloaded = _preload_cuda(runtime)
-    provider = (_CUDA_PROVIDER, {"device_id": str(device.index)})
+    settings = {"device_id": str(device.index)}
+    if device.captured:
+        settings["enable_cuda_graph"] = "1"
+    provider = (_CUDA_PROVIDER, settings)
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
         options = _options(runtime, threads, _FATAL)
@@ -319,6 +322,10 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         got = session.get_providers()[0]
         if got != _CUDA_PROVIDER:
             raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
+        if device.captured:
+            from mrnn_edge.captured import CapturedGraph  # not at a start, which does without
+
+            return CapturedGraph(session, runtime, (str(device.kind), device.index))
         return session
 
     return open_session

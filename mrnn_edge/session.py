@@ -28,12 +28,6 @@ class OpenGraph(Protocol):
     def run(self, outputs: list[str], feeds: Mapping[str, Any], /) -> Sequence[Any]:
         """The named outputs for the named inputs."""
 
-    def io_binding(self) -> Any:
-        """What inputs and outputs are bound to, for `run_with_iobinding`."""
-
-    def run_with_iobinding(self, binding: Any, /) -> None:
-        """Run from and to what is bound."""
-
 
 class Session:
     """An open graph. Threads may share it; a process that was forked later may not."""
@@ -52,10 +46,10 @@ class Session:
         """Where it runs."""
         return self._device
 
-    def graph(self) -> OpenGraph:
+    def graph(self) -> Any:
         """The open graph, for those who bind to it; a failure of it is theirs to bring to `run`.
 
-        ForkedSessionError in a forked child.
+        What the opener gave, of the runtime's own type. ForkedSessionError in a forked child.
         """
         self._check_process()
         return self._current(self._opened)

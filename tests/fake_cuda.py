@@ -1,8 +1,11 @@
 """ONNX Runtime with a CUDA that is made up, and a tiny model with int8 graphs beside its own."""
 
 import sys
+import time
 import types
+from threading import Lock
 
+import numpy as np
 import onnxruntime
 import tiny
 
@@ -31,6 +34,66 @@ def with_int8(bundle):
     return bundle
 
 
+class OnDevice:
+    """A tensor on the device: what is there is reached by copies alone."""
+
+    def __init__(self, array, device, index):
+        assert device == "cuda"
+        self.index, self.held = index, array
+
+    @classmethod
+    def ortvalue_from_numpy(cls, array, device, index):
+        return cls(array.copy(), device, index)
+
+    @classmethod
+    def ortvalue_from_shape_and_type(cls, shape, dtype, device, index):
+        return cls(np.full(shape, np.nan, dtype), device, index)
+
+    def update_inplace(self, array):
+        assert (array.shape, array.dtype) == (self.held.shape, self.held.dtype)
+        assert array.flags.c_contiguous
+        self.held[...] = array
+
+    def numpy(self):
+        return self.held.copy()
+
+
+class RunOptions:
+    def __init__(self):
+        self.entries = {}
+
+    def add_run_config_entry(self, key, value):
+        self.entries[key] = value
+
+
+class Captures:
+    """CUDA graphs of a session: what was captured is run again where it was captured.
+
+    As the real one it is launched by its number alone and would not see what is bound by then; here
+    that fails. Runs that overlap fail too.
+    """
+
+    def __init__(self):
+        self.places, self.running = {}, Lock()
+
+    def run(self, real, binding, options, note):
+        number = options.entries["gpu_graph_id"]
+        assert int(number) > 0
+        assert self.running.acquire(blocking=False)
+        places = (binding.inputs, binding.outputs)
+        if number not in self.places:
+            note(f"capture {number}")
+            self.places[number] = tuple(map(dict, places))
+        assert self.places[number] == places
+        time.sleep(0)  # another thread may come
+        feeds = {name: value.held for name, value in binding.inputs.items()}
+        names = list(binding.outputs)
+        for name, found in zip(names, real.run(names, feeds), strict=True):
+            binding.outputs[name].update_inplace(found)
+        note(f"launch {number}")
+        self.running.release()
+
+
 def fake_runtime(
     monkeypatch,
     *,
@@ -51,7 +114,8 @@ def fake_runtime(
     created = []
 
     def session(graph, options, providers, enable_fallback, read_config_from_model):
-        wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        wanted, settings = (providers[0], {}) if isinstance(providers[0], str) else providers[0]
+        captures = Captures() if settings.get("enable_cuda_graph") == "1" else None
         assert options.entries["session.load_model_format"] == "ONNX"
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
@@ -69,12 +133,19 @@ def fake_runtime(
 
             def __init__(self):
                 self.io = real.io_binding()
+                self.inputs, self.outputs = {}, {}
 
             def bind_cpu_input(self, name, array):
                 note(name)
                 self.io.bind_cpu_input(name, array.copy() if on_cuda else array)
 
+            def bind_ortvalue_output(self, name, value):
+                self.outputs[name] = value
+
             def bind_ortvalue_input(self, name, value):
+                if isinstance(value, OnDevice):
+                    self.inputs[name] = value
+                    return
                 note(f"{name} on the device")
                 self.io.bind_ortvalue_input(name, value)
 
@@ -91,16 +162,27 @@ def fake_runtime(
             if bound is not None:
                 bound.append(what)
 
-        def run(outputs, feeds):
+        def run(outputs, feeds, options=None):
+            if captures is not None:
+                assert options.entries == {"gpu_graph_id": "-1"}  # else these feeds are captured
+                note(f"{len(next(iter(feeds.values())))} rows plainly")
             if run_error and on_cuda and failing in (None, *outputs):
                 raise run_error
             return real.run(outputs, feeds)
+
+        def run_with_iobinding(binding, options=None):
+            if captures is None:
+                real.run_with_iobinding(binding.io)
+                return
+            if run_error and failing in (None, *binding.outputs):
+                raise run_error
+            captures.run(real, binding, options, note)
 
         return types.SimpleNamespace(
             get_providers=lambda: [got],
             run=run,
             io_binding=Binding,
-            run_with_iobinding=lambda binding: real.run_with_iobinding(binding.io),
+            run_with_iobinding=run_with_iobinding,
             get_modelmeta=real.get_modelmeta,
             get_inputs=real.get_inputs,
             get_outputs=real.get_outputs,
@@ -124,6 +206,8 @@ def fake_runtime(
         __version__="1.0-fake",
         InferenceSession=session,
         SessionOptions=Options,
+        RunOptions=RunOptions,
+        OrtValue=OnDevice,
         get_available_providers=lambda: available,
     )
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)

@@ -29,7 +29,7 @@ class Setting:
     machine: Machine
     model: str
     device: str
-    """`cpu`, `cuda:0`; `cuda:0+cpu` where the step ran on the CPU."""
+    """As `--device` names it: `cpu`, `cuda:0`, `cuda:0+graphs`, `cuda:0+cpu`."""
     precision: str
     threads: int
     beam: int

@@ -72,7 +72,22 @@ def test_a_model_without_a_gradient_graph_has_none(bundle):
 
 
 @pytest.mark.parametrize(
-    "device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cpu+cpu", "auto+cpu", "cuda+", "cuda+cuda"]
+    "device",
+    [
+        "gpu",
+        "cuda:",
+        "cuda:x",
+        "CPU",
+        "",
+        "cpu+cpu",
+        "auto+cpu",
+        "cuda+",
+        "cuda+cuda",
+        "cpu+graphs",
+        "auto+graphs",
+        "cuda+cpu+graphs",
+        "cuda+graphs+graphs",
+    ],
 )
 def test_a_device_that_is_none_is_refused(bundle, device):
     with pytest.raises(OptionError, match="expected auto, cpu, cuda"):
