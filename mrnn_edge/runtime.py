@@ -7,8 +7,9 @@ without an exception, and its list of providers names what was compiled in, not 
 
 import contextlib
 import io
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final, TypeAlias, cast
 
@@ -322,11 +323,26 @@ def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
         got = session.get_providers()[0]
         if got != _CUDA_PROVIDER:
             raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
-        if device.captured:
-            from mrnn_edge.captured import CapturedGraph  # not at a start, which does without
-
-            return CapturedGraph(session, runtime, (str(device.kind), device.index))
         return session
+
+    return _captured(runtime, device, open_session) if device.captured else open_session
+
+
+def _captured(runtime: ModuleType, device: Device, opener: _Opener) -> _Opener:
+    """As `opener`, of graphs that are captured. Raises DeviceError where that is not sound."""
+    from mrnn_edge.captured import FIRST_SOUND, CapturedGraph  # not at a start, which does without
+
+    version = tuple(map(int, re.findall(r"\d+", runtime.__version__)[:3]))
+    if version < FIRST_SOUND:
+        raise DeviceError(
+            f"{device} was asked for, but CUDA graphs of ONNX Runtime {runtime.__version__} read "
+            f"memory that is freed; upgrade onnxruntime-gpu to "
+            f"{'.'.join(map(str, FIRST_SOUND))}, or use --device {replace(device, captured=False)}"
+        )
+
+    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
+        place = (str(device.kind), device.index)
+        return CapturedGraph(lambda: opener(graph, role, threads), runtime, place)
 
     return open_session
 

@@ -3,7 +3,7 @@
 import sys
 import time
 import types
-from threading import Lock
+from threading import Lock, get_ident
 
 import numpy as np
 import onnxruntime
@@ -50,8 +50,9 @@ class OnDevice:
         return cls(np.full(shape, np.nan, dtype), device, index)
 
     def update_inplace(self, array):
-        assert (array.shape, array.dtype) == (self.held.shape, self.held.dtype)
-        assert array.flags.c_contiguous
+        if (array.shape, array.dtype) != (self.held.shape, self.held.dtype):
+            raise ValueError("another shape or type")
+        must(array.flags.c_contiguous, "not contiguous")
         self.held[...] = array
 
     def numpy(self):
@@ -66,32 +67,45 @@ class RunOptions:
         self.entries[key] = value
 
 
+class Misused(BaseException):
+    """What no code may take for a run that failed: a real runtime would answer, and wrongly."""
+
+
+def must(true, what):
+    if not true:
+        raise Misused(what)
+
+
 class Captures:
     """CUDA graphs of a session: what was captured is run again where it was captured.
 
-    As the real one it is launched by its number alone and would not see what is bound by then; here
-    that fails. Runs that overlap fail too.
+    As the real one it is launched by thread and number alone and would not see what is bound by
+    then, nor what another thread asks of CUDA meanwhile, in whatever session; here that fails.
     """
 
-    def __init__(self):
-        self.places, self.running = {}, Lock()
+    running = Lock()
+
+    def __init__(self, wrong):
+        self.places, self.wrong = {}, wrong
 
     def run(self, real, binding, options, note):
         number = options.entries["gpu_graph_id"]
-        assert int(number) > 0
-        assert self.running.acquire(blocking=False)
-        places = (binding.inputs, binding.outputs)
-        if number not in self.places:
+        must(int(number) > 0, f"gpu_graph_id {number}")
+        key, places = (get_ident(), number), (binding.inputs, binding.outputs)
+        if key not in self.places:
             note(f"capture {number}")
-            self.places[number] = tuple(map(dict, places))
-        assert self.places[number] == places
-        time.sleep(0)  # another thread may come
-        feeds = {name: value.held for name, value in binding.inputs.items()}
-        names = list(binding.outputs)
-        for name, found in zip(names, real.run(names, feeds), strict=True):
-            binding.outputs[name].update_inplace(found)
+            self.places[key] = tuple(map(dict, places))
+        must(self.places[key] == places, "bound elsewhere than captured")
+        must(Captures.running.acquire(blocking=False), "two runs at a time")
+        try:
+            time.sleep(0)  # another thread may come
+            feeds = {name: value.held for name, value in binding.inputs.items()}
+            names = list(binding.outputs)
+            for name, found in zip(names, real.run(names, feeds), strict=True):
+                binding.outputs[name].update_inplace(found + self.wrong)
+        finally:
+            Captures.running.release()
         note(f"launch {number}")
-        self.running.release()
 
 
 def fake_runtime(
@@ -105,17 +119,20 @@ def fake_runtime(
     failing=None,
     refuses_int8=False,
     bound=None,
+    wrong=0.0,
+    version="1.31.1-fake",
 ):
     """A runtime that has these providers, its CUDA the CPU in disguise; returns what is opened.
 
     Opening on CUDA fails with `error`, or silently falls back, or fails for int8 graphs alone; a
-    run fails with `run_error`, or only those for the output `failing`.
+    run fails with `run_error`, or only those for the output `failing`. What CUDA graphs give is
+    off by `wrong`.
     """
     created = []
 
     def session(graph, options, providers, enable_fallback, read_config_from_model):
         wanted, settings = (providers[0], {}) if isinstance(providers[0], str) else providers[0]
-        captures = Captures() if settings.get("enable_cuda_graph") == "1" else None
+        captures = Captures(wrong) if settings.get("enable_cuda_graph") == "1" else None
         assert options.entries["session.load_model_format"] == "ONNX"
         if wanted == "CUDAExecutionProvider":
             assert options.entries["session.disable_cpu_ep_fallback"] == "1"
@@ -164,7 +181,10 @@ def fake_runtime(
 
         def run(outputs, feeds, options=None):
             if captures is not None:
-                assert options.entries == {"gpu_graph_id": "-1"}  # else these feeds are captured
+                must(
+                    options is not None and options.entries == {"gpu_graph_id": "-1"},
+                    "feeds that are gone after the run were captured",
+                )
                 note(f"{len(next(iter(feeds.values())))} rows plainly")
             if run_error and on_cuda and failing in (None, *outputs):
                 raise run_error
@@ -203,7 +223,7 @@ def fake_runtime(
         preload_dlls=preload_dlls,
         set_default_logger_severity=lambda level: None,
         __spec__=onnxruntime.__spec__,  # for who asks whether it is installed
-        __version__="1.0-fake",
+        __version__=version,
         InferenceSession=session,
         SessionOptions=Options,
         RunOptions=RunOptions,

@@ -75,7 +75,8 @@ def _quantize_tables(model: onnx.ModelProto) -> None:
     ids = {token, *(node.output[0] for node in apart)}
     nodes, tables = [], 0
     for node in graph.node:
-        if node.op_type in ("Gather", "GatherND") and node.input[1] in ids:
+        lookup = node.op_type in ("Gather", "GatherND") and node.input[1] in ids
+        if lookup and node.input[0] in constants:
             nodes += _lookup(graph, constants[node.input[0]], node.output[0])
             tables += 1
         elif node not in apart:

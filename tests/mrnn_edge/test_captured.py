@@ -4,6 +4,11 @@ The runtime is a fake whose captures fail where a real one would answer with wha
 with; that its calls are those of the real one is held by one test on the CPU.
 """
 
+import gc
+import os
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +17,7 @@ import pytest
 import tiny
 from fake_cuda import fake_runtime
 
-from mrnn_edge import Captioner
+from mrnn_edge import Captioner, captured
 from mrnn_edge.beams import PlainWalk
 from mrnn_edge.captured import MOST_ROWS, CapturedGraph
 from mrnn_edge.config import DecodeOptions
@@ -21,6 +26,19 @@ from mrnn_edge.errors import DeviceError
 from mrnn_edge.runtime import try_device
 
 CAPTURED = "cuda:0+graphs"
+FORK = """
+import os, signal, sys
+import onnxruntime
+from mrnn_edge.captured import CapturedGraph
+
+CapturedGraph(object, onnxruntime, ("cpu", 0))
+child = os.fork()
+if not child:
+    signal.alarm(20)
+    CapturedGraph(object, onnxruntime, ("cpu", 0))
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
 OPTIONS = [("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": "1"})]
 
 
@@ -63,7 +81,7 @@ def test_each_number_of_rows_is_captured_once_and_launched_from_then_on(
     assert len([each for each in noted if each == "capture 1"]) == 2  # one of each graph
     noted.clear()
     captioner.caption(pictures[0], beam=3)
-    assert not [each for each in noted if each.startswith("capture")]
+    assert not [each for each in noted if each.startswith("capture") or each.endswith("plainly")]
     assert noted.count("launch 3") > 2
 
 
@@ -107,11 +125,24 @@ def test_what_an_answer_holds_stays_when_the_graph_is_launched_again(bundle, mon
 
 def test_threads_that_share_a_captioner_launch_one_after_the_other(bundle, monkeypatch, pictures):
     expected = words(map(Captioner.load(bundle, device="cpu").caption, pictures))
-    fake_runtime(monkeypatch)
+    fake_runtime(monkeypatch, bound=(noted := []))
     captioner = Captioner.load(bundle, device=CAPTURED)
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(captioner.caption, pictures * 4))
-    assert words(found) == expected * 4
+    noted.clear()
+    for _ in range(2):  # threads that are new each time
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(captioner.caption, pictures * 2))
+        assert words(found) == expected * 2
+    captured = [each for each in noted if each.startswith("capture")]
+    assert len(captured) <= len(set(captured)) * 2  # of two graphs
+
+
+def test_two_captioners_launch_one_after_the_other(bundle, monkeypatch, pictures):
+    expected = words(map(Captioner.load(bundle, device="cpu").caption, pictures))
+    fake_runtime(monkeypatch)
+    captioners = [Captioner.load(bundle, device=CAPTURED) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda each: words(map(each.caption, pictures)), captioners)
+        assert list(found) == [expected, expected]
 
 
 def test_both_graphs_are_opened_for_it_or_with_the_step_on_the_cpu_the_encoder(bundle, monkeypatch):
@@ -152,14 +183,48 @@ def test_a_probe_of_the_device_captures_too(monkeypatch):
     fake_runtime(monkeypatch, bound=(noted := []))
     placement = parse_placement(CAPTURED)
     assert try_device(placement.encoder) == "CUDAExecutionProvider"
-    assert noted == ["capture 1", "launch 1"]
+    assert noted == ["1 rows plainly", "capture 1", "launch 1", "launch 1"]
+
+
+def test_a_capture_that_answers_otherwise_than_its_kernels_is_refused(bundle, monkeypatch):
+    fake_runtime(monkeypatch, wrong=0.01)
+    with pytest.raises(DeviceError, match="a CUDA graph of 1 rows gives other numbers than its"):
+        Captioner.load(bundle, device=CAPTURED)
+
+
+@pytest.mark.parametrize("version", ["1.22.0", "1.31.0", "1.9.3"])
+def test_a_runtime_whose_captures_read_freed_memory_is_refused(bundle, monkeypatch, version):
+    fake_runtime(monkeypatch, version=version)
+    with pytest.raises(DeviceError, match=r"upgrade onnxruntime-gpu to 1\.31\.1.*--device cuda:0$"):
+        Captioner.load(bundle, device=CAPTURED)
+    assert Captioner.load(bundle, device="cuda").graphs.placement == parse_placement("cuda")
+
+
+def test_what_cuda_holds_is_let_go_in_the_thread_that_launches():
+    ended = []
+
+    class Held:
+        def __del__(self):
+            ended.append(threading.current_thread().name)
+
+    graph = CapturedGraph(Held, onnxruntime, ("cpu", 0))
+    del graph
+    captured._launching.submit(gc.collect).result()
+    assert [name.rpartition("_")[0] for name in ended] == ["cuda graphs"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_opens_in_a_thread_of_its_own():
+    # In a process of its own: Python warns of a fork where there are threads.
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=60, check=False)
+    assert done.returncode == 0
 
 
 def test_the_calls_are_those_of_the_real_runtime(bundle, pictures):
     encoder = Captioner.load(bundle, device="cpu").graphs.encoder
     session = encoder._session.graph()
-    captured = CapturedGraph(session, onnxruntime, ("cpu", 0))
+    graph = CapturedGraph(lambda: session, onnxruntime, ("cpu", 0))
     for count in (1, 2, 1, MOST_ROWS + 1):
         for pixels in (np.stack(pictures[:count]), np.stack(pictures[-count:])[:, ::-1]):
-            (found,) = captured.run(["image"], {"pixels": pixels})
+            (found,) = graph.run(["image"], {"pixels": pixels})
             np.testing.assert_array_equal(found, encoder(pixels))
