@@ -7,13 +7,13 @@ Each file is read once; what was hashed is what the runtime gets. Knows files an
 graph (runtime.py does, and checks the signatures).
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -230,7 +230,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     """A file to write, which takes the place of `path` at the end, or is gone after an exception.
 
@@ -258,9 +258,22 @@ def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
         if target.exists():
             shutil.copymode(target, half)
         half.replace(target)
+        if synced:
+            sync_folder(target.parent)
     except BaseException:
         half.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach its disk, where the system knows of such a thing."""
+    # Windows opens no folder, and some network disks sync none.
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _models_folder() -> Path:

@@ -144,19 +144,23 @@ def train(
     quiet = quiet or not distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
+    tell = loop.unheard if quiet else say
     track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
     if resume is not None:
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
         plan, source = loop.recipe_of(resume)
-        prepared = loop.prepare(plan, source, cache=cache or _cache(), device=where, track=track)
+        loop.check_run(resume)
+        prepared = loop.prepare(
+            plan, source, cache=cache or _cache(), device=where, track=track, say=tell
+        )
         folder = resume
         run = loop.resume(
             prepared,
             folder,
             track=track,
             stop=interrupted,
-            say=loop.unheard if quiet else say,
+            say=tell,
         )
     elif data is not None and out is not None:
         plan = read_recipe(recipe or _DEFAULT)
@@ -165,7 +169,9 @@ def train(
         plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
         folder = out
         loop.check_out(folder)
-        prepared = loop.prepare(plan, data, cache=cache or _cache(), device=where, track=track)
+        prepared = loop.prepare(
+            plan, data, cache=cache or _cache(), device=where, track=track, say=tell
+        )
         run = loop.train(
             plan,
             prepared,
@@ -181,9 +187,6 @@ def train(
         from mrnn_edge_train.board import shown
 
         run = shown(run, folder)
-    if not quiet:
-        for line in prepared.lines():
-            say(line)
     with interrupted:
         for figures in run:
             if not distributed.is_first():

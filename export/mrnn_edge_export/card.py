@@ -160,15 +160,15 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
 
 def _variety(evaluations: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| split | precision | novel | words used | distinct-1 | distinct-2 | distinct-3 "
+        "| split | precision | search | novel | words used | distinct-1 | distinct-2 | distinct-3 "
         "| mean words |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in evaluations.values():
         # Figures that an older version entered lack the n-grams.
         shares = [f"{share:.3f}" for share in each.get("distinct", ())] or ["-"] * 3
         lines.append(
-            f"| {each['split']} | {each['precision']} | {each['novel']:.1%} "
+            f"| {each['split']} | {each['precision']} | {_search(each)} | {each['novel']:.1%} "
             f"| {each['vocabulary_used']} | {' | '.join(shares)} | {each['mean_words']:.1f} |"
         )
     return [
@@ -230,16 +230,21 @@ def _plain(value: Any) -> str:
 def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
     """Enter figures in a bundle's metrics.json and render its card anew.
 
-    They replace those of the same split and precision; retrieval, which takes long, stays until
-    it is measured again.
+    They replace those of the same split, precision and limit on repetition; retrieval, which takes
+    long and knows no search, stays until it is measured again.
     """
     metrics = read_metrics(bundle.folder)
-    key = f"{record['split']} {record['precision']}"
+    measured = f"{record['split']} {record['precision']}"
+    limit = record.get("no_repeat_ngram")
+    key = f"{measured}, no-repeat {limit}" if limit else measured
     figures = dict(record)
     retrieval = figures.pop("retrieval", None)
     metrics["eval"] = {**metrics.get("eval", {}), key: figures}
     if retrieval is not None:
         shared = {name: record[name] for name in ("split", "precision", "command")}
-        metrics["retrieval"] = {**metrics.get("retrieval", {}), key: {**shared, **retrieval}}
+        metrics["retrieval"] = {
+            **metrics.get("retrieval", {}),
+            measured: {**shared, **retrieval},
+        }
     write_atomically(bundle.folder / "metrics.json", to_json(metrics))
     write_atomically(bundle.folder / "README.md", render_card(bundle.config, metrics))

@@ -104,13 +104,22 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     metrics = json.loads((model / "metrics.json").read_text())
     del metrics["eval"]["test float32"]["no_repeat_ngram"]
     (model / "metrics.json").write_text(json.dumps(metrics))
+    repeated("--no-repeat-ngram", 2, "--split", "test", "--save")
     record, found = repeated("--no-repeat-ngram", 1, "--save")
     assert (record["no_repeat_ngram"], found) == (1, False)
     card = (model / "README.md").read_text()
-    assert "| test | float32 | 2 | beam 3 |" in card
+    # Without the limit and with it stand side by side, in both tables.
+    limit = "beam 3, `--no-repeat-ngram 2`"
+    for row in ("| test | float32 | 2 | beam 3 |", f"| test | float32 | 2 | {limit} |"):
+        assert row in card
+    assert "| test | float32 | beam 3 |" in card
+    assert f"| test | float32 | {limit} |" in card
     assert "| dev | float32 | 3 | beam 3, `--no-repeat-ngram 1` |" in card
-    saved = json.loads((model / "metrics.json").read_text())["eval"]["dev float32"]
-    assert "--no-repeat-ngram 1" in saved["command"]
+    saved = json.loads((model / "metrics.json").read_text())["eval"]
+    assert list(saved) == [
+        "test float32", "test float32, no-repeat 2", "dev float32, no-repeat 1",
+    ]  # fmt: skip
+    assert "--no-repeat-ngram 1" in saved["dev float32, no-repeat 1"]["command"]
 
 
 def test_eval_records_a_mixture_of_devices_as_one(bundle, monkeypatch, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Curves for TensorBoard: read back by it, and otherwise with a writer that takes its place."""
 
+import dataclasses
 import sys
 import types
 
@@ -14,7 +15,7 @@ from mrnn_edge_train.journal import EpochFigures, StageName
 def epoch(stage, number):
     return EpochFigures(
         stage=stage, epoch=number, train_bits=4.0 / number, dev_perplexity=20.0, dev_cider=0.4,
-        seconds=60.0, best=True,
+        seconds=60.0, best=True, gradient=number / 2,
     )  # fmt: skip
 
 
@@ -53,13 +54,19 @@ def test_epochs_pass_through_and_are_on_disk_when_they_do(writers, tmp_path):
     assert next(passing) == epochs[0]
     (writer,) = writers
     assert writer.log_dir == str(tmp_path / "tensorboard")
-    assert writer.flushed == 4
+    assert writer.flushed == 5
     assert not writer.closed
     assert list(passing) == epochs[1:]
     assert writer.closed
     assert ("features/train_bits", 2.0, 2) in writer.scalars
     assert ("finetune/dev_cider", 0.4, 1) in writer.scalars
-    assert len(writer.scalars) == writer.flushed == 12
+    assert len(writer.scalars) == writer.flushed == 15
+
+
+def test_an_epoch_from_before_the_gradient_was_kept_has_a_point_less(writers, tmp_path):
+    old = dataclasses.replace(epoch(StageName.FEATURES, 1), gradient=None)
+    assert list(shown(iter([old]), tmp_path)) == [old]
+    assert len(writers[0].scalars) == 4
 
 
 def test_tensorboard_itself_reads_every_figure_and_a_run_that_goes_on_adds_to_them(tmp_path):
@@ -68,7 +75,7 @@ def test_tensorboard_itself_reads_every_figure_and_a_run_that_goes_on_adds_to_th
     assert list(shown(iter(epochs[:2]), tmp_path)) == epochs[:2]
     assert list(shown(iter(epochs[2:]), tmp_path)) == epochs[2:]
     board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    figures = ("train_bits", "dev_perplexity", "dev_cider", "seconds")
+    figures = ("train_bits", "gradient", "dev_perplexity", "dev_cider", "seconds")
     assert sorted(board.Tags()["scalars"]) == sorted(f"features/{name}" for name in figures)
     for name in figures:
         found = [(point.step, point.value) for point in board.Scalars(f"features/{name}")]

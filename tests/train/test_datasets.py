@@ -185,6 +185,13 @@ def test_files_that_no_split_has_are_told_and_no_error(table):
     assert inspect(table).lines()[-1] == "files beside the pictures that no split has: new.png"
 
 
+def test_captions_of_flickr8k_whose_picture_is_in_no_split_are_told(tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
+    tokens = data / "text" / "Flickr8k.token.txt"
+    tokens.write_text(tokens.read_text() + "gone.jpg.1#0\ta dog\ngone.jpg.1#1\ta cat\n")
+    assert inspect(data).lines()[-1] == "captions of pictures that no split has: gone.jpg.1"
+
+
 def test_a_folder_with_a_captions_csv_is_a_data_set(table):
     assert inspect(table.parent) == inspect(table)
 

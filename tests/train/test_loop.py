@@ -158,16 +158,25 @@ def test_the_vectors_are_what_the_cnn_gives_in_float32(two_stages, data, tmp_pat
         np.testing.assert_allclose(found, cnn(torch.from_numpy(seen)).detach(), atol=1e-4)
 
 
+def test_what_a_data_set_holds_is_said_before_its_pictures_are_looked_at(recipe, data, tmp_path):
+    said = []
+    with pytest.raises(OptionError, match="is no encoder"):
+        prepare(dataclasses.replace(recipe, encoder="none"), data, cache=tmp_path, say=said.append)
+    assert said[0] == "train: 12 pictures, 60 sentences"
+    assert said[-1].endswith(" words")
+
+
 def test_of_a_hundred_training_pictures_one_may_be_broken_and_is_named(two_stages, tmp_path):
     data = dataset.write(tmp_path / "set", train=100, dev=3, test=2)
     broken = data / "images" / "train7.png"
     broken.write_bytes(b"no picture")
     recipe = dataclasses.replace(two_stages, finetune=None, epochs=1)
     for _ in ("computed", "from the cache"):
-        prepared = prepare(recipe, data, cache=tmp_path / "cache")
+        said = []
+        prepared = prepare(recipe, data, cache=tmp_path / "cache", say=said.append)
         assert len(prepared.train) == len(prepared.train_table.features) == 99
         assert broken.name not in prepared.train_table.names
-        assert prepared.lines()[-1] == "1 training picture cannot be read, left out: train7.png"
+        assert said[-1] == "1 training picture cannot be read, left out: train7.png"
     (epoch,) = train(recipe, prepared, tmp_path / "run", seed=1, source=str(data))
     assert np.isfinite(epoch.dev_perplexity)
     (data / "images" / "train8.png").write_bytes(b"no picture either")

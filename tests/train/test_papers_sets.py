@@ -66,6 +66,12 @@ def test_iapr_tc_12_takes_its_dev_split_out_of_the_training_list_by_name(iapr):
     assert [image.path.stem for image in read_split(iapr, Split.DEV)] == [k[3:] for k in dev]
 
 
+def test_pictures_of_iapr_tc_12_that_are_described_and_in_no_list_are_told(iapr):
+    (iapr / "iaprtc12_test_list.txt").write_text("\n".join(keys(8, 1030)) + "\n")
+    last = inspect(iapr).lines()[-1]
+    assert last == "captions of pictures that no split has: 1038.jpg, 1039.jpg"
+
+
 def test_iapr_tc_12_without_lists_is_split_by_name(iapr):
     for file in iapr.glob("*.txt"):
         file.unlink()
@@ -131,6 +137,17 @@ def test_flickr30k_is_read_with_the_lists_of_its_splits(flickr30k):
     assert len(image.sentences) == 2
     assert image.sentences[1] == ("two", "young", "white", "males", "are", "outside")
     assert inspect(flickr30k).pictures == dict.fromkeys(Split, 1)
+
+
+def test_captions_of_flickr30k_without_a_split_or_a_picture_are_told_and_no_error(flickr30k):
+    assert inspect(flickr30k).unshown == ()
+    for name in ("results_20130124.token", "results.csv"):
+        file = flickr30k / name
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write("4.jpg#0\tNobody .\n" if name.endswith("token") else TABLE)
+            lines.write("" if name.endswith("token") else "4.jpg| 0| Nobody .\n")
+        assert inspect(flickr30k).lines()[-1] == "captions of pictures that no split has: 4.jpg"
+        file.unlink()
 
 
 def test_results_csv_says_the_same_its_famous_broken_line_included(flickr30k):

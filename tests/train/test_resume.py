@@ -1,7 +1,11 @@
 """A run that is stopped and resumed is the run that was never stopped, to the last bit."""
 
 import dataclasses
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dataset
@@ -10,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError, TrainingError
-from mrnn_edge_train import course
+from mrnn_edge_train import checkpoint, course
 from mrnn_edge_train.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
 from mrnn_edge_train.loop import prepare, recipe_of, resume, train
 from mrnn_edge_train.stages import FeatureStage
@@ -151,11 +155,117 @@ def test_a_cost_that_is_not_finite_leaves_the_last_good_checkpoint(
     assert len(list(resume(prepared, tmp_path / "run"))) == 3
 
 
+def test_a_gradient_that_is_not_finite_is_not_followed_though_the_cost_is(
+    two_stages, prepared, data, tmp_path, monkeypatch
+):
+    run = train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data))
+    next(run)
+    good = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    costs = FeatureStage.costs
+
+    def steep(self, *, epoch, first):
+        for cost in costs(self, epoch=epoch, first=first):
+            # The slope of a root at zero has no end.
+            yield cost + (cost - cost.detach()).clamp_min(0.0).sqrt()
+
+    monkeypatch.setattr(FeatureStage, "costs", steep)
+    before = [each.clone() for each in load_file(tmp_path / "run" / CHECKPOINT).values()]
+    with pytest.raises(TrainingError, match=r"the gradient of epoch 2 \(features\) is (nan|inf)"):
+        next(run)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == good
+    assert all(each.isfinite().all() for each in before if each.is_floating_point())
+    monkeypatch.undo()
+    assert len(list(resume(prepared, tmp_path / "run"))) == 3
+
+
+def test_a_disk_that_is_full_costs_the_checkpoint_that_did_not_fit_and_no_other(
+    two_stages, prepared, data, tmp_path, monkeypatch
+):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
+    run = train(two_stages, prepared, folder, seed=1, source=str(data))
+    next(run)
+    kept = {name: (folder / name).read_bytes() for name in (CHECKPOINT, PREVIOUS)}
+    real = checkpoint.write_atomically
+
+    def full(path, data):
+        if path.name.startswith("checkpoint"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        next(run)
+    assert {name: (folder / name).read_bytes() for name in kept} == kept
+    monkeypatch.undo()
+    list(resume(prepared, folder))
+    assert_same_run(whole, folder)
+
+
+KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from mrnn_edge_train.averaging import WeightAverage
+from mrnn_edge_train.checkpoint import TrainingState, read_sound_checkpoint
+from mrnn_edge_train.journal import Progress
+
+torch.set_num_threads(1)
+os.fsync = lambda _: None  # what was written outlives a process: most of the time is for writing
+folder = Path(sys.argv[1])
+network = torch.nn.Linear(300, 300)
+optimiser = torch.optim.AdamW(network.parameters())
+state = TrainingState(
+    recipe={}, network=network, average=WeightAverage(network, 0.0), optimiser=optimiser,
+    progress=Progress(),
+)
+torch.nn.init.zeros_(network.bias)
+state.save(folder)
+chance, last = random.Random(1), 0
+for _ in range(25):
+    saved, tell = os.pipe()
+    child = os.fork()
+    if not child:
+        while True:
+            state.progress.step += 1
+            torch.nn.init.constant_(network.bias, state.progress.step)
+            state.save(folder)
+            os.write(tell, b".")
+    os.read(saved, 1)
+    time.sleep(chance.uniform(0.0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(saved), os.close(tell)
+    found = read_sound_checkpoint(folder, lambda _: None)
+    assert found.progress.step >= last, (found.progress.step, last)
+    assert (found.tensors["network.bias"] == found.progress.step).all()
+    last = state.progress.step = found.progress.step
+print(last)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_killed_at_any_moment_a_run_has_a_whole_checkpoint_and_none_older_than_before(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, tmp_path],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 25
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.mark.parametrize("damage", [cut, Path.unlink])
+def flip(path):
+    """One bit, of a weight."""
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before_and_the_run_ends_the_same(
     two_stages, prepared, data, tmp_path, damage
 ):
@@ -183,7 +293,7 @@ def test_a_run_that_dies_again_right_after_falling_back_loses_nothing(
     assert read_checkpoint(folder).progress.step == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "other", "smaller rate"])
 def test_checkpoints_that_cannot_be_used_are_told_and_nothing_is_overwritten(
     two_stages, prepared, data, tmp_path, damage
 ):
@@ -192,6 +302,10 @@ def test_checkpoints_that_cannot_be_used_are_told_and_nothing_is_overwritten(
     if damage == "other":
         facts = json.loads((folder / "run.json").read_text())
         facts["recipe"]["state"] += 1
+        (folder / "run.json").write_text(json.dumps(facts))
+    elif damage == "smaller rate":
+        facts = json.loads((folder / "run.json").read_text())
+        facts["recipe"]["finetune"]["learning_rate"] /= 2
         (folder / "run.json").write_text(json.dumps(facts))
     for name in (CHECKPOINT, PREVIOUS):
         if damage == "cut":

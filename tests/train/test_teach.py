@@ -136,6 +136,22 @@ def test_the_same_lesson_gives_the_same_weights(step):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_gradient_of_a_folded_step_is_the_same_to_the_last_bit_each_time():
+    torch.manual_seed(3)
+    sizes = ModelSizes(vocabulary=40, feature=6, embedding=5, cell=Cell.GRU)
+    step = fold(MRNN(sizes)).requires_grad_()
+    tokens, images = torch.randint(0, 40, (64, 6)), torch.randn(64, sizes.multimodal)
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    torch.set_num_threads(2)  # conftest's one again after this test
+    seen = set()
+    for _ in range(30):
+        step.zero_grad()
+        torch.autograd.backward(step(tokens, images, mask).square().sum())
+        tables = (step.drive_table, step.multimodal_table)
+        seen.add(b"".join(each.grad.numpy().tobytes() for each in tables))
+    assert len(seen) == 1
+
+
 def test_a_second_word_can_be_taught_after_the_first(step):
     first = teach(step, WORDS, lesson(), GREEDY)
     second = teach(first.step, first.vocabulary, lesson(word="okapi"), GREEDY)

@@ -28,8 +28,9 @@ def shown(epochs: Iterable[EpochFigures], out: Path) -> Iterator[EpochFigures]:
         for each in epochs:
             # Not earlier: a run wants its folder empty.
             writer = writer or make(log_dir=str(out / BOARD))
-            for name in ("train_bits", "dev_perplexity", "dev_cider", "seconds"):
-                writer.add_scalar(f"{each.stage}/{name}", getattr(each, name), each.epoch)
+            for name in ("train_bits", "gradient", "dev_perplexity", "dev_cider", "seconds"):
+                if (value := getattr(each, name)) is not None:
+                    writer.add_scalar(f"{each.stage}/{name}", value, each.epoch)
             writer.flush()
             yield each
     finally:

@@ -1,25 +1,28 @@
 """All that a training run needs to go on as if it had never stopped, in one file.
 
 checkpoint.safetensors holds the network, its moving average, Adam's two moments of each parameter
-and the random generators; its header says how far the run is. Written beside, synced and renamed:
-it is whole or it is the one before, which is kept as well: where the last one cannot be read, a run
-goes on from that, to the same end, as all that follows is computed anew. Batches need no entry:
-they follow from seed, epoch and step. No entry knows a device: what a GPU wrote goes on anywhere.
+and the random generators; its header says how far the run is, of which recipe, and what its bytes
+hash to. Written beside, synced and renamed: it is whole or it is the one before, which is kept as
+well: where the last one cannot be read, a run goes on from that, to the same end, as all that
+follows is computed anew. Batches need no entry: they follow from seed, epoch and step. No entry
+knows a device: what a GPU wrote goes on anywhere.
 
 best.safetensors, beside it, holds the weights alone, those of the best epoch so far.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mrnn_edge.bundle import write_atomically
+from mrnn_edge.bundle import sync_folder, write_atomically
 from mrnn_edge.errors import TrainingError
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
@@ -27,13 +30,16 @@ from mrnn_edge_train.device import device_of, random_states, set_random_states
 from mrnn_edge_train.journal import BEST, Progress
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
-_PROGRESS = "progress"
+_NEXT = "checkpoint-next.safetensors"
+_PROGRESS, _RECIPE, _SHA256 = "progress", "recipe", "sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState(Generic[Network]):
     """What changes while a stage runs."""
 
+    recipe: Mapping[str, Any]
+    """As run.json has it."""
     network: Network
     average: WeightAverage[Network]
     optimiser: torch.optim.Optimizer
@@ -54,17 +60,29 @@ class TrainingState(Generic[Network]):
         }
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= _prefixed(f"optimiser.{index}", moments)
-        data = save(tensors, metadata={_PROGRESS: self.progress.to_json()})
+        header = {
+            _PROGRESS: self.progress.to_json(),
+            _RECIPE: _digest_of_recipe(self.recipe),
+            _SHA256: _digest(tensors),
+        }
+        # Whole before the others are touched: a disk that is full costs this checkpoint alone.
+        write_atomically(folder / _NEXT, save(tensors, metadata=header))
         if (folder / CHECKPOINT).is_file():
             # A crash right after this leaves the previous one alone, which serves as well.
             (folder / CHECKPOINT).replace(folder / PREVIOUS)
-        write_atomically(folder / CHECKPOINT, data)
+        (folder / _NEXT).replace(folder / CHECKPOINT)
+        sync_folder(folder)
 
     def restore(self, checkpoint: "Checkpoint") -> None:
         """Take network, average, moments and random generators from a checkpoint.
 
-        Raises TrainingError if it is of another network.
+        Raises TrainingError if it is of another network, or of another recipe but for its epochs.
         """
+        if checkpoint.recipe not in (None, _digest_of_recipe(self.recipe)):
+            raise TrainingError(
+                f"{CHECKPOINT} was written with another recipe than run.json tells; restore that, "
+                "or train anew"
+            )
         tensors = checkpoint.tensors
         optimiser = self.optimiser.state_dict()
         state: dict[int, dict[str, Tensor]] = {}
@@ -87,6 +105,8 @@ class Checkpoint:
     """A checkpoint as it was read."""
 
     progress: Progress
+    recipe: str | None
+    """A digest of the run's recipe; None: of a run from before it was entered."""
     tensors: dict[str, Tensor]
 
 
@@ -95,18 +115,27 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return _read(folder / CHECKPOINT)
 
 
+def check_checkpoints(folder: Path) -> None:
+    """Raise TrainingError unless a run's folder has a checkpoint that can be read."""
+    try:
+        read_checkpoint(folder)
+    except TrainingError as error:
+        try:
+            _read(folder / PREVIOUS)
+        except TrainingError:
+            raise error from None
+
+
 def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint:
     """The last checkpoint, or the one before, which then takes its place; `say` is told of it.
 
     Raises TrainingError if neither can be read, and leaves both as they are.
     """
+    check_checkpoints(folder)
     try:
         return read_checkpoint(folder)
-    except TrainingError as error:
-        try:
-            previous = _read(folder / PREVIOUS)
-        except TrainingError:
-            raise error from None
+    except TrainingError:
+        previous = _read(folder / PREVIOUS)
         (folder / PREVIOUS).replace(folder / CHECKPOINT)
         say(
             f"{folder / CHECKPOINT} cannot be read; going on from the one before, "
@@ -132,13 +161,39 @@ def read_best(folder: Path) -> dict[str, Tensor]:
 def _read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as stored:
-            progress = Progress.from_json(stored.metadata()[_PROGRESS])
+            header = stored.metadata()
+            progress = Progress.from_json(header[_PROGRESS])
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+        if header.get(_SHA256) not in (None, _digest(tensors)):
+            raise ValueError("its bytes are not those that were written")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TrainingError(
             f"{path}: cannot be read as a checkpoint ({error}); the run cannot go on, train anew"
         ) from None
-    return Checkpoint(progress=progress, tensors=tensors)
+    return Checkpoint(progress=progress, recipe=header.get(_RECIPE), tensors=tensors)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors in the order of their names."""
+    found = hashlib.sha256()
+    for key in sorted(tensors):
+        found.update(key.encode())
+        found.update(tensors[key].reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _digest_of_recipe(recipe: Mapping[str, Any]) -> str:
+    """SHA-256 of a recipe but for its numbers of epochs, by which a run may be made to end."""
+    without = json.dumps(_without_epochs(recipe), sort_keys=True)
+    return hashlib.sha256(without.encode()).hexdigest()
+
+
+def _without_epochs(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_epochs(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if key != "epochs"
+    }
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -50,7 +50,11 @@ def run_stage(
     average = WeightAverage(stage.network, stage.average)
     optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
     state = TrainingState(
-        network=stage.network, average=average, optimiser=optimiser, progress=progress
+        recipe=course.facts["recipe"],
+        network=stage.network,
+        average=average,
+        optimiser=optimiser,
+        progress=progress,
     )
     if checkpoint is not None:
         state.restore(checkpoint)
@@ -95,7 +99,10 @@ def _epoch(course: Course, stage: Stage[Network], state: TrainingState[Network])
 
 
 def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor) -> None:
-    """One step down the cost. Raises TrainingError, and takes none, if that is not finite."""
+    """One step down the cost.
+
+    Raises TrainingError, and takes none, unless the cost and its slope are finite.
+    """
     progress, optimiser = state.progress, state.optimiser
     worth = float(distributed.mean(cost.detach()))
     if not math.isfinite(worth):
@@ -109,11 +116,18 @@ def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor)
     optimiser.zero_grad()
     torch.autograd.backward(cost)
     parameters = [each for group in optimiser.param_groups for each in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, stage.clip)
+    steepness = float(torch.nn.utils.clip_grad_norm_(parameters, stage.clip))
+    if not math.isfinite(steepness):
+        # A cost that is finite can have a slope that is not, and one step spoils every weight.
+        raise TrainingError(
+            f"the gradient of epoch {progress.epoch} ({stage.name}) is {steepness} long; "
+            "lower the learning rate, or check the feature table"
+        )
     optimiser.step()
     state.average.update(stage.network, done + 1)
     progress.step += 1
     progress.bits += worth / stage.steps
+    progress.gradient += steepness / stage.steps
 
 
 def _measured(
@@ -125,6 +139,7 @@ def _measured(
         stage=stage.name,
         epoch=progress.epoch,
         train_bits=progress.bits,
+        gradient=progress.gradient,
         dev_perplexity=dev.perplexity,
         dev_cider=dev.cider,
         seconds=progress.seconds + time.perf_counter() - started,

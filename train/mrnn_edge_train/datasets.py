@@ -11,7 +11,7 @@ Takes a path, gives pictures with their sentences. No torch.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -65,6 +65,8 @@ class Inspection:
     """Pairs of pictures of one split that are the same file under two names."""
     idle: tuple[str, ...] = ()
     """Files beside the pictures that no split has."""
+    unshown: tuple[str, ...] = ()
+    """Pictures that have captions and are in no split, whether there is a file or not."""
 
     def lines(self) -> tuple[str, ...]:
         """What there is to tell, for people."""
@@ -77,6 +79,8 @@ class Inspection:
             found.append(f"the same picture twice: {first_few(pairs)}")
         if self.idle:
             found.append(f"files beside the pictures that no split has: {first_few(self.idle)}")
+        if self.unshown:
+            found.append(f"captions of pictures that no split has: {first_few(self.unshown)}")
         return tuple(found)
 
 
@@ -105,6 +109,7 @@ def inspect(data: Path) -> Inspection:
         },
         twins=tuple(twins),
         idle=_idle(list(names.values())),
+        unshown=tuple(name for name in _captioned(data) if name not in names),
     )
 
 
@@ -179,6 +184,18 @@ def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
     folders = sorted({path.parent for path in used})
     beside = (file for folder in folders for file in sorted(folder.iterdir()))
     return tuple(file.name for file in beside if file.suffix in suffixes and file not in used)
+
+
+def _captioned(data: Path) -> Iterable[str]:
+    """Names of all pictures with captions, where those stand apart from the splits."""
+    path, reader = _reader(data)
+    if reader is flickr8k.read_split:
+        return flickr8k.captioned(path)
+    if reader is flickr30k.read_split:
+        return flickr30k.captioned(path)
+    if reader is iapr.read_split:
+        return iapr.captioned(path)
+    return ()
 
 
 def _has_test(data: Path) -> bool:

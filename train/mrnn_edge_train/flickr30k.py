@@ -33,13 +33,22 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
     Raises DatasetError, naming the line, if a file is not of this form.
     """
-    tokens = root / _TOKENS
-    captions = read_captions(tokens) if tokens.is_file() else _read_table(root / _TABLE)
+    captions = _read(root)
     folder = next((root / each for each in _FOLDERS if (root / each).is_dir()), root)
     return tuple(
         CaptionedImage(path=folder / name, sentences=tuple(captions.get(name, ())))
         for name in _names(root, captions, split)
     )
+
+
+def captioned(root: Path) -> Iterable[str]:
+    """Names of all pictures that have captions, of a split or of none."""
+    return _read(root)
+
+
+def _read(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
+    tokens = root / _TOKENS
+    return read_captions(tokens) if tokens.is_file() else _read_table(root / _TABLE)
 
 
 def _names(root: Path, captions: Iterable[str], split: Split) -> Sequence[str]:

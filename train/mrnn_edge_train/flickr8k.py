@@ -7,6 +7,7 @@
 Your own pictures train the same way, laid out like this.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -63,6 +64,11 @@ def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
     captions = read_captions(root / "text" / _CAPTIONS)
     names = read_lines(root / "text" / f"Flickr_8k.{split}Images.txt")
     return frozenset(words for name in names for words in captions.get(name, ()))
+
+
+def captioned(root: Path) -> Iterable[str]:
+    """Names of all pictures that have captions, of a split or of none."""
+    return read_captions(root / "text" / _CAPTIONS)
 
 
 def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:

@@ -42,6 +42,11 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     return tuple(_read(root, key) for key in _keys(root, split))
 
 
+def captioned(root: Path) -> Iterable[str]:
+    """Names of all pictures that are described, of a split or of none."""
+    return [f"{file.stem}.jpg" for file in sorted((root / ANNOTATIONS).glob("*/*.eng"))]
+
+
 def _keys(root: Path, split: Split) -> Iterable[str]:
     """`NN/NUMBER` of each picture."""
     found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}

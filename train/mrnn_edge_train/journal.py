@@ -38,6 +38,8 @@ class EpochFigures:
     seconds: float
     best: bool
     """The best epoch so far, of all stages."""
+    gradient: float | None = None
+    """Mean length of a step's gradient before it was clipped; runs from before lack it."""
 
     def excels(self, other: "EpochFigures", *, image: bool) -> bool:
         """Whether it is the one to keep of the two: by dev CIDEr, or by perplexity where the
@@ -58,6 +60,8 @@ class Progress:
     """Steps of it that are done."""
     bits: float = 0.0
     """What they add to its mean cost."""
+    gradient: float = 0.0
+    """And to the mean length of its gradients."""
     seconds: float = 0.0
     """What they took."""
     finished: list[EpochFigures] = field(default_factory=list)
@@ -70,7 +74,8 @@ class Progress:
     def finish_epoch(self, figures: EpochFigures) -> None:
         """Enter an epoch's figures and stand before the next."""
         self.finished.append(figures)
-        self.epoch, self.step, self.bits, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+        self.epoch, self.step = self.epoch + 1, 0
+        self.bits, self.gradient, self.seconds = 0.0, 0.0, 0.0
 
     def to_json(self) -> str:
         """One line; floats survive it to the last bit."""

@@ -16,22 +16,28 @@ one go or stopped and resumed at any step. On a GPU that is not promised: some o
 fixed order. A run may go on on another device. Prints nothing: each epoch's figures are yielded.
 """
 
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mrnn_edge.bundle import write_atomically
+from mrnn_edge.doctor.machine import processor
 from mrnn_edge.errors import OptionError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.calibration import calibrate
-from mrnn_edge_train.checkpoint import Checkpoint, read_best, read_sound_checkpoint
-from mrnn_edge_train.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.checkpoint import (
+    Checkpoint,
+    check_checkpoints,
+    read_best,
+    read_sound_checkpoint,
+)
+from mrnn_edge_train.complaints import complain_of_unreadable, left_out, spare
 from mrnn_edge_train.course import Course, run_stage
 from mrnn_edge_train.datasets import inspect, read_split
 from mrnn_edge_train.device import CPU, device_failures, device_name
@@ -61,6 +67,10 @@ from mrnn_edge_train.teachers import read_teachers
 from mrnn_edge_train.tuning import features
 
 
+def unheard(_text: str) -> None:
+    """For `say`: nobody listens."""
+
+
 def prepare(
     recipe: Recipe,
     data: Path,
@@ -68,20 +78,24 @@ def prepare(
     cache: Path,
     device: torch.device = CPU,
     track: Track = untracked,
+    say: Callable[[str], None] = unheard,
 ) -> TrainingData:
     """Check and read the data set and have its CNN vectors, from the cache or computed into it.
 
-    The run then trains on the device that computes them.
+    The run then trains on the device that computes them. `say` is told what the data set holds
+    before that, and which pictures cannot be read after it.
 
     Training pictures that cannot be read are left out and named, up to one in a hundred. Raises
     DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
     anything is computed, OptionError as `read_teachers` does, and DeviceError if the device fails.
     """
     _check(recipe)
-    inspection = inspect(data)
+    for line in inspect(data).lines():
+        say(line)
     train, dev = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
     sentences = (words for image in train for words in image.sentences)
     vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
+    say(f"{len(vocabulary):,} words")
     teachers = None
     compute = partial(_table, recipe, cache=cache, device=device, track=track)
     with device_failures(device):
@@ -92,10 +106,10 @@ def prepare(
         dev_table = compute(dev, mirror=False, spared=0)
     names = frozenset(table.names)
     readable = tuple(image for image in train if image.name in names)
+    for line in left_out([image.name for image in train if image.name not in names]):
+        say(line)
     return TrainingData(
-        inspection=inspection,
         train=readable,
-        unreadable=tuple(image.name for image in train if image.name not in names),
         dev=dev,
         train_table=table.rows(readable),
         dev_table=dev_table.rows(dev),
@@ -184,7 +198,7 @@ def train(
         "data": source,
         "train_sentences": sum(len(image.sentences) for image in data.train),
         "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{processor().name}, {torch.get_num_threads()} threads",
         "processes": distributed.size(),
         "devices": [device_name(data.device)],
     }
@@ -202,8 +216,21 @@ def recipe_of(out: Path) -> tuple[Recipe, Path]:
     return recipe_from_dict(facts["recipe"], str(out / "run.json")), Path(facts["data"])
 
 
-def unheard(_text: str) -> None:
-    """For `say`: nobody listens."""
+def check_run(out: Path) -> dict[str, Any]:
+    """The facts of a run that can go on, told before any picture is read.
+
+    Raises OptionError if it is none or of another number of processes, TrainingError if no
+    checkpoint of it can be read.
+    """
+    facts = read_facts(out)
+    # Runs from before there were several know of one.
+    if (processes := facts.get("processes", 1)) != distributed.size():
+        raise OptionError(
+            f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
+            f"torchrun --nproc-per-node {processes}"
+        )
+    check_checkpoints(out)
+    return facts
 
 
 def resume(
@@ -219,16 +246,10 @@ def resume(
     A checkpoint that is damaged is replaced by the one before, and `say` is told. Raises
     TrainingError if there is no sound one, OptionError if the data set is another.
     """
-    facts = read_facts(out)
+    facts = check_run(out)
     recipe, source = recipe_of(out)
     if (out / VOCABULARY).read_bytes() != data.vocabulary.to_json():
         raise OptionError(f"{source} has other words than {out} was begun with; restore it")
-    # Runs from before there were several know of one.
-    if (processes := facts.get("processes", 1)) != distributed.size():
-        raise OptionError(
-            f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
-            f"torchrun --nproc-per-node {processes}"
-        )
     # Runs from before there was a choice were on the CPU.
     devices, here = facts.get("devices", ["cpu"]), device_name(data.device)
     facts["devices"] = devices if devices[-1] == here else [*devices, here]

@@ -18,9 +18,7 @@ from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network
 from mrnn_edge_train.batches import Examples, Sentences
-from mrnn_edge_train.complaints import left_out
 from mrnn_edge_train.cost import bits_per_word, squared_norm
-from mrnn_edge_train.datasets import Inspection
 from mrnn_edge_train.device import CPU, moved
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -38,10 +36,8 @@ SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
 class TrainingData:
     """Pictures, their CNN vectors and the vocabulary, those that teach, and where."""
 
-    inspection: Inspection
     train: tuple[CaptionedImage, ...]
-    unreadable: tuple[str, ...]
-    """Names of training pictures that cannot be read and are not in `train`."""
+    """Those that can be read."""
     dev: tuple[CaptionedImage, ...]
     train_table: FeatureTable
     dev_table: FeatureTable
@@ -50,11 +46,6 @@ class TrainingData:
     """There with a recipe's `[distill]`."""
     device: torch.device = CPU
     """Where networks are trained on it."""
-
-    def lines(self) -> tuple[str, ...]:
-        """What there is to tell of it, for people."""
-        words = f"{len(self.vocabulary):,} words"
-        return (*self.inspection.lines(), words, *left_out(self.unreadable))
 
 
 class Stage(ABC, Generic[Network]):
