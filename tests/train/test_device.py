@@ -9,7 +9,7 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from mrnn_edge.errors import DeviceError, OptionError, TrainingError
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import choose_device, device_failures
+from mrnn_edge_train.device import CPU, choose_device, device_failures, has_bfloat16
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.tuning import features
@@ -182,6 +182,33 @@ def test_a_pass_that_cannot_be_compiled_is_told_with_what_to_do(two_stages, tmp_
     prepared = prepare(recipe, data, cache=tmp_path / "cache")
     with pytest.raises(TrainingError, match=r"finetune.compile: .*go on with --resume"):
         list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"architecture": "x86_64", "avx2": True, "avx512_bf16": False}, False),
+        ({"architecture": "x86_64", "avx512_bf16": True}, True),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"architecture": "aarch64", "bf16": True}, True),
+        ({"architecture": "aarch64", "neon": True}, False),
+    ],
+)
+def test_a_processor_has_bfloat16_or_not_by_what_it_tells(monkeypatch, told, found):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told)
+    assert has_bfloat16(CPU) is found
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert has_bfloat16(CPU)
+    assert has_bfloat16(torch.device("meta"))
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_a_gpu_that_would_emulate_bfloat16_does_not_have_it(monkeypatch, emulated):
+    def supported(*, including_emulation):
+        return including_emulation or not emulated
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert has_bfloat16(torch.device("cuda", 0)) is not emulated
 
 
 def test_mixed_precision_is_that_of_the_cnns_own_device(monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError
+from mrnn_edge_train import finetune, loop
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.finetune import FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.journal import StageName
@@ -92,6 +93,27 @@ def test_the_cost_is_the_mean_over_all_sentences_of_the_pictures(two_stages, dat
                     bits -= float(log_probs[0, word]) / np.log(2)
                     words, previous = words + 1, word
     assert cost == pytest.approx(bits / words, rel=1e-4)
+
+
+def test_without_bfloat16_the_cnn_computes_in_float32_and_that_is_said(
+    two_stages, data, tmp_path, monkeypatch
+):
+    half = dataclasses.replace(
+        two_stages, finetune=dataclasses.replace(two_stages.finetune, bfloat16=True)
+    )
+    pictures = np.zeros((2, 32, 32, 3), np.uint8)
+
+    def cost(recipe):
+        torch.manual_seed(1)
+        return stage_of(recipe, data, tmp_path)._cost([0, 1], pictures).item()
+
+    for has, said in ((True, 0), (False, 1)):
+        for module in (finetune, loop):
+            monkeypatch.setattr(module, "has_bfloat16", lambda _, has=has: has)
+        assert (cost(half) == cost(two_stages)) is not has
+        told = []
+        prepare(half, data, cache=tmp_path, say=told.append)
+        assert sum("no bfloat16 here" in line for line in told) == said
 
 
 def test_cnn_and_language_model_learn_at_rates_of_their_own(two_stages, data, tmp_path):

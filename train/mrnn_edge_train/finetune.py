@@ -25,7 +25,7 @@ from mrnn_edge_train import distributed
 from mrnn_edge_train.augment import vary
 from mrnn_edge_train.batches import collate, is_sided
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
-from mrnn_edge_train.device import moved
+from mrnn_edge_train.device import has_bfloat16, moved
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
 from mrnn_edge_train.flickr8k import CaptionedImage
@@ -172,7 +172,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         sentences = moved(collate(ids, self._data.vocabulary), here)
         numbers = [row for row, image in enumerate(images) for _ in image.sentences]
         rows, pixels = torch.tensor(numbers).to(here), torch.from_numpy(pictures).to(here)
-        half = self._settings.bfloat16
+        half = self._settings.bfloat16 and has_bfloat16(here)
         logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
         smoothing = self._settings.label_smoothing
         cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)

@@ -40,7 +40,7 @@ from mrnn_edge_train.checkpoint import (
 from mrnn_edge_train.complaints import complain_of_unreadable, left_out, spare
 from mrnn_edge_train.course import Course, run_stage
 from mrnn_edge_train.datasets import inspect, read_split
-from mrnn_edge_train.device import CPU, device_failures, device_name
+from mrnn_edge_train.device import CPU, device_failures, device_name, has_bfloat16
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import (
     FeatureTable,
@@ -96,11 +96,13 @@ def prepare(
     sentences = (words for image in train for words in image.sentences)
     vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
     say(f"{len(vocabulary):,} words")
+    if recipe.finetune and recipe.finetune.bfloat16 and not has_bfloat16(device):
+        say("no bfloat16 here: the CNN computes in float32, which takes more time and is no less")
     teachers = None
     compute = partial(_table, recipe, cache=cache, device=device, track=track)
     with device_failures(device):
         if recipe.distill and recipe.finetune:
-            half = recipe.finetune.bfloat16
+            half = recipe.finetune.bfloat16 and has_bfloat16(device)
             teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half, device=device)
         table = compute(train, mirror=True, spared=spare(len(train)))
         dev_table = compute(dev, mirror=False, spared=0)

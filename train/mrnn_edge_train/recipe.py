@@ -46,7 +46,7 @@ class Finetune:
     average: float
     """As in the first stage."""
     bfloat16: bool
-    """The CNN computes in bfloat16 (autocast); fast where the processor, or the GPU, has it."""
+    """The CNN computes in bfloat16 (autocast) where the processor, or the GPU, has it."""
     compile: bool = False
     """The CNN's pass is compiled first (torch.compile), which needs a compiler for C++."""
     nothing: float = 0.0
