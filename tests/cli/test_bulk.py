@@ -244,47 +244,57 @@ def start(folder, model, *arguments, **pipes):
     return subprocess.Popen([*command, "--ndjson", *map(str, arguments)], **pipes)
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Links to a few pictures, enough of them that a run takes a while."""
-    folder = tmp_path_factory.mktemp("many")
+def links(folder, count):
+    """A folder of so many links to a few pictures."""
     pictures = [noise_picture(folder / f"p{number}.bmp", seed=number) for number in range(7)]
     (folder / "in").mkdir()
-    for number in range(900):
+    for number in range(count):
         (folder / "in" / f"{number:04}.bmp").symlink_to(pictures[number % 7])
     return folder / "in"
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Enough of them that a run takes a while."""
+    return links(tmp_path_factory.mktemp("many"), 900)
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory):
+    """So many that no run gets to the last before it is stopped, however busy the machine is."""
+    return links(tmp_path_factory.mktemp("more"), 9000)
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_between_batches_with_whole_records_and_a_summary(
-    model, many, tmp_path, number, code
+    model, more, tmp_path, number, code
 ):
     out = tmp_path / "out"
-    process = start(many, model, "-o", out, stderr=subprocess.PIPE)
+    process = start(more, model, "-o", out, stderr=subprocess.PIPE)
     wait_for(out)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     lines = out.read_text().splitlines()
     assert process.returncode == code
-    assert 0 < len(lines) < 900
+    assert 0 < len(lines) < 9000
     assert len(lines) % 4 == 0
     assert [json.loads(line)["file"] for line in lines] == [
-        str(many / f"{place:04}.bmp") for place in range(len(lines))
+        str(more / f"{place:04}.bmp") for place in range(len(lines))
     ]
-    assert f"{900 - len(lines)} left" in errors.decode()
+    assert f"{9000 - len(lines):,} left" in errors.decode()
     assert "Traceback" not in errors.decode()
 
 
-def test_an_array_that_is_stopped_is_still_json(model, many, tmp_path):
+def test_an_array_that_is_stopped_is_still_json(model, more, tmp_path):
     out = tmp_path / "out"
-    command = [*COMMAND, "caption", "-r", str(many), "--model", str(model)]
+    command = [*COMMAND, "caption", "-r", str(more), "--model", str(model)]
     process = subprocess.Popen([*command, "--json", "-o", str(out)], stderr=subprocess.DEVNULL)
     wait_for(out)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
-    assert 0 < len(json.loads(out.read_text())) < 900
+    assert 0 < len(json.loads(out.read_text())) < 9000
 
 
 def wait_for(out):

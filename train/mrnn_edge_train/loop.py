@@ -97,7 +97,7 @@ def prepare(
     vocabulary = build_vocabulary(sentences, minimum_count=recipe.minimum_count)
     say(f"{len(vocabulary):,} words")
     if recipe.finetune and recipe.finetune.bfloat16 and not has_bfloat16(device):
-        say("no bfloat16 here: the CNN computes in float32, which takes more time and is no less")
+        say("no bfloat16 here: the CNN computes in float32")
     teachers = None
     compute = partial(_table, recipe, cache=cache, device=device, track=track)
     with device_failures(device):
