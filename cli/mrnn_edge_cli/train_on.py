@@ -39,10 +39,11 @@ def train_on(
     if not quiet:
         for line in inspection.lines():
             say(line)
+    images = {split: read_split(data, split) for split in inspection.pictures}
+    check_pictures(data, [*chain(*images.values())], track=track)
     captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
     step = read_step(captioner.bundle, captioner.graphs.step)
-    splits = read_split(data, Split.TRAIN), read_split(data, Split.DEV)
-    check_pictures(data, [*chain(*splits)], track=track)
+    splits = images[Split.TRAIN], images[Split.DEV]
     train, dev = (
         Pictures(images=images, table=_table(captioner, images, track)) for images in splits
     )

@@ -1,5 +1,6 @@
 """What `train --from` and `--teach` refuse before anything is computed."""
 
+import dataset
 import pytest
 
 
@@ -41,6 +42,19 @@ def test_a_lesson_is_checked_before_it_is_learnt(command, bundle, lesson, tmp_pa
     assert missing.returncode == 2
     (tmp_path / "captions.csv").write_text("file,caption\na.png\n")
     assert "line 2" in teach("zebra").stderr
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_picture_that_cannot_be_decoded_is_named_whatever_its_split(
+    command, bundle, tmp_path, split
+):
+    data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
+    (data / "images" / f"{split}1.png").write_bytes(b"no picture")
+    done = command("train", "--from", bundle, "--data", data, "--out", tmp_path / "new")
+    assert done.returncode == 2
+    assert f"{split}1.png" in done.stderr
+    assert "1 of 8 pictures cannot be read" in done.stderr
     assert not (tmp_path / "new").exists()
 
 

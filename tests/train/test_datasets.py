@@ -163,6 +163,15 @@ def test_the_same_picture_twice_in_a_split_is_told_and_allowed(table):
     assert inspect(table).lines()[-1] == "the same picture twice: a.png = a2.png"
 
 
+def test_a_list_without_lines_or_with_other_columns_is_told_at_its_first_line(table):
+    table.write_text("")
+    with pytest.raises(DatasetError, match=r"captions\.csv: is empty; expected file and caption"):
+        inspect(table)
+    table.write_text("image,caption\na.png,A dog\n")
+    with pytest.raises(DatasetError, match=r"line 1: found the columns image, caption; expected"):
+        inspect(table)
+
+
 @pytest.mark.parametrize("name", ["nothing", "captions.txt"])
 def test_what_is_no_data_set_is_told_with_what_would_be(tmp_path, name):
     (tmp_path / "captions.txt").touch()

@@ -68,6 +68,14 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         # Spreadsheets write a byte order mark.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
+            names = reader.fieldnames
+            if names is None:
+                raise DatasetError(f"{path}: is empty; {_FORM}")
+            if not {"file", "caption"} <= set(names) <= {"file", "caption", "split"}:
+                raise DatasetError(
+                    f"{path}, line 1: found the columns {', '.join(map(str, names))}; expected "
+                    "file, caption, and perhaps split"
+                )
             for row in reader:
                 yield f"{path}, line {reader.line_num}", row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
