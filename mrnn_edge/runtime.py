@@ -6,10 +6,9 @@ without an exception, and its list of providers names what was compiled in, not 
 """
 
 import contextlib
-import io
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, Final, TypeAlias, cast
 
@@ -30,10 +29,9 @@ from mrnn_edge.graphs import (
     gradient_signature,
     step_signature,
 )
-from mrnn_edge.session import Session, first_line
+from mrnn_edge.session import CUDA_PROVIDER, Session, first_line
 from mrnn_edge.threads import Started
 
-_CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_PROVIDER = "CPUExecutionProvider"
 MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
@@ -51,10 +49,8 @@ _ADDITION: Final = bytes.fromhex(
 """A graph of one node, `sum = term + term`, float32 [1]; opset 17, IR 8: old enough for all."""
 _DTYPES: Final = {"uint8": np.uint8, "int64": np.int64, "float": np.float32}
 """Of the inputs of graphs, as ONNX Runtime calls them."""
-_ERRORS, _FATAL = 3, 4
-"""Severities of ONNX Runtime's log."""
-_WARNINGS = 2
-"""The severity that ONNX Runtime starts with."""
+_ERRORS: Final = 3
+"""A severity of ONNX Runtime's log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +227,7 @@ class RuntimeFacts:
     @property
     def has_cuda(self) -> bool:
         """Whether it was built for CUDA."""
-        return _CUDA_PROVIDER in self.providers
+        return CUDA_PROVIDER in self.providers
 
 
 def import_ahead() -> None:
@@ -278,20 +274,21 @@ _Opener = Callable[[bytes, GraphRole, int], Any]
 def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
     """A function from a graph's bytes, its role and a thread count to a session on the device."""
     if device.kind is DeviceKind.CUDA:
-        if _CUDA_PROVIDER not in runtime.get_available_providers():
-            raise DeviceError(
-                f"{device} was asked for, but the ONNX Runtime installed here "
-                f"({runtime.__version__}) has no CUDA; {install_command('gpu')} in place of [cpu], "
-                "or use --device cpu"
-            )
-        return _cuda_opener(runtime, device)
+        from mrnn_edge.cuda import cuda_opener  # not at a start, which does without
+
+        return cuda_opener(runtime, device, partial(_session, runtime))
 
     def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
-        options = _options(runtime, threads, _ERRORS)
-        # Between two runs the threads would go on spinning and take the cores from the loop.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            return _session(runtime, graph, options, _CPU_PROVIDER)
+            return _session(
+                runtime,
+                graph,
+                _CPU_PROVIDER,
+                threads=threads,
+                severity=_ERRORS,
+                # Between two runs the threads would go on spinning and take the loop's cores.
+                setting="session.force_spinning_stop",
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise BundleError(
                 f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
@@ -301,54 +298,26 @@ def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
     return open_session
 
 
-def _cuda_opener(runtime: ModuleType, device: Device) -> _Opener:
-    unloaded = _preload_cuda(runtime)
-    settings = {"device_id": str(device.index)}
-    if device.captured:
-        settings["enable_cuda_graph"] = "1"
-    provider = (_CUDA_PROVIDER, settings)
+def _session(
+    runtime: ModuleType,
+    graph: bytes,
+    provider: _Provider,
+    *,
+    threads: int,
+    severity: int,
+    setting: str,
+) -> Any:
+    """A session on one provider that is what its bytes and these options make it, and no more.
 
-    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
-        options = _options(runtime, threads, _FATAL)
-        # Without this switch a CUDA that cannot be loaded gives a CPU session and no exception.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        # What goes wrong here is raised, in one line; the log would add a screen to it.
-        runtime.set_default_logger_severity(_FATAL)
-        try:
-            session = _session(runtime, graph, options, provider)
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise _refused(device, unloaded or first_line(error)) from error
-        finally:
-            runtime.set_default_logger_severity(_WARNINGS)
-        got = session.get_providers()[0]
-        if got != _CUDA_PROVIDER:
-            raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
-        return session
-
-    return _captured(runtime, device, open_session) if device.captured else open_session
-
-
-def _captured(runtime: ModuleType, device: Device, opener: _Opener) -> _Opener:
-    """As `opener`, of graphs that are captured. Raises DeviceError where that is not sound."""
-    from mrnn_edge.captured import FIRST_SOUND, CapturedGraph  # not at a start, which does without
-
-    version = tuple(map(int, re.findall(r"\d+", runtime.__version__)[:3]))
-    if version < FIRST_SOUND:
-        raise DeviceError(
-            f"{device} was asked for, but CUDA graphs of ONNX Runtime {runtime.__version__} read "
-            f"memory that is freed; upgrade onnxruntime-gpu to "
-            f"{'.'.join(map(str, FIRST_SOUND))}, or use --device {replace(device, captured=False)}"
-        )
-
-    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
-        place = (str(device.kind), device.index)
-        return CapturedGraph(lambda: opener(graph, role, threads), runtime, place)
-
-    return open_session
-
-
-def _session(runtime: ModuleType, graph: bytes, options: Any, provider: _Provider) -> Any:
-    """A session on one provider that is what its bytes and these options make it, and no more."""
+    `setting` is switched on beside what all sessions have.
+    """
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = severity
+    # Left to choose, it would take what wire.py has read as ONNX for a flatbuffer of its own.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry(setting, "1")
     session = runtime.InferenceSession(
         graph,
         options,
@@ -359,33 +328,6 @@ def _session(runtime: ModuleType, graph: bytes, options: Any, provider: _Provide
     # The wrapper would keep the file's bytes for that fallback as long as the session lives.
     session._model_bytes = None
     return session
-
-
-def _refused(device: Device, cause: str) -> DeviceError:
-    return DeviceError(
-        f"{device} does not work here ({cause}); check the driver with nvidia-smi, "
-        f"{install_command('gpu')}, or use --device cpu"
-    )
-
-
-def _preload_cuda(runtime: ModuleType) -> str | None:
-    """Load CUDA's libraries from its pip packages; returns what could not be loaded, in one line.
-
-    ONNX Runtime prints that to standard output, where data goes, and returns nothing.
-    """
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        runtime.preload_dlls()
-    return next((line for line in said.getvalue().splitlines() if "Failed" in line), None)
-
-
-def _options(runtime: ModuleType, threads: int, severity: int) -> Any:
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = severity
-    # Left to choose, it would take what wire.py has read as ONNX for a flatbuffer of its own.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    return options
 
 
 def _import_runtime() -> ModuleType:

@@ -14,11 +14,13 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mrnn_edge.device import Device, DeviceKind
 from mrnn_edge.errors import DeviceError, ForkedSessionError, ModelError
 
+CUDA_PROVIDER: Final = "CUDAExecutionProvider"
+"""What ONNX Runtime calls CUDA."""
 _SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\(.*?\)( const)? (?=\S)")
 
 

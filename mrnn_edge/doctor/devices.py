@@ -11,10 +11,10 @@ from mrnn_edge.doctor.check import Area, Check, Status, fault
 from mrnn_edge.doctor.child import ask
 from mrnn_edge.doctor.wheels import Wheel, mend, owners
 from mrnn_edge.errors import install_command
+from mrnn_edge.session import CUDA_PROVIDER
 
 SECONDS: Final = 60.0
 """For a probe. Generous: a small board reads a whole runtime from its card."""
-_CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 _CPU: Final = Device(kind=DeviceKind.CPU)
 _FIRST_CUDA: Final = Device(kind=DeviceKind.CUDA)
 
@@ -38,7 +38,7 @@ def checks(wanted: Device | None) -> Iterator[Check]:
     yield _device(_CPU, must=True)
     driver = _driver()
     yield driver
-    if _CUDA_PROVIDER in providers:
+    if CUDA_PROVIDER in providers:
         yield _device(cuda, must=must)
         return
     found = "this ONNX Runtime was built without CUDA"
