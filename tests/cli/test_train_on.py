@@ -1,7 +1,11 @@
 """What `train --from` and `--teach` refuse before anything is computed."""
 
+import json
+
 import dataset
 import pytest
+
+from mrnn_edge_train.recipe import read_recipe
 
 
 @pytest.fixture
@@ -64,6 +68,19 @@ def test_a_folder_that_exists_is_kept(command, bundle, lesson):
     assert done.returncode != 0
     assert "exists already" in done.stderr
     assert (bundle / "config.json").read_bytes() == before
+
+
+def test_a_run_that_cannot_go_on_is_told_before_its_data_set_is_looked_at(command, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    facts = {"recipe": read_recipe("m-rnn").to_dict(), "seed": 1, "data": "nowhere"}
+    (run / "run.json").write_text(json.dumps(facts))
+    done = command("train", "--resume", run)
+    assert "checkpoint.safetensors: cannot be read as a checkpoint" in done.stderr
+    (run / "run.json").write_text(json.dumps({**facts, "processes": 2}))
+    done = command("train", "--resume", run)
+    assert done.returncode == 2
+    assert "is trained by 2 processes" in done.stderr
 
 
 def test_training_on_a_gpu_that_is_not_there_ends_with_5(command, tmp_path):

@@ -1,5 +1,6 @@
 import json
 import os
+import stat
 import string
 
 import onnx
@@ -233,6 +234,20 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are synced on POSIX alone")
+def test_the_name_of_a_file_reaches_the_disk_after_its_bytes_and_its_place(tmp_path, monkeypatch):
+    path, synced, real = tmp_path / "file", [], os.fsync
+
+    def fsync(number):
+        folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        synced.append(("folder" if folder else "file", path.exists()))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, b"new")
+    assert synced == [("file", False), ("folder", True)]
 
 
 def test_every_shipped_model_verifies():

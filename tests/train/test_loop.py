@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mrnn_edge.config import ImageSpec
+from mrnn_edge.doctor.machine import processor
 from mrnn_edge.errors import DatasetError, OptionError, TrainingError
 from mrnn_edge.image import read_pixels
 from mrnn_edge_train.batches import Examples
@@ -77,6 +78,7 @@ def test_a_run_learns_and_leaves_its_files(recipe, data, tmp_path):
     assert [line["dev_cider"] for line in log] == [epoch.dev_cider for epoch in epochs]
     best = max(epochs, key=lambda epoch: epoch.dev_cider)
     facts = json.loads((tmp_path / "run/run.json").read_text())
+    assert facts["machine"] == f"{processor().name}, {torch.get_num_threads()} threads"
     assert facts["best"]["epoch"] == best.epoch
     assert facts["recipe"] == recipe.to_dict()
     assert "<unk>" in json.loads((tmp_path / "run/vocab.json").read_text())

@@ -117,13 +117,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def check_checkpoints(folder: Path) -> None:
     """Raise TrainingError unless a run's folder has a checkpoint that can be read."""
-    try:
-        read_checkpoint(folder)
-    except TrainingError as error:
-        try:
-            _read(folder / PREVIOUS)
-        except TrainingError:
-            raise error from None
+    _sound(folder)
 
 
 def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint:
@@ -131,17 +125,25 @@ def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoin
 
     Raises TrainingError if neither can be read, and leaves both as they are.
     """
-    check_checkpoints(folder)
-    try:
-        return read_checkpoint(folder)
-    except TrainingError:
-        previous = _read(folder / PREVIOUS)
-        (folder / PREVIOUS).replace(folder / CHECKPOINT)
+    path, found = _sound(folder)
+    if path.name == PREVIOUS:
+        path.replace(folder / CHECKPOINT)
         say(
             f"{folder / CHECKPOINT} cannot be read; going on from the one before, "
-            f"{previous.progress.stage} {previous.progress.epoch}, step {previous.progress.step}"
+            f"{found.progress.stage} {found.progress.epoch}, step {found.progress.step}"
         )
-        return previous
+    return found
+
+
+def _sound(folder: Path) -> tuple[Path, Checkpoint]:
+    """The last checkpoint that can be read, and its file; the last one's error if neither can."""
+    try:
+        return folder / CHECKPOINT, read_checkpoint(folder)
+    except TrainingError as error:
+        try:
+            return folder / PREVIOUS, _read(folder / PREVIOUS)
+        except TrainingError:
+            raise error from None
 
 
 def write_best(folder: Path, weights: Mapping[str, Tensor]) -> None:

@@ -218,12 +218,14 @@ def recipe_of(out: Path) -> tuple[Recipe, Path]:
     return recipe_from_dict(facts["recipe"], str(out / "run.json")), Path(facts["data"])
 
 
-def check_run(out: Path) -> dict[str, Any]:
-    """The facts of a run that can go on, told before any picture is read.
+def check_run(out: Path) -> None:
+    """Raise what `resume` does of a run that cannot go on, before any picture is read."""
+    _facts_here(out)
+    check_checkpoints(out)
 
-    Raises OptionError if it is none or of another number of processes, TrainingError if no
-    checkpoint of it can be read.
-    """
+
+def _facts_here(out: Path) -> dict[str, Any]:
+    """The facts of a run. Raises OptionError if it is none, or of another number of processes."""
     facts = read_facts(out)
     # Runs from before there were several know of one.
     if (processes := facts.get("processes", 1)) != distributed.size():
@@ -231,7 +233,6 @@ def check_run(out: Path) -> dict[str, Any]:
             f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
             f"torchrun --nproc-per-node {processes}"
         )
-    check_checkpoints(out)
     return facts
 
 
@@ -248,7 +249,7 @@ def resume(
     A checkpoint that is damaged is replaced by the one before, and `say` is told. Raises
     TrainingError if there is no sound one, OptionError if the data set is another.
     """
-    facts = check_run(out)
+    facts = _facts_here(out)
     recipe, source = recipe_of(out)
     if (out / VOCABULARY).read_bytes() != data.vocabulary.to_json():
         raise OptionError(f"{source} has other words than {out} was begun with; restore it")
