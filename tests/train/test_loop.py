@@ -160,6 +160,16 @@ def test_the_vectors_are_what_the_cnn_gives_in_float32(two_stages, data, tmp_pat
         np.testing.assert_allclose(found, cnn(torch.from_numpy(seen)).detach(), atol=1e-4)
 
 
+def test_of_a_table_by_another_program_mirror_images_are_left_out_if_the_recipe_says_so(
+    recipe, data, tmp_path
+):
+    arrays = dict(np.load(recipe.encoder))
+    np.savez(recipe.encoder, **arrays, mirrored=arrays["features"])
+    assert prepare(recipe, data, cache=tmp_path).train_table.mirrored is not None
+    straight = dataclasses.replace(recipe, mirror=False)
+    assert prepare(straight, data, cache=tmp_path).train_table.mirrored is None
+
+
 def test_what_a_data_set_holds_is_said_before_its_pictures_are_looked_at(recipe, data, tmp_path):
     said = []
     with pytest.raises(OptionError, match="is no encoder"):

@@ -39,6 +39,8 @@ def test_a_recipe_that_is_neither_name_nor_file_is_refused_with_the_names_there_
         ({"finetune": {"speed": 1}}, "unknown key speed"),
         ({"finetune": {}}, "the key average is missing"),
         ({"colour": "red"}, "unknown key colour"),
+        ({"schedule": "linear"}, "schedule is 'linear', expected one of cosine, constant"),
+        ({"mirror": "no"}, "mirror is 'no', expected bool"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(change, message):
@@ -68,6 +70,8 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
         ({"smallest_crop": 0.0}, "finetune.smallest_crop is 0.0"),
         ({"frozen": 1.5}, "finetune.frozen is 1.5, expected 0 to 1"),
         ({"images": 0}, "finetune.images is 0"),
+        ({"colour": 1.0}, "finetune.colour is 1.0, expected at least 0 and below 1"),
+        ({"colour": "red"}, "colour is 'red', expected float"),
         ({"cnn_rate": 0}, "finetune.cnn_rate is 0.0"),
         ({"bfloat16": "yes"}, "bfloat16 is 'yes', expected bool"),
     ],

@@ -11,7 +11,7 @@ from pycocoevalcap.cider.cider import Cider
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import read_pixels
-from mrnn_edge_train.augment import vary
+from mrnn_edge_train.augment import variation, vary
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.selfcritical import SelfCriticalStage, drawn
@@ -183,8 +183,8 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
         image = prepared.train[number]
         pixels = read_pixels(image.path, ImageSpec(height=32, width=32))
         random = np.random.default_rng((1, number))
-        sided = any({"left", "right"} & set(words) for words in image.sentences)
-        crops = [vary(pixels, size=32, smallest=0.75, sided=sided, random=random) for _ in "123"]
+        how = variation(recipe.finetune, mirror=True, sentences=image.sentences)
+        crops = [vary(pixels, how, random=random) for _ in "123"]
         expected = cnn(torch.from_numpy(np.stack([pixels, *crops])))
         torch.testing.assert_close(stage._views[:, number], expected, atol=1e-4, rtol=1e-4)
     seen = []

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_train.augment import is_sided
 from mrnn_edge_train.distributed import share
 from mrnn_edge_train.distributed import size as processes
 from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 
-_SIDED = frozenset(("left", "right"))
-"""Words that a mirror would make untrue."""
 _POOL = 20
 """Batches whose sentences are sorted by length together."""
 _TOGETHER = 500
@@ -46,11 +45,6 @@ class Batch(Sentences):
     """float32 [B, D]"""
     weight: Tensor
     """A scalar, by which the cost counts: 1, but where several processes share a batch."""
-
-
-def is_sided(words: Sequence[str]) -> bool:
-    """Whether a sentence tells left from right."""
-    return not _SIDED.isdisjoint(words)
 
 
 def collate(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:

@@ -1,10 +1,9 @@
 """The second stage: the CNN learns with the language model, from the pixels to the words.
 
 "Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
-once, cropped and half of the time mirrored, with all their sentences; a picture of which a sentence
-says left or right is never mirrored. In the place of some, pictures of nothing are shown, if the
-recipe says so. Where it has `[distill]`, other networks see the same pictures, and what they would
-say is mixed into the cost.
+once, varied as far as its sentences stay true (augment.py), with all of them. In the place of some,
+pictures of nothing are shown, if the recipe says so. Where it has `[distill]`, other networks see
+the same pictures, and what they would say is mixed into the cost.
 """
 
 import math
@@ -22,8 +21,8 @@ from mrnn_edge.errors import TrainingError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.augment import vary
-from mrnn_edge_train.batches import collate, is_sided
+from mrnn_edge_train.augment import variation, vary
+from mrnn_edge_train.batches import collate
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.device import has_bfloat16, moved
 from mrnn_edge_train.encoders import EfficientNetLite
@@ -111,11 +110,15 @@ class FinetuneStage(Stage[WholeNetwork]):
         make_trainable(network.cnn, frozen=settings.frozen)
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
+        self.schedule = recipe.schedule
         self.clip, self.average = settings.clip, settings.average
         self.steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
         self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
-        self._sided = [any(map(is_sided, image.sentences)) for image in data.train]
+        self._variations = [
+            variation(settings, mirror=recipe.mirror, sentences=image.sentences)
+            for image in data.train
+        ]
         # With the end signs, which are predicted as words are.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)
@@ -157,13 +160,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         settings = self._settings
         if settings.nothing and random.random() < settings.nothing:
             return nothing(settings.crop_size, random)
-        return vary(
-            self._pixels[number],
-            size=settings.crop_size,
-            smallest=settings.smallest_crop,
-            sided=self._sided[number],
-            random=random,
-        )
+        return vary(self._pixels[number], self._variations[number], random=random)
 
     def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:
         images, here = [self._data.train[number] for number in chosen], self._data.device

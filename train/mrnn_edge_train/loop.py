@@ -104,7 +104,7 @@ def prepare(
         if recipe.distill and recipe.finetune:
             half = recipe.finetune.bfloat16 and has_bfloat16(device)
             teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half, device=device)
-        table = compute(train, mirror=True, spared=spare(len(train)))
+        table = compute(train, mirror=recipe.mirror, spared=spare(len(train)))
         dev_table = compute(dev, mirror=False, spared=0)
     names = frozenset(table.names)
     readable = tuple(image for image in train if image.name in names)
@@ -147,7 +147,8 @@ def _table(
         if not Path(recipe.encoder).is_file():
             known = ", ".join(EncoderName)
             raise OptionError(f"{recipe.encoder} is no encoder ({known}) and no feature table")
-        return read_table(Path(recipe.encoder)).rows(images)
+        found = read_table(Path(recipe.encoder)).rows(images)
+        return found if mirror else replace(found, mirrored=None)
     size = recipe.image_size
     path = cache / table_key(recipe.encoder, size, images, mirror=mirror, device=device)
     with distributed.in_turn():

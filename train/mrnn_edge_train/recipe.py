@@ -16,6 +16,15 @@ from mrnn_edge.errors import OptionError
 from mrnn_edge_train.cells import Cell
 
 
+class Schedule(StrEnum):
+    """What a learning rate does once it has reached its peak."""
+
+    COSINE = "cosine"
+    """It descends to zero, as a half wave of the cosine."""
+    CONSTANT = "constant"
+    """It stays."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
     """The second stage, `[finetune]` in TOML: CNN and language model together.
@@ -51,6 +60,9 @@ class Finetune:
     """The CNN's pass is compiled first (torch.compile), which needs a compiler for C++."""
     nothing: float = 0.0
     """Share of the pictures in whose place one of nothing is shown (nothing.py)."""
+    colour: float = 0.0
+    """Brightness, contrast and saturation are changed by up to this share, but for pictures whose
+    sentences name lights or colours (augment.py)."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
@@ -61,7 +73,8 @@ class Finetune:
             _need(self, name, getattr(self, name) > 0.0, "above 0")
         _need(self, "weight_decay", self.weight_decay >= 0.0, "0 or more")
         _need(self, "frozen", 0.0 <= self.frozen <= 1.0, "0 to 1")
-        _need(self, "nothing", 0.0 <= self.nothing < 1.0, "at least 0 and below 1")
+        for name in ("nothing", "colour"):
+            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
         _need(self, "crop_size", fine, "a multiple of 32")
@@ -151,7 +164,7 @@ class Recipe:
     l2: float
     """lambda of the cost."""
     learning_rate: float
-    """Peak of a linear warm-up and a cosine descent to zero."""
+    """Peak, to which a linear warm-up rises."""
     warmup: float
     """Share of all steps that the learning rate rises."""
     batch: int
@@ -167,6 +180,11 @@ class Recipe:
     length_penalty: float
     image: bool = True
     """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
+    mirror: bool = True
+    """Pictures are mirrored half of the time, in all stages, but where sentences say left or
+    right."""
+    schedule: Schedule = Schedule.COSINE
+    """Of the learning rate after the warm-up, in all stages."""
     calibrate: bool = False
     """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
     finetune: Finetune | None = None

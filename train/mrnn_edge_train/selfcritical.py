@@ -24,8 +24,8 @@ from torch.nn import functional
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
-from mrnn_edge_train.augment import vary
-from mrnn_edge_train.batches import collate, collate_drawn, is_sided
+from mrnn_edge_train.augment import Variation, variation, vary
+from mrnn_edge_train.batches import collate, collate_drawn
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.device import moved
 from mrnn_edge_train.encoders import EfficientNetLite
@@ -35,7 +35,7 @@ from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.lookup import rows_of
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.nothing import nothing
-from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical
+from mrnn_edge_train.recipe import Recipe, SelfCritical
 from mrnn_edge_train.reward import CiderReward
 from mrnn_edge_train.stages import Stage, TrainingData
 from mrnn_edge_train.tuning import features
@@ -66,6 +66,7 @@ class SelfCriticalStage(Stage[MRNN]):
     ) -> None:
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
+        self.schedule = recipe.schedule
         self.clip, self.average = settings.clip, settings.average
         self.steps = math.ceil(len(data.train) / settings.images)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
@@ -75,9 +76,11 @@ class SelfCriticalStage(Stage[MRNN]):
         train_table, self._dev_table = _tables(recipe, data, cnn, track)
         views = train_table.features[None]
         if settings.crops and cnn is not None and recipe.finetune is not None:
-            crops = _crops(
-                cnn, data.train, recipe.finetune, count=settings.crops, seed=seed, track=track
-            )
+            how = [
+                variation(recipe.finetune, mirror=recipe.mirror, sentences=image.sentences)
+                for image in data.train
+            ]
+            crops = _crops(cnn, data.train, how, count=settings.crops, seed=seed, track=track)
             views = np.concatenate([views, crops])
         # [views, pictures, D]: a picture as it is, then its crops.
         self._views = torch.from_numpy(views)
@@ -233,7 +236,7 @@ def _nothings(cnn: EfficientNetLite, *, seed: int) -> NDArray[np.float32]:
 def _crops(
     cnn: EfficientNetLite,
     images: Sequence[CaptionedImage],
-    finetune: Finetune,
+    how: Sequence[Variation],
     *,
     count: int,
     seed: int,
@@ -244,17 +247,8 @@ def _crops(
     found = np.empty((count, len(images), cnn.feature), np.float32)
     for number, image in enumerate(track(images, "crops", len(images))):
         random = np.random.default_rng((seed, number))
-        pixels, sided = read_pixels(image.path, spec), any(map(is_sided, image.sentences))
-        crops = [
-            vary(
-                pixels,
-                size=finetune.crop_size,
-                smallest=finetune.smallest_crop,
-                sided=sided,
-                random=random,
-            )
-            for _ in range(count)
-        ]
+        pixels = read_pixels(image.path, spec)
+        crops = [vary(pixels, how[number], random=random) for _ in range(count)]
         with torch.inference_mode():
             vectors = features(cnn, torch.from_numpy(np.stack(crops)), bfloat16=False)
         found[:, number] = vectors.cpu().numpy()

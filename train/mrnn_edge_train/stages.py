@@ -24,7 +24,7 @@ from mrnn_edge_train.features import FeatureTable
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
-from mrnn_edge_train.recipe import Recipe
+from mrnn_edge_train.recipe import Recipe, Schedule
 from mrnn_edge_train.validation import DevFigures, dev_figures
 
 SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
@@ -58,6 +58,7 @@ class Stage(ABC, Generic[Network]):
     """Steps an epoch."""
     epochs: int
     warmup: float
+    schedule: Schedule
     clip: float
     average: float
     """As in the recipe."""
@@ -67,11 +68,13 @@ class Stage(ABC, Generic[Network]):
         """AdamW's parameter groups; `peak` is the learning rate at the schedule's top."""
 
     def rate(self, done: int) -> float:
-        """The learning rate after so many steps, of its peak: linear warm-up, a cosine to zero."""
+        """The learning rate after so many steps, of its peak: linear warm-up, then the schedule."""
         total = self.epochs * self.steps
         rise = max(1, round(self.warmup * total))
         if done < rise:
             return (done + 1) / rise
+        if self.schedule is Schedule.CONSTANT:
+            return 1.0
         return 0.5 * (1.0 + math.cos(math.pi * (done - rise) / max(1, total - rise)))
 
     @abstractmethod
@@ -99,6 +102,7 @@ class FeatureStage(Stage[MRNN]):
     def __init__(self, recipe: Recipe, data: TrainingData, *, seed: int) -> None:
         self.network = build_model(recipe, data)
         self.epochs, self.warmup = recipe.epochs, recipe.warmup
+        self.schedule = recipe.schedule
         self.clip, self.average = recipe.clip, recipe.average
         self._recipe, self._data, self._seed = recipe, data, seed
         self._examples = Examples(data.train, data.train_table, data.vocabulary)
