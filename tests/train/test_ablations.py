@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import statistics
+from importlib import resources
+from pathlib import Path
 
 import dataset
 import numpy as np
@@ -147,6 +149,17 @@ def test_a_table_of_a_recipe_is_changed_key_by_key(tmp_path):
     assert (recipe.finetune.epochs, recipe.finetune.images, recipe.cell) == (6, 24, "gru")
 
 
+def test_a_base_may_lie_beside_the_rows(tmp_path, monkeypatch):
+    (tmp_path / "rows").mkdir()
+    text = (Path(str(resources.files("mrnn_edge_train"))) / "recipes" / "m-rnn.toml").read_text()
+    (tmp_path / "rows" / "base.toml").write_text(text.replace("epochs = 10", "epochs = 3"))
+    path = tmp_path / "rows" / "rows.toml"
+    path.write_text('recipe = "base.toml"\nseeds = [1]\n[rows.a]\nbatch = 7\n')
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = read_plan(path).rows.values()
+    assert (recipe.epochs, recipe.batch) == (3, 7)
+
+
 def test_the_rows_that_come_with_the_benchmark_are_sound(root):
     paper = read_plan(root / "benchmarks" / "paper.toml")
     assert len(paper.seeds) == 3
@@ -154,6 +167,11 @@ def test_the_rows_that_come_with_the_benchmark_are_sound(root):
     assert paper.rows["m-rnn"].epochs == paper.rows["m-rnn-base"].epochs
     steps = read_plan(root / "benchmarks" / "ablations.toml")
     assert {row.epochs for row in steps.rows.values()} == {8}, "rows of one length alone compare"
+    shown = read_plan(root / "benchmarks" / "augmentation.toml")
+    assert {row.all_epochs for row in shown.rows.values()} == {8}
+    teachers = shown.rows["taught by three"].distill.teachers
+    named = {f"runs/augmentation/{row}/seed{seed}" for row in shown.rows for seed in shown.seeds}
+    assert set(teachers) < named
 
 
 @pytest.mark.parametrize(

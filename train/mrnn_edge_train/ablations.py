@@ -3,7 +3,7 @@
 Takes a TOML file of rows, gives finished runs and their dev figures. What is finished is not run
 again, and what was stopped goes on.
 
-    recipe = "m-rnn"                # the base of the rows
+    recipe = "m-rnn"                # the base of the rows: a name, or a file beside this one
     seeds = [1, 2, 3]
 
     [rows."as in the paper"]        # no change
@@ -77,7 +77,9 @@ def _row(path: Path, name: str, base: str, change: Any) -> Recipe:
     # The name is a folder's as well.
     if not name or name.startswith(".") or any(sign in name for sign in "/\\|\n"):
         raise OptionError(f"{where}: the name is no folder's; leave out a first dot, / \\ and |")
-    values = read_recipe(str(change.get("recipe", base))).to_dict()
+    recipe = str(change.get("recipe", base))
+    beside = path.parent / recipe
+    values = read_recipe(str(beside) if beside.is_file() else recipe).to_dict()
     for key, value in change.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             values[key] = {**values[key], **value}
