@@ -31,6 +31,10 @@ class Device:
     captured: bool = False
     """Of CUDA: kernels are launched as CUDA graphs, not one by one (captured.py)."""
 
+    def __post_init__(self) -> None:
+        if self.kind is DeviceKind.CPU and (self.index or self.captured):
+            raise ValueError("only CUDA has device numbers and graphs")
+
     def __str__(self) -> str:
         if self.kind is DeviceKind.CPU:
             return "cpu"

@@ -187,8 +187,10 @@ def train(
         from mrnn_edge_train.board import shown
 
         run = shown(run, folder)
+    ended = True
     with interrupted:
         for figures in run:
+            ended = False
             if not distributed.is_first():
                 continue
             write(
@@ -202,6 +204,8 @@ def train(
             again = f" --device {device}" if device else ""
             say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
         raise SystemExit(interrupted.exit_code)
+    if ended:
+        tell(f"{folder} has come to its end, nothing is left to train; mrnn-edge export takes it")
 
 
 def _refuse(options: Mapping[str, object], place: str) -> None:

@@ -184,6 +184,12 @@ def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_name
     assert done.returncode == 2
     assert "not empty" in done.stderr
 
+    weights = (tmp_path / "run" / "best.safetensors").read_bytes()
+    done = command("train", "--resume", "run", "--cache", "cache", "--threads", 1)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "run has come to its end, nothing is left to train" in done.stderr
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == weights
+
     done = command("export", "run", "-o", "model", "--trained-on", "walls", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert "captions: 6 of 6 equal word for word" in done.stdout

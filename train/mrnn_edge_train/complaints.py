@@ -1,6 +1,7 @@
 """How a data set's faults are told: what is wrong, the first few names, how many there are."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mrnn_edge.errors import DatasetError, InputError
 
@@ -20,6 +21,12 @@ def complain(what: str, names: Sequence[str]) -> None:
     """Raise DatasetError if there are any names."""
     if names:
         raise DatasetError(f"{what}: {first_few(names)}; mend the data set")
+
+
+def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
+    """Raise DatasetError if there are any: pictures by name, and the folder where they are not."""
+    folders = sorted({str(path.parent) for path in paths})
+    complain(f"{where}: missing pictures in {first_few(folders)}", [path.name for path in paths])
 
 
 def spare(count: int) -> int:

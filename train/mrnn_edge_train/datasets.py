@@ -20,14 +20,45 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import flickr8k, flickr30k, iapr, karpathy, listing
-from mrnn_edge_train.complaints import complain, complain_of_unreadable, first_few
+from mrnn_edge_train.complaints import (
+    complain,
+    complain_of_missing,
+    complain_of_unreadable,
+    first_few,
+)
 from mrnn_edge_train.flickr8k import CaptionedImage, Split
 
-_Reader = Callable[[Path, Split], tuple[CaptionedImage, ...]]
+
+def _none(_path: Path) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """How a kind of data set is read."""
+
+    read_split: Callable[[Path, Split], tuple[CaptionedImage, ...]]
+    captioned: Callable[[Path], Iterable[str]] = _none
+    """Names of all pictures with captions, where those stand apart from the splits."""
+    read_sentences: Callable[[Path, Split], frozenset[tuple[str, ...]]] | None = None
+    """A split's, where its pictures need not be there for it."""
+    has_test: Callable[[Path], bool] | None = None
+    """Where that is told without reading the test split, which is an error to lack."""
+
+
+_FLICKR8K = _Reader(
+    read_split=flickr8k.read_split,
+    captioned=flickr8k.captioned,
+    read_sentences=flickr8k.read_sentences,
+    has_test=flickr8k.has_test,
+)
+_FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
+_IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
+_LISTING = _Reader(read_split=listing.read_split)
 _FILES: Mapping[str, _Reader] = {
-    ".json": karpathy.read_split,
-    ".csv": listing.read_split,
-    ".jsonl": listing.read_split,
+    ".json": _Reader(read_split=karpathy.read_split),
+    ".csv": _LISTING,
+    ".jsonl": _LISTING,
 }
 _LISTINGS = ("captions.csv", "captions.jsonl")
 _SMALL = ImageSpec(height=16, width=16)
@@ -41,7 +72,7 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     sentences.
     """
     path, reader = _reader(data)
-    images = reader(path, split)
+    images = reader.read_split(path, split)
     if not images:
         raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
     _check_files(data, images)
@@ -50,8 +81,9 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
     """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
-    if _reader(data)[1] is flickr8k.read_split:
-        return flickr8k.read_sentences(data, split)
+    path, reader = _reader(data)
+    if reader.read_sentences is not None:
+        return reader.read_sentences(path, split)
     return frozenset(words for image in read_split(data, split) for words in image.sentences)
 
 
@@ -91,7 +123,8 @@ def inspect(data: Path) -> Inspection:
     splits: figures on dev or test would then be of pictures that were trained on.
     """
     splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
-    if _has_test(data):
+    path, reader = _reader(data)
+    if _has_test(path, reader):
         splits[Split.TEST] = read_split(data, Split.TEST)
     names: dict[str, CaptionedImage] = {}
     twice = []
@@ -109,7 +142,7 @@ def inspect(data: Path) -> Inspection:
         },
         twins=tuple(twins),
         idle=_idle(list(names.values())),
-        unshown=tuple(name for name in _captioned(data) if name not in names),
+        unshown=tuple(name for name in reader.captioned(path) if name not in names),
     )
 
 
@@ -140,13 +173,13 @@ def _reader(data: Path) -> tuple[Path, _Reader]:
     """What to read, and how."""
     if data.is_dir():
         if (data / iapr.ANNOTATIONS).is_dir():
-            return data, iapr.read_split
+            return data, _IAPR
         if any((data / name).is_file() for name in flickr30k.CAPTIONS):
-            return data, flickr30k.read_split
+            return data, _FLICKR30K
         for name in _LISTINGS:
             if (data / name).is_file():
-                return data / name, listing.read_split
-        return data, flickr8k.read_split
+                return data / name, _LISTING
+        return data, _FLICKR8K
     if data.suffix not in _FILES or not data.is_file():
         raise DatasetError(
             f"{data} is no data set; expected a folder laid out like Flickr8K, Flickr30K or IAPR "
@@ -156,7 +189,7 @@ def _reader(data: Path) -> tuple[Path, _Reader]:
 
 
 def _check_files(data: Path, images: Sequence[CaptionedImage]) -> None:
-    complain(f"{data}: missing pictures", [i.name for i in images if not i.path.is_file()])
+    complain_of_missing(str(data), [i.path for i in images if not i.path.is_file()])
     complain(f"{data}: no sentence for", [i.name for i in images if not i.sentences])
 
 
@@ -186,20 +219,7 @@ def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
     return tuple(file.name for file in beside if file.suffix in suffixes and file not in used)
 
 
-def _captioned(data: Path) -> Iterable[str]:
-    """Names of all pictures with captions, where those stand apart from the splits."""
-    path, reader = _reader(data)
-    if reader is flickr8k.read_split:
-        return flickr8k.captioned(path)
-    if reader is flickr30k.read_split:
-        return flickr30k.captioned(path)
-    if reader is iapr.read_split:
-        return iapr.captioned(path)
-    return ()
-
-
-def _has_test(data: Path) -> bool:
-    path, reader = _reader(data)
-    if reader is flickr8k.read_split:
-        return (data / "text" / "Flickr_8k.testImages.txt").is_file()
-    return bool(reader(path, Split.TEST))
+def _has_test(path: Path, reader: _Reader) -> bool:
+    if reader.has_test is not None:
+        return reader.has_test(path)
+    return bool(reader.read_split(path, Split.TEST))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.complaints import complain
+from mrnn_edge_train.complaints import complain, complain_of_missing
 
 _CAPTIONS = "Flickr8k.token.txt"
 
@@ -47,11 +47,12 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     """
     text = root / "text"
     sentences = read_captions(text / _CAPTIONS)
-    names = read_lines(text / f"Flickr_8k.{split}Images.txt")
+    names = read_lines(_listing(root, split))
     present = {path.name for path in (root / "images").glob("*")}
     if not names:
         raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
-    complain(f"{root}: missing pictures", [name for name in names if name not in present])
+    folder = root / "images"
+    complain_of_missing(str(root), [folder / name for name in names if name not in present])
     complain(f"{root}: no sentence for", [name for name in names if name not in sentences])
     return tuple(
         CaptionedImage(path=root / "images" / name, sentences=tuple(sentences[name]))
@@ -62,13 +63,22 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
     """All sentences of a split, each once; its pictures need not be there."""
     captions = read_captions(root / "text" / _CAPTIONS)
-    names = read_lines(root / "text" / f"Flickr_8k.{split}Images.txt")
+    names = read_lines(_listing(root, split))
     return frozenset(words for name in names for words in captions.get(name, ()))
+
+
+def has_test(root: Path) -> bool:
+    """Whether there is a list of test pictures."""
+    return _listing(root, Split.TEST).is_file()
 
 
 def captioned(root: Path) -> Iterable[str]:
     """Names of all pictures that have captions, of a split or of none."""
     return read_captions(root / "text" / _CAPTIONS)
+
+
+def _listing(root: Path, split: Split) -> Path:
+    return root / "text" / f"Flickr_8k.{split}Images.txt"
 
 
 def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
