@@ -12,6 +12,7 @@ a measurement, not a feature. No torch.
 
 from collections.abc import Sequence
 from heapq import nlargest
+from itertools import chain
 
 import numpy as np
 
@@ -55,13 +56,21 @@ class Consensus:
 
         `vector` [M] is the picture's.
         """
-        near = [each for row in self.nearest(vector) for each in self._captions(row)]
-        weighed = [self._frequencies.weigh(tuple(words)) for words in candidates]
+        count = self._similarities
         worth = [
-            sum(nlargest(self._similarities, (cider_d(each, caption) for caption in near)))
-            for each in weighed
+            sum(nlargest(count, chain.from_iterable(pictures)))
+            for pictures in self.similarities(vector, candidates)
         ]
         return int(np.argmax(worth))
+
+    def similarities(self, vector: Floats, candidates: Sequence[Tokens]) -> list[list[list[float]]]:
+        """CIDEr-D of each candidate to each caption of each near picture, the nearest first."""
+        near = [self._captions(row) for row in self.nearest(vector)]
+        weighed = [self._frequencies.weigh(tuple(words)) for words in candidates]
+        return [
+            [[cider_d(each, caption) for caption in captions] for captions in near]
+            for each in weighed
+        ]
 
     def nearest(self, vector: Floats) -> list[int]:
         """The numbers of the nearest training pictures, the nearest first."""
