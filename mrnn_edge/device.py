@@ -24,7 +24,10 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """The execution device of a captioner's graphs."""
+    """The execution device of a captioner's graphs.
+
+    Raises ValueError for a CPU with the number or the graphs of CUDA.
+    """
 
     kind: DeviceKind
     index: int = 0

@@ -151,6 +151,9 @@ def train(
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
         plan, source = loop.recipe_of(resume)
         loop.check_run(resume)
+        if loop.has_ended(resume):
+            tell(f"{resume} has come to its end, nothing is left to train")
+            return
         prepared = loop.prepare(
             plan, source, cache=cache or _cache(), device=where, track=track, say=tell
         )
@@ -187,10 +190,8 @@ def train(
         from mrnn_edge_train.board import shown
 
         run = shown(run, folder)
-    ended = True
     with interrupted:
         for figures in run:
-            ended = False
             if not distributed.is_first():
                 continue
             write(
@@ -204,8 +205,6 @@ def train(
             again = f" --device {device}" if device else ""
             say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
         raise SystemExit(interrupted.exit_code)
-    if ended:
-        tell(f"{folder} has come to its end, nothing is left to train; mrnn-edge export takes it")
 
 
 def _refuse(options: Mapping[str, object], place: str) -> None:

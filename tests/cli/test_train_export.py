@@ -187,7 +187,7 @@ def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_name
     weights = (tmp_path / "run" / "best.safetensors").read_bytes()
     done = command("train", "--resume", "run", "--cache", "cache", "--threads", 1)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "run has come to its end, nothing is left to train" in done.stderr
+    assert done.stderr == "mrnn-edge: run has come to its end, nothing is left to train\n"
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == weights
 
     done = command("export", "run", "-o", "model", "--trained-on", "walls", "--threads", 1)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import statistics
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 
 import dataset
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train.ablations import Outcome, markdown, read_plan, run_rows
 from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.recipe import read_recipe
 
 RECIPE = """
 encoder = "TABLE"
@@ -158,6 +160,11 @@ def test_a_base_may_lie_beside_the_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (recipe,) = read_plan(path).rows.values()
     assert (recipe.epochs, recipe.batch) == (3, 7)
+    # A file never stands for a recipe with a name.
+    (tmp_path / "rows" / "m-rnn").write_text("epochs = 3")
+    path.write_text('recipe = "m-rnn"\nseeds = [1]\n[rows.a]\n')
+    (recipe,) = read_plan(path).rows.values()
+    assert recipe == read_recipe("m-rnn")
 
 
 def test_the_rows_that_come_with_the_benchmark_are_sound(root):
@@ -169,9 +176,10 @@ def test_the_rows_that_come_with_the_benchmark_are_sound(root):
     assert {row.epochs for row in steps.rows.values()} == {8}, "rows of one length alone compare"
     shown = read_plan(root / "benchmarks" / "augmentation.toml")
     assert {row.all_epochs for row in shown.rows.values()} == {8}
-    teachers = shown.rows["taught by three"].distill.teachers
-    named = {f"runs/augmentation/{row}/seed{seed}" for row in shown.rows for seed in shown.seeds}
-    assert set(teachers) < named
+    teachers = shown.rows["taught by two"].distill.teachers
+    before = list(takewhile(lambda row: shown.rows[row].distill is None, shown.rows))
+    made = {f"runs/augmentation/{row}/seed{seed}" for row in before for seed in shown.seeds}
+    assert set(teachers) < made
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,20 @@ def test_the_choice_is_the_candidate_with_the_best_mean_of_its_best_similarities
     assert len(set(chosen)) > 1
 
 
+def test_similarities_are_those_of_the_nearest_pictures_the_nearest_first(images):
+    vectors = np.random.default_rng(7).normal(0, 1, (20, 6)).astype(np.float32)
+    consensus = Consensus(images, vectors, neighbours=4, similarities=1)
+    candidates = [images[5].sentences[1], ("zebra",), *images[7].sentences]
+    found = consensus.similarities(vectors[5], candidates)
+    near = consensus.nearest(vectors[5])
+    assert near[0] == 5
+    captions = [caption for row in near for caption in images[row].sentences]
+    pairs = [(candidate, caption) for candidate in candidates for caption in captions]
+    expected = toolkits_cider(images, pairs).reshape(5, len(captions))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[0, 1] == found.max() == pytest.approx(10.0)
+
+
 def test_of_equal_candidates_the_earlier_is_taken(images):
     vectors = np.random.default_rng(7).normal(0, 1, (20, 6)).astype(np.float32)
     consensus = Consensus(images, vectors, neighbours=4, similarities=5)

@@ -210,3 +210,12 @@ def test_of_many_faults_the_first_few_are_named(table):
     table.write_text(table.read_text() + lines)
     with pytest.raises(DatasetError, match=r"gone4\.png and 4 more"):
         inspect(table)
+
+
+def test_pictures_missing_from_several_folders_are_told_with_their_paths(table):
+    table.write_text("file,caption,split\nx/gone.png,A cat,train\ny/lost.png,A cow,train\n")
+    with pytest.raises(DatasetError) as caught:
+        read_split(table, Split.TRAIN)
+    folder = table.parent
+    told = f"missing pictures: {folder / 'x' / 'gone.png'}, {folder / 'y' / 'lost.png'};"
+    assert told in str(caught.value)

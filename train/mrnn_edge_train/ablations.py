@@ -3,7 +3,7 @@
 Takes a TOML file of rows, gives finished runs and their dev figures. What is finished is not run
 again, and what was stopped goes on.
 
-    recipe = "m-rnn"                # the base of the rows: a name, or a file beside this one
+    recipe = "m-rnn"                # their base: a recipe by name, or a file beside this one
     seeds = [1, 2, 3]
 
     [rows."as in the paper"]        # no change
@@ -26,8 +26,8 @@ from typing import Any
 from mrnn_edge.errors import OptionError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.journal import read_facts
-from mrnn_edge_train.loop import prepare, resume, train
-from mrnn_edge_train.recipe import Recipe, read_recipe, recipe_from_dict
+from mrnn_edge_train.loop import has_ended, prepare, resume, train
+from mrnn_edge_train.recipe import Recipe, named_recipes, read_recipe, recipe_from_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,8 @@ def _row(path: Path, name: str, base: str, change: Any) -> Recipe:
         raise OptionError(f"{where}: the name is no folder's; leave out a first dot, / \\ and |")
     recipe = str(change.get("recipe", base))
     beside = path.parent / recipe
-    values = read_recipe(str(beside) if beside.is_file() else recipe).to_dict()
+    taken = recipe if recipe in named_recipes() or not beside.is_file() else str(beside)
+    values = read_recipe(taken).to_dict()
     for key, value in change.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):
             values[key] = {**values[key], **value}
@@ -120,8 +121,7 @@ def _finished(folder: Path, recipe: Recipe, data: Path) -> bool:
         raise OptionError(
             f"{folder} holds a run of another recipe or data set; remove it, or name another folder"
         )
-    ended: bool = facts.get("epochs") == recipe.all_epochs
-    return ended and ("calibration" in facts or not recipe.calibrate)
+    return has_ended(folder)
 
 
 def _outcome(folder: Path, row: str, seed: int) -> Outcome:

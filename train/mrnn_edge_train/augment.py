@@ -1,8 +1,9 @@
 """A training picture seen a little differently each time, as far as its sentences stay true.
 
-A crop of it, its mirror image, other light, paler or deeper colours. uint8 in, uint8 out, by a
+A crop of it, its mirror image, paler or deeper colours, other light. uint8 in, uint8 out, by a
 random generator of the caller's. What a picture's sentences name is not changed: the mirror is not
-for one that is told left from right, nor paler colours for one of which a colour is named.
+for one that is told left from right, nor other light for one that is told dark from sunny, and of
+which a colour is named that keeps its colours and its light, in which brown would be tan.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,20 +16,30 @@ from PIL import Image, ImageEnhance
 from mrnn_edge.image import Pixels
 from mrnn_edge_train.recipe import Finetune
 
-_SIDES = frozenset(("left", "right"))
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+_SIDES = _words("left right")
 """Words that a mirror would make untrue."""
-_LIGHTS = frozenset(
-    # Words in a string, here and below: a list would be a line for each.
-    "black bright brightly dark dim dimly dusk gray grey light lit neon night pale shadow shadows "  # noqa: SIM905
-    "silhouette silhouetted sunny sunset white".split()
+_LIGHTS = _words(
+    "backlit black bright brightly cloudy dark darkened darker darkness dim dimly dusk evening",
+    "fireworks fog foggy glow glowing gray grey illuminated light lighted lighter lighting lights",
+    "lit misty night nighttime overcast pale shade shaded shadow shadows shady shining shines",
+    "shiny silhouette silhouetted silhouettes sun sunlight sunlit sunny sunrise sunset sunshine",
+    "twilight white",
 )
 """Words that other light would."""
-_COLOURS = frozenset(
-    "beige blond blonde blue brown brunette color colored colorful colors cream gold golden green "  # noqa: SIM905
-    "maroon multicolored navy orange pink purple red redheaded reddish silver tan teal turquoise "
-    "violet yellow".split()
+_COLOURS = _words(
+    "aqua auburn beige blond blonde blue bluish bronze brown brownish brunette burgundy camouflage",
+    "color colored colorful colorfully coloring colors colour coloured colourful colours copper",
+    "cream crimson dyed fuchsia gold golden green greenish khaki lavender lime magenta maroon",
+    "multicolor multicolored multicoloured navy neon olive orange peach pink pinkish purple",
+    "rainbow red reddish redhead redheaded rusty silver tan tanned teal turquoise violet yellow",
+    "yellowish",
 )
-"""Words that paler or deeper colours would."""
+"""Words that paler or deeper colours would, and other light."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +53,9 @@ class Variation:
     mirror: bool
     """It may be mirrored, which it is half of the time."""
     light: float
-    """Brightness is multiplied by 1 - `light` to 1 + `light`."""
+    """Brightness and contrast are multiplied by 1 - `light` to 1 + `light`."""
     saturation: float
-    """So is the distance of the colours from grey; contrast, which changes both, by the smaller."""
+    """So is the distance of the colours from grey."""
 
 
 def is_sided(words: Iterable[str]) -> bool:
@@ -59,7 +70,7 @@ def variation(settings: Finetune, *, mirror: bool, sentences: Sequence[Sequence[
         size=settings.crop_size,
         smallest=settings.smallest_crop,
         mirror=mirror and not is_sided(words),
-        light=settings.colour if _LIGHTS.isdisjoint(words) else 0.0,
+        light=settings.colour if (_LIGHTS | _COLOURS).isdisjoint(words) else 0.0,
         saturation=settings.colour if _COLOURS.isdisjoint(words) else 0.0,
     )
 
@@ -67,7 +78,8 @@ def variation(settings: Finetune, *, mirror: bool, sentences: Sequence[Sequence[
 def vary(pixels: Pixels, how: Variation, *, random: np.random.Generator) -> NDArray[np.uint8]:
     """A picture [S, S, 3] as it is seen this time, [size, size, 3]."""
     picture = crop(pixels, size=how.size, smallest=how.smallest, random=random)
-    # Tossed for each picture: what else a recipe changes, its crops and mirror images stay.
+    # Tossed for each picture, and colours have a generator of their own: whatever else a recipe
+    # changes, crops and mirror images are the same, and it can be held against one without.
     toss = random.random() < 0.5
     picture = mirror(picture) if toss and how.mirror else picture
     return recolour(picture, light=how.light, saturation=how.saturation, random=random)
@@ -94,17 +106,19 @@ def mirror(pixels: Pixels) -> NDArray[np.uint8]:
 def recolour(
     pixels: NDArray[np.uint8], *, light: float, saturation: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Brightness of [S, S, 3] changed by up to `light`, colours by `saturation`, contrast by both.
+    """Brightness and contrast of [S, S, 3] changed by up to `light`, colours by `saturation`.
 
-    No hue is turned: grass stays green. A share of nought changes nothing and draws nothing.
+    No hue is turned, but where values come to their end at 255. Of the generator a child is taken,
+    so that its own draws stay; a share of nought changes nothing.
     """
+    if not light and not saturation:
+        return pixels
+    (own,) = random.spawn(1)
     picture = Image.fromarray(pixels)
     for change, share in (
         (ImageEnhance.Brightness, light),
-        # Towards the picture's mean grey, and away from it: colours get paler and deeper too.
-        (ImageEnhance.Contrast, min(light, saturation)),
+        (ImageEnhance.Contrast, light),
         (ImageEnhance.Color, saturation),
     ):
-        if share:
-            picture = change(picture).enhance(random.uniform(1.0 - share, 1.0 + share))
+        picture = change(picture).enhance(own.uniform(1.0 - share, 1.0 + share))
     return np.asarray(picture, dtype=np.uint8)

@@ -24,9 +24,11 @@ def complain(what: str, names: Sequence[str]) -> None:
 
 
 def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
-    """Raise DatasetError if there are any: pictures by name, and the folder where they are not."""
-    folders = sorted({str(path.parent) for path in paths})
-    complain(f"{where}: missing pictures in {first_few(folders)}", [path.name for path in paths])
+    """Raise DatasetError if there are any: pictures by name, with the folder that lacks them."""
+    folders = {path.parent for path in paths}
+    if len(folders) == 1:
+        complain(f"{where}: missing pictures in {folders.pop()}", [path.name for path in paths])
+    complain(f"{where}: missing pictures", [str(path) for path in paths])
 
 
 def spare(count: int) -> int:

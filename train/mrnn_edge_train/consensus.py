@@ -11,10 +11,9 @@ a measurement, not a feature. No torch.
 """
 
 from collections.abc import Sequence
-from heapq import nlargest
-from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrnn_edge.decode import Floats
 from mrnn_edge.errors import OptionError
@@ -22,6 +21,14 @@ from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.reward import DocumentFrequencies, Weighed, cider_d
 
 Tokens = Sequence[str]
+
+
+def best(similarities: NDArray[np.float64], *, count: int) -> int:
+    """The row of [candidates, captions] whose `count` largest are the largest together.
+
+    The earlier one of equals.
+    """
+    return int(np.argmax(np.sort(similarities, axis=1)[:, -count:].sum(axis=1)))
 
 
 class Consensus:
@@ -56,21 +63,16 @@ class Consensus:
 
         `vector` [M] is the picture's.
         """
-        count = self._similarities
-        worth = [
-            sum(nlargest(count, chain.from_iterable(pictures)))
-            for pictures in self.similarities(vector, candidates)
-        ]
-        return int(np.argmax(worth))
+        return best(self.similarities(vector, candidates), count=self._similarities)
 
-    def similarities(self, vector: Floats, candidates: Sequence[Tokens]) -> list[list[list[float]]]:
-        """CIDEr-D of each candidate to each caption of each near picture, the nearest first."""
-        near = [self._captions(row) for row in self.nearest(vector)]
+    def similarities(self, vector: Floats, candidates: Sequence[Tokens]) -> NDArray[np.float64]:
+        """CIDEr-D of each candidate to each caption of the near pictures, [candidates, captions].
+
+        The captions of the nearest picture come first.
+        """
+        near = [each for row in self.nearest(vector) for each in self._captions(row)]
         weighed = [self._frequencies.weigh(tuple(words)) for words in candidates]
-        return [
-            [[cider_d(each, caption) for caption in captions] for captions in near]
-            for each in weighed
-        ]
+        return np.array([[cider_d(each, caption) for caption in near] for each in weighed])
 
     def nearest(self, vector: Floats) -> list[int]:
         """The numbers of the nearest training pictures, the nearest first."""

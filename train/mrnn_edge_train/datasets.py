@@ -43,7 +43,7 @@ class _Reader:
     read_sentences: Callable[[Path, Split], frozenset[tuple[str, ...]]] | None = None
     """A split's, where its pictures need not be there for it."""
     has_test: Callable[[Path], bool] | None = None
-    """Where that is told without reading the test split, which is an error to lack."""
+    """Of a kind whose `read_split` refuses a set without a test split."""
 
 
 _FLICKR8K = _Reader(
@@ -71,7 +71,7 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     Raises DatasetError if the data set is of no known kind, malformed, or lacks pictures or
     sentences.
     """
-    path, reader = _reader(data)
+    path, reader = _find_reader(data)
     images = reader.read_split(path, split)
     if not images:
         raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
@@ -81,7 +81,7 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
     """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
-    path, reader = _reader(data)
+    path, reader = _find_reader(data)
     if reader.read_sentences is not None:
         return reader.read_sentences(path, split)
     return frozenset(words for image in read_split(data, split) for words in image.sentences)
@@ -123,7 +123,7 @@ def inspect(data: Path) -> Inspection:
     splits: figures on dev or test would then be of pictures that were trained on.
     """
     splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
-    path, reader = _reader(data)
+    path, reader = _find_reader(data)
     if _has_test(path, reader):
         splits[Split.TEST] = read_split(data, Split.TEST)
     names: dict[str, CaptionedImage] = {}
@@ -169,7 +169,7 @@ def check_pictures(
     complain_of_unreadable([each for each in found if each is not None], len(images))
 
 
-def _reader(data: Path) -> tuple[Path, _Reader]:
+def _find_reader(data: Path) -> tuple[Path, _Reader]:
     """What to read, and how."""
     if data.is_dir():
         if (data / iapr.ANNOTATIONS).is_dir():

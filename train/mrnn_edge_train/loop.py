@@ -225,6 +225,14 @@ def check_run(out: Path) -> None:
     check_checkpoints(out)
 
 
+def has_ended(out: Path) -> bool:
+    """Whether nothing is left to train of a run. Raises OptionError if it is none."""
+    recipe, _ = recipe_of(out)
+    facts = read_facts(out)
+    whole: bool = facts.get("epochs") == recipe.all_epochs
+    return whole and ("calibration" in facts or not recipe.calibrate)
+
+
 def _facts_here(out: Path) -> dict[str, Any]:
     """The facts of a run. Raises OptionError if it is none, or of another number of processes."""
     facts = read_facts(out)

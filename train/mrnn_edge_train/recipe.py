@@ -61,8 +61,8 @@ class Finetune:
     nothing: float = 0.0
     """Share of the pictures in whose place one of nothing is shown (nothing.py)."""
     colour: float = 0.0
-    """Brightness, contrast and saturation are changed by up to this share, but for pictures whose
-    sentences name lights or colours (augment.py)."""
+    """Saturation is changed by up to this share unless a sentence names a colour, brightness and
+    contrast unless one names a colour or a light (augment.py); in later crops as well."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
@@ -181,8 +181,8 @@ class Recipe:
     image: bool = True
     """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
     mirror: bool = True
-    """Pictures are mirrored half of the time, in all stages, but where sentences say left or
-    right."""
+    """Half of the time a sentence of the first stage, and a crop of later ones, is of the mirror
+    image; not where the sentence, or one of the picture's, says left or right."""
     schedule: Schedule = Schedule.COSINE
     """Of the learning rate after the warm-up, in all stages."""
     calibrate: bool = False
