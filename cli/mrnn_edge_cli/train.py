@@ -150,10 +150,11 @@ def train(
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
         plan, source = loop.recipe_of(resume)
-        loop.check_run(resume)
+        # First: of a run that has ended nobody needs a checkpoint, nor as many processes.
         if loop.has_ended(resume):
             tell(f"{resume} has come to its end, nothing is left to train")
             return
+        loop.check_run(resume)
         prepared = loop.prepare(
             plan, source, cache=cache or _cache(), device=where, track=track, say=tell
         )

@@ -185,6 +185,8 @@ def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_name
     assert "not empty" in done.stderr
 
     weights = (tmp_path / "run" / "best.safetensors").read_bytes()
+    for checkpoint in (tmp_path / "run").glob("checkpoint*"):
+        checkpoint.unlink()  # nobody needs them now
     done = command("train", "--resume", "run", "--cache", "cache", "--threads", 1)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "mrnn-edge: run has come to its end, nothing is left to train\n"

@@ -11,7 +11,6 @@ from fake_cuda import CUDA, fake_runtime, with_int8
 
 from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
-from mrnn_edge.device import Device, DeviceKind
 from mrnn_edge.errors import (
     BundleError,
     DeviceError,
@@ -93,12 +92,6 @@ def test_a_model_without_a_gradient_graph_has_none(bundle):
 def test_a_device_that_is_none_is_refused(bundle, device):
     with pytest.raises(OptionError, match="expected auto, cpu, cuda"):
         Captioner.load(bundle, device=device)
-
-
-@pytest.mark.parametrize("cudas", [{"index": 1}, {"captured": True}])
-def test_the_cpu_has_neither_a_number_nor_cuda_graphs(cudas):
-    with pytest.raises(ValueError, match="only CUDA"):
-        Device(kind=DeviceKind.CPU, **cudas)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 1_000_000])

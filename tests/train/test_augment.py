@@ -110,9 +110,9 @@ def test_the_same_generator_gives_the_same_colours_and_none_are_given_again(shar
 )
 def test_what_a_sentence_names_is_not_changed(sentences, mirror, light, saturation):
     words = [each.split() for each in sentences.split("|")]
-    how = variation(settings(colour=0.4), mirror=True, sentences=words)
+    how = variation(settings(colour=0.4), words, mirror=True)
     assert (how.mirror, how.light, how.saturation) == (mirror, light, saturation)
-    still = variation(settings(), mirror=False, sentences=words)
+    still = variation(settings(), words, mirror=False)
     assert (still.mirror, still.light, still.saturation) == (False, 0.0, 0.0)
 
 
@@ -120,7 +120,7 @@ def test_crops_and_mirror_images_are_the_same_whatever_else_is_changed():
     """So that a recipe with other colours can be held against one without."""
     blocks = np.random.default_rng(5).integers(80, 140, (8, 8)).astype(np.uint8)
     grey = np.repeat(np.kron(blocks, np.ones((8, 8), np.uint8))[:, :, None], 3, axis=2)
-    plain = variation(settings(crop_size=32), mirror=True, sentences=[["dogs"]])
+    plain = variation(settings(crop_size=32), [["dogs"]], mirror=True)
     turned = 0
     for seed in range(40):
         randoms = [np.random.default_rng(seed) for _ in "abcd"]

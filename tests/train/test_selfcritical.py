@@ -183,7 +183,7 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
         image = prepared.train[number]
         pixels = read_pixels(image.path, ImageSpec(height=32, width=32))
         random = np.random.default_rng((1, number))
-        how = variation(recipe.finetune, mirror=True, sentences=image.sentences)
+        how = variation(recipe.finetune, image.sentences, mirror=True)
         crops = [vary(pixels, how, random=random) for _ in "123"]
         expected = cnn(torch.from_numpy(np.stack([pixels, *crops])))
         torch.testing.assert_close(stage._views[:, number], expected, atol=1e-4, rtol=1e-4)

@@ -6,7 +6,7 @@ for one that is told left from right, nor other light for one that is told dark 
 which a colour is named that keeps its colours and its light, in which brown would be tan.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from mrnn_edge.image import Pixels
+from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.recipe import Finetune
 
 
@@ -63,8 +64,15 @@ def is_sided(words: Iterable[str]) -> bool:
     return not _SIDES.isdisjoint(words)
 
 
-def variation(settings: Finetune, *, mirror: bool, sentences: Sequence[Sequence[str]]) -> Variation:
-    """What the recipe changes and the picture's sentences leave open."""
+def variations(
+    settings: Finetune, images: Iterable[CaptionedImage], *, mirror: bool
+) -> list[Variation]:
+    """What the recipe changes of each picture and its sentences leave open."""
+    return [variation(settings, image.sentences, mirror=mirror) for image in images]
+
+
+def variation(settings: Finetune, sentences: Iterable[Iterable[str]], *, mirror: bool) -> Variation:
+    """What the recipe changes of a picture with these sentences."""
     words = {word for sentence in sentences for word in sentence}
     return Variation(
         size=settings.crop_size,

@@ -21,7 +21,7 @@ from mrnn_edge.errors import TrainingError
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.augment import variation, vary
+from mrnn_edge_train.augment import variations, vary
 from mrnn_edge_train.batches import collate
 from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.device import has_bfloat16, moved
@@ -115,10 +115,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         self.steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
         self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
-        self._variations = [
-            variation(settings, mirror=recipe.mirror, sentences=image.sentences)
-            for image in data.train
-        ]
+        self._variations = variations(settings, data.train, mirror=recipe.mirror)
         # With the end signs, which are predicted as words are.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)

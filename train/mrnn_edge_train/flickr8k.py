@@ -48,15 +48,14 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     text = root / "text"
     sentences = read_captions(text / _CAPTIONS)
     names = read_lines(_listing(root, split))
-    present = {path.name for path in (root / "images").glob("*")}
+    folder = root / "images"
+    present = {path.name for path in folder.glob("*")}
     if not names:
         raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
-    folder = root / "images"
     complain_of_missing(str(root), [folder / name for name in names if name not in present])
     complain(f"{root}: no sentence for", [name for name in names if name not in sentences])
     return tuple(
-        CaptionedImage(path=root / "images" / name, sentences=tuple(sentences[name]))
-        for name in names
+        CaptionedImage(path=folder / name, sentences=tuple(sentences[name])) for name in names
     )
 
 

@@ -227,8 +227,8 @@ def check_run(out: Path) -> None:
 
 def has_ended(out: Path) -> bool:
     """Whether nothing is left to train of a run. Raises OptionError if it is none."""
-    recipe, _ = recipe_of(out)
     facts = read_facts(out)
+    recipe = recipe_from_dict(facts["recipe"], str(out / "run.json"))
     whole: bool = facts.get("epochs") == recipe.all_epochs
     return whole and ("calibration" in facts or not recipe.calibrate)
 

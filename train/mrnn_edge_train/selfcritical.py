@@ -24,7 +24,7 @@ from torch.nn import functional
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
-from mrnn_edge_train.augment import Variation, variation, vary
+from mrnn_edge_train.augment import Variation, variations, vary
 from mrnn_edge_train.batches import collate, collate_drawn
 from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.device import moved
@@ -76,10 +76,7 @@ class SelfCriticalStage(Stage[MRNN]):
         train_table, self._dev_table = _tables(recipe, data, cnn, track)
         views = train_table.features[None]
         if settings.crops and cnn is not None and recipe.finetune is not None:
-            how = [
-                variation(recipe.finetune, mirror=recipe.mirror, sentences=image.sentences)
-                for image in data.train
-            ]
+            how = variations(recipe.finetune, data.train, mirror=recipe.mirror)
             crops = _crops(cnn, data.train, how, count=settings.crops, seed=seed, track=track)
             views = np.concatenate([views, crops])
         # [views, pictures, D]: a picture as it is, then its crops.
