@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import onnxruntime
 import torch
 import transformers
 import typer
@@ -112,6 +111,8 @@ def caption_task(model: Any, side: int, beam: int) -> Task:
 
 def encoder_task(captioner: Captioner, pixels: np.ndarray, threads: int) -> Task:
     """Our encoder in a session of its own, with nothing of ours around it."""
+    import onnxruntime  # by now the captioner has switched its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Else they spin on after a run, and into what is timed next.

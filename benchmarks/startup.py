@@ -25,10 +25,12 @@ from draft import drafted, enlarge, grain
 
 from mrnn_edge import Captioner
 from mrnn_edge.image import DRAFT
+from mrnn_edge.runtime import TELEMETRY
 
 PYTHON = (sys.executable, "-c")
 COMMAND = (*PYTHON, "from mrnn_edge_cli import main; main()")
 IMPORTS = (*PYTHON, "import numpy, PIL.Image, onnxruntime")
+os.environ.setdefault(TELEMETRY, "1")  # as the command does
 NOTHING = (*PYTHON, "pass")
 WATCHED = """
 import os, subprocess, sys

@@ -2,8 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from mrnn_edge.errors import OptionError
@@ -90,6 +92,46 @@ def usable_cpus() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(usable_cpus())
+def usable_cores(root: Path = Path("/")) -> int:
+    """How many cores this process may use: the smaller of its affinity and its cgroups' quota.
+
+    A container with `--cpus 1` on a large host has the affinity of all cores and the time of one:
+    more threads than that wait for each other. `root` is where /proc and /sys are.
+    """
+    quota = cpu_quota(root)
+    cores = len(usable_cpus())
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """The CPU time that the tightest cgroup allows, in cores; None where none limits it."""
+    found = []
+    for folder in cgroups(root, "cpu"):
+        # Version 2 has both numbers in one file, version 1 each in its own.
+        quota, _, period = read_text(folder / "cpu.max").partition(" ")
+        quota = quota or read_text(folder / "cpu.cfs_quota_us")
+        period = period or read_text(folder / "cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit() and int(period):
+            found.append(int(quota) / int(period))
+    return min(found, default=None)
+
+
+def cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """This process's cgroups of a controller, each with those above it, both versions."""
+    for line in read_text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers
+        group = mount / path.lstrip("/")
+        # In a container the path may be the host's, of which the mount shows the end alone.
+        yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
+
+
+def read_text(path: Path) -> str:
+    """What a file of /proc or /sys says; empty where it cannot be read."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

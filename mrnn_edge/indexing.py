@@ -20,6 +20,7 @@ from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.decode import Floats
+from mrnn_edge.device import usable_cores
 from mrnn_edge.errors import IndexFileError, InputError, NumericalError, OptionError
 from mrnn_edge.formats import SUFFIXES
 from mrnn_edge.graphs import EncoderGraph
@@ -33,7 +34,7 @@ BATCH: Final = 32
 """Pictures a call of the encoder."""
 _AHEAD: Final = 2 * BATCH
 """Pictures read ahead; so many, and the batch, are in memory at most."""
-_READERS: Final = max(2, min(8, os.cpu_count() or 1))
+_READERS: Final = max(2, min(8, usable_cores()))
 """Threads that read, hash and decode; Pillow lets go of the interpreter while it decodes."""
 _LONGEST_RUN: Final = 4096
 """Files, most of them kept, that are written together."""

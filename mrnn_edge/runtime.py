@@ -6,6 +6,7 @@ without an exception, and its list of providers names what was compiled in, not 
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +33,11 @@ from mrnn_edge.graphs import (
 from mrnn_edge.session import CUDA_PROVIDER, Session, first_line
 from mrnn_edge.threads import Started
 
+TELEMETRY: Final = "ORT_DISABLE_TELEMETRY"
+"""ONNX Runtime 1.29 and later report to their vendor unless this variable is 1 at their import:
+they look up a host, open a TLS connection, and keep a device id in the user's cache folder. Seen
+with 1.32.0: with the variable there is neither socket nor folder; the runtime's function
+`disable_telemetry_events` prevents neither."""
 _CPU_PROVIDER = "CPUExecutionProvider"
 MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
@@ -330,7 +336,16 @@ def _session(
     return session
 
 
+def disable_telemetry() -> None:
+    """Switch ONNX Runtime's telemetry off, here and in child processes, unless the user chose.
+
+    Call it before `onnxruntime` is imported.
+    """
+    os.environ.setdefault(TELEMETRY, "1")
+
+
 def _import_runtime() -> ModuleType:
+    disable_telemetry()
     try:
         import onnxruntime
 

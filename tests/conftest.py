@@ -16,6 +16,8 @@ from mrnn_edge import Captioner
 # Before torch is imported, here or in a child. The tests run side by side, and the threads of one
 # process spin into the cores of the others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# For tests that import ONNX Runtime themselves; tests/test_privacy.py takes it away again.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Fixed examples: a red run is red again. No deadline: speed is the benchmarks' business.
 settings.register_profile("fixed", derandomize=True, deadline=None)

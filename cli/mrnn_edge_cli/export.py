@@ -34,13 +34,11 @@ def export(
     otherwise nothing is written.
     """
     need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
-    import torch
-
     from mrnn_edge_export.export import Origin, export_run
     from mrnn_edge_train.complaints import left_out
+    from mrnn_edge_train.device import use_threads
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     origin = Origin(data=trained_on, weights_licence=weights_licence)
     done = export_run(run, out, origin=origin, data=data, track=Progress(quiet=quiet))
     if not quiet:

@@ -109,12 +109,10 @@ def train(
             "training from a data set alone, not with --from and --teach",
         )
         need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
-        import torch
-
         from mrnn_edge_cli.train_on import teach_word, train_on
+        from mrnn_edge_train.device import use_threads
 
-        if threads:
-            torch.set_num_threads(threads)
+        use_threads(threads)
         if teach is not None:
             without = "training without --teach"
             _refuse({"--data": data}, f"{without}, which takes --images and --captions")
@@ -131,14 +129,11 @@ def train(
     need("train", *TRAINING)
     if tensorboard:
         need("tensorboard,train", "tensorboard")
-    import torch
-
     from mrnn_edge_train import distributed, loop
-    from mrnn_edge_train.device import choose_device
+    from mrnn_edge_train.device import choose_device, use_threads
     from mrnn_edge_train.recipe import read_recipe
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     where = choose_device(device or "cpu")
     distributed.join(where)
     quiet = quiet or not distributed.is_first()

@@ -35,6 +35,7 @@ def checks(wanted: Device | None) -> Iterator[Check]:
     providers: list[str] = runtime.facts["providers"]
     built = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
     yield _ok("onnxruntime", f"{runtime.facts['version']}, built for {built}")
+    yield _telemetry(runtime.facts["telemetry"])
     yield _device(_CPU, must=True)
     driver = _driver()
     yield driver
@@ -75,6 +76,14 @@ def _device(device: Device, *, must: bool) -> Check:
         return _ok(name, f"ran a graph on {answer.facts['provider']}")
     check = fault(Area.DEVICE, name, answer.failure)
     return check if must else replace(check, status=Status.INFO)
+
+
+def _telemetry(setting: str) -> Check:
+    """Whether ONNX Runtime reports to its vendor; `setting` is NAME=VALUE of the environment."""
+    name, _, value = setting.partition("=")
+    if value == "1":
+        return _ok("telemetry", f"off ({setting})")
+    return _info("telemetry", f"left to ONNX Runtime ({setting} was set here)", f"unset {name}")
 
 
 def _driver() -> Check:

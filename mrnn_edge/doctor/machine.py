@@ -4,7 +4,6 @@ Reads what Linux tells in files; elsewhere `platform` has to do. Takes the root 
 that tests can bring their own.
 """
 
-import math
 import os
 import platform
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mrnn_edge import __version__
-from mrnn_edge.device import usable_cores
+from mrnn_edge.device import cgroups, cpu_quota, read_text, usable_cores, usable_cpus
 from mrnn_edge.doctor.check import Area, Check, Status
 
 FEATURES: Final = {
@@ -73,7 +72,7 @@ class Processor:
 
 def processor(root: Path = Path("/")) -> Processor:
     """The processor of this machine."""
-    described = _text(root / "proc/cpuinfo")
+    described = read_text(root / "proc/cpuinfo")
     name = _field(described, "model name") or platform.processor() or platform.machine()
     flags = (_field(described, "flags") or _field(described, "Features")).split()
     known = tuple(label for flag, label in FEATURES.items() if flag in flags)
@@ -82,7 +81,7 @@ def processor(root: Path = Path("/")) -> Processor:
 
 def board(root: Path = Path("/")) -> str:
     """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty where none is told."""
-    return _text(root / "proc/device-tree/model").rstrip("\0")
+    return read_text(root / "proc/device-tree/model").rstrip("\0")
 
 
 def _processor(root: Path) -> str:
@@ -98,25 +97,17 @@ def _field(cpuinfo: str, name: str) -> str:
 
 
 def _cores(root: Path) -> Check:
-    usable, there = usable_cores(), os.cpu_count() or 1
-    found = f"{usable} of {there} usable"
-    quota = _cpu_quota(root)
-    if quota is None:
-        return _ok("cores", found)
-    found += f", a cgroup allows the time of {quota:g}"
-    if quota >= usable:
-        return _ok("cores", found)
-    return Check(
-        area=Area.INSTALLATION,
-        name="cores",
-        status=Status.INFO,
-        found=found,
-        advice=f"give --threads {max(1, math.floor(quota))}: more threads wait for each other",
-    )
+    found = f"{len(usable_cpus())} of {os.cpu_count() or 1} usable"
+    quota = cpu_quota(root)
+    if quota is not None:
+        used = usable_cores(root)
+        threads = "thread" if used == 1 else "threads"
+        found += f", a cgroup allows the time of {quota:g}; {used} {threads} by default"
+    return _ok("cores", found)
 
 
 def _memory(root: Path) -> Check:
-    described = _text(root / "proc/meminfo")
+    described = read_text(root / "proc/meminfo")
     total, free = _field(described, "MemTotal"), _field(described, "MemAvailable")
     if not total or not free:
         return Check(
@@ -138,42 +129,9 @@ def _gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def _cpu_quota(root: Path) -> float | None:
-    """The processors' time that the tightest cgroup allows, in cores; None where none limits it."""
-    found = []
-    for folder in _cgroups(root, "cpu"):
-        # Version 2 has both numbers in one file, version 1 each in its own.
-        quota, _, period = _text(folder / "cpu.max").partition(" ")
-        quota = quota or _text(folder / "cpu.cfs_quota_us")
-        period = period or _text(folder / "cpu.cfs_period_us")
-        if quota.isdigit() and period.isdigit() and int(period):
-            found.append(int(quota) / int(period))
-    return min(found, default=None)
-
-
 def _memory_limits(root: Path) -> Iterator[int]:
-    for folder in _cgroups(root, "memory"):
+    for folder in cgroups(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            limit = _text(folder / name)
+            limit = read_text(folder / name)
             if limit.isdigit():
                 yield int(limit)
-
-
-def _cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """This process's cgroups of a controller, each with those above it, both versions."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and controller not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / controllers
-        group = mount / path.lstrip("/")
-        # In a container the path may be the host's, of which the mount shows the end alone.
-        yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""

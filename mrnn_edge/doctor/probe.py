@@ -9,6 +9,7 @@ device's.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,10 +19,14 @@ from mrnn_edge.errors import DeviceError, MrnnEdgeError
 
 def runtime() -> dict[str, Any]:
     """Which ONNX Runtime is imported here."""
-    from mrnn_edge.runtime import runtime_facts
+    from mrnn_edge.runtime import TELEMETRY, runtime_facts
 
     facts = runtime_facts()
-    return {"version": facts.version, "providers": list(facts.providers)}
+    return {
+        "version": facts.version,
+        "providers": list(facts.providers),
+        "telemetry": f"{TELEMETRY}={os.environ[TELEMETRY]}",
+    }
 
 
 def device(name: str) -> dict[str, Any]:

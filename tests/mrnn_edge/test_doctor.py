@@ -10,6 +10,7 @@ import tiny
 from fake_cuda import fake_runtime, with_int8
 from PIL import Image
 
+from mrnn_edge import device
 from mrnn_edge.device import Device, DeviceKind
 from mrnn_edge.doctor import (
     Area,
@@ -294,7 +295,7 @@ def test_a_board_is_told_by_its_name(tmp_path):
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_tightest_cgroup_counts_whatever_its_version(tmp_path, monkeypatch, version):
-    monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+    monkeypatch.setattr(device, "usable_cpus", lambda: set(range(8)))
     write(tmp_path, "proc/meminfo", "MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
     if version == 2:
         write(tmp_path, "proc/self/cgroup", "0::/outer/inner\n")
@@ -309,7 +310,8 @@ def test_the_tightest_cgroup_counts_whatever_its_version(tmp_path, monkeypatch, 
         write(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", str(2**30))
     found = named(machine.checks(tmp_path))
     assert "a cgroup allows the time of 2.5" in found["cores"].found
-    assert "--threads 2" in (found["cores"].advice or "")
+    assert found["cores"].found.endswith("; 2 threads by default")
+    assert device.usable_cores(tmp_path) == 2
     assert found["memory"].found == "8.0 GiB, 4.0 GiB available, a cgroup allows 1.0 GiB"
 
 

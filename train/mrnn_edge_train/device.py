@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 import torch
 from torch import nn
 
+from mrnn_edge.device import usable_cores
 from mrnn_edge.errors import DeviceError, OptionError
 from mrnn_edge_train import distributed
 
@@ -30,6 +31,11 @@ class Weighted(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """The weights, all on one device."""
         ...
+
+
+def use_threads(threads: int | None) -> None:
+    """Have PyTorch compute in so many threads; None: its own choice, within a container's quota."""
+    torch.set_num_threads(threads or min(torch.get_num_threads(), usable_cores()))
 
 
 def choose_device(request: str) -> torch.device:
