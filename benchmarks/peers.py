@@ -29,10 +29,11 @@ from mrnn_edge import Captioner
 from mrnn_edge.bench import Machine
 from mrnn_edge.bench.conditions import LoadWatch
 from mrnn_edge.bench.figures import Percentiles
-from mrnn_edge.bundle import to_json, write_atomically
+from mrnn_edge.bundle import to_json
 from mrnn_edge.config import GraphRole
 from mrnn_edge.device import usable_cores
 from mrnn_edge.doctor.packages import installed_versions
+from mrnn_edge.files import write_whole
 
 TOKENS = 12
 OURS_A_ROUND = 20
@@ -254,7 +255,7 @@ def main(
         **measure(captioner, picture.read_bytes(), rounds=rounds, threads=threads),
     }
     if output is not None:
-        write_atomically(output, to_json(report))
+        write_whole(output, to_json(report))
     show(report)
 
 

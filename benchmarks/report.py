@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from mrnn_edge.bench import BenchRecord, read_record
-from mrnn_edge.bundle import write_atomically
+from mrnn_edge.files import write_whole
+from mrnn_edge_cli.bench_page import END as PAGE_END
 from mrnn_edge_cli.bench_page import Bar, chart, document, section, table
 from mrnn_edge_cli.bench_words import timed
 
@@ -161,7 +162,9 @@ def page(record: BenchRecord, peers: dict[str, Any] | None, picture: bytes) -> s
     parts = [f'<p><img alt="the figures below as a plot" src="data:image/png;base64,{data}"></p>\n']
     if peers:
         parts.append(_peer_section(peers))
-    return document(f"Speed of {record.setting.model}", [*parts, section(record)])
+    return (
+        document(f"Speed of {record.setting.model}", [*parts, section(record)]) + PAGE_END.decode()
+    )
 
 
 def _peer_section(peers: dict[str, Any]) -> str:
@@ -206,11 +209,11 @@ def main(
     plot(record, peers, folder / "speed.png")
     if html is not None:
         shown = page(record, peers, (folder / "speed.png").read_bytes())
-        write_atomically(html, shown.encode())
+        write_whole(html, shown.encode())
     if readme:
         path = ROOT / "README.md"
         text = with_table(path.read_text(encoding="utf-8"), readme_table(record, peers))
-        write_atomically(path, text.encode())
+        write_whole(path, text.encode())
 
 
 if __name__ == "__main__":

@@ -7,16 +7,15 @@ Each file is read once; what was hashed is what the runtime gets. Knows files an
 graph (runtime.py does, and checks the signatures).
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from mrnn_edge.config import BundleConfig, GraphFile, GraphRole, Precision, PriorFile
 from mrnn_edge.errors import (
@@ -205,75 +204,25 @@ def describe_prior(file: str, data: bytes, *, groups: int) -> PriorFile:
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write a new folder with these files: it appears whole, under its name, or not at all.
 
-    Raises BundleError if the folder exists.
+    Raises OptionError if the folder exists.
     """
-    import shutil  # who only reads a bundle needs neither: 7 ms of a start
+    import shutil  # reading a bundle needs none of these: 7 ms of a start
     import tempfile
 
+    from mrnn_edge.files import write_whole
+
     if folder.exists():
-        raise BundleError(f"{folder} exists already; remove it or export to another folder")
+        raise OptionError(f"{folder} exists already; remove it or name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, data in files.items():
-            write_atomically(half / name, data)
+            write_whole(half / name, data)
         half.chmod(0o755)
         half.rename(folder)
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file: readers see the old bytes or the new ones, also after a crash."""
-    with replacing(path) as file:
-        file.write(data)
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` at the end, or is gone after an exception.
-
-    Readers see the old bytes or the new ones, also after a crash of the machine, unless `synced` is
-    off, which saves a wait for the disk. A link stays one, and what it points to is replaced; the
-    mode is that of the file before, or the process's own for new ones. Raises OptionError for a
-    path that cannot be replaced so: a folder, a device, no folder for it.
-    """
-    import secrets
-    import shutil
-
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise OptionError(f"{path} is no regular file; name a file that may be replaced")
-    if not target.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
-    half = target.parent / f".{target.name}.{secrets.token_hex(4)}"
-    try:
-        # Not a tempfile: those belong to their owner alone, whatever the umask says.
-        with half.open("xb") as file:
-            yield file
-            file.flush()
-            if synced:
-                os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, half)
-        half.replace(target)
-        if synced:
-            sync_folder(target.parent)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder reach its disk, where the system knows of such a thing."""
-    # Windows opens no folder, and some network disks sync none.
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _models_folder() -> Path:

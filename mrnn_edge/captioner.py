@@ -303,13 +303,15 @@ class Captioner:
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
         `prior` is `train` where left out; `mean` is as many times faster as the model has groups
-        of training pictures. A stream of sentences is read once. Raises as `score` does.
+        of training pictures. A stream of sentences is read once, and may be a file open as text,
+        whose line ends are dropped. Raises as `score` does.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list or a stream of sentences")
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
-        return list(self._sentences.rank(self.encode(image), sentences, best=best, prior=prior))
+        lines = (sentence.rstrip("\r\n") for sentence in sentences)
+        return list(self._sentences.rank(self.encode(image), lines, best=best, prior=prior))
 
     def watch(
         self,

@@ -72,16 +72,20 @@ class Index:
         folder: str | os.PathLike[str],
         path: str | os.PathLike[str],
         *,
+        replace: bool = False,
         track: Track = untracked,
     ) -> "Index":
         """Index the pictures below a folder in a file, or bring that file up to date.
 
         Only pictures whose content the file does not have are encoded; `changes` tells what was
-        done, and which pictures could not be read. The file is replaced when all is done. Raises
+        done, and which pictures could not be read. The file is replaced when all is done; with
+        `replace` whatever it is, and every picture is encoded. Raises
         OptionError where there is no picture, IndexFileError where `path` is no index or one of
         another model; the file is then left as it is.
         """
-        changes = update_index(captioner, os.fspath(folder), Path(path), track=track)
+        changes = update_index(
+            captioner, os.fspath(folder), Path(path), replace=replace, track=track
+        )
         return cls(IndexFile(path), changes)
 
     @classmethod

@@ -23,9 +23,9 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrnn_edge.bundle import replacing
 from mrnn_edge.decode import Floats
 from mrnn_edge.errors import IndexFileError
+from mrnn_edge.files import replacing
 
 VERSION: Final = 1
 DIGEST_BYTES: Final = 32
@@ -82,6 +82,8 @@ class IndexFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open a file. Raises IndexFileError if it is missing, truncated, damaged or no index."""
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():  # a FIFO would block
+            raise IndexFileError(f"{path}: is no regular file, expected an index")
         try:
             with self.path.open("rb") as file:
                 self._footer = _read_footer(file, self.path)

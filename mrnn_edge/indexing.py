@@ -50,6 +50,8 @@ class Changes:
     """Pictures whose vector the last index had."""
     gone: int = 0
     """Names of the last index that are not in this one: deleted, moved or unreadable."""
+    left_out: tuple[str, ...] = ()
+    """Debris in the folder (listing.py)."""
     failures: tuple[Outcome, ...] = ()
     """The pictures that could not be read or encoded; they are left out."""
 
@@ -68,17 +70,24 @@ _UNKNOWN: Final = np.zeros(0, np.float32)
 
 
 def update_index(
-    captioner: Captioner, folder: str, path: Path, *, track: Track = untracked
+    captioner: Captioner,
+    folder: str,
+    path: Path,
+    *,
+    replace: bool = False,
+    track: Track = untracked,
 ) -> Changes:
     """Bring the index at `path` up to date with the pictures below a folder, or make it.
 
-    Raises OptionError if there is no picture below it, IndexFileError if `path` is something else
-    than an index of this model and precision; it is then left as it is.
+    With `replace` whatever stands at `path` is replaced by a new index at the end. Raises
+    OptionError if there is no picture below it, IndexFileError if `path` is something else than an
+    index of this model and precision; it is then left as it is.
     """
     if not os.path.isdir(folder):
         what = "is a file, give its folder" if os.path.exists(folder) else "is not there"
         raise OptionError(f"{folder} {what}; expected a folder of pictures")
-    files = list(list_files([folder], recursive=True))
+    left_out: list[str] = []
+    files = list(list_files([folder], recursive=True, left_out=left_out))
     if not files:
         # An empty place where a disk was mounted must not empty the index.
         raise OptionError(f"no picture in {folder}; looked for {' '.join(sorted(SUFFIXES))}")
@@ -89,7 +98,7 @@ def update_index(
         folder=os.path.abspath(folder),
         image=captioner.config.sizes.image,
     )
-    last = _last_index(path, origin)
+    last = None if replace else _last_index(path, origin)
     encoded = 0
     failures: list[Outcome] = []
     names: set[str] = set()
@@ -106,7 +115,13 @@ def update_index(
         if last is not None:
             last.close()
     gone = 0 if last is None else sum(name not in names for name in last.by_name)
-    return Changes(encoded=encoded, kept=len(names) - encoded, gone=gone, failures=tuple(failures))
+    return Changes(
+        encoded=encoded,
+        kept=len(names) - encoded,
+        gone=gone,
+        left_out=tuple(left_out),
+        failures=tuple(failures),
+    )
 
 
 def check_model(index: IndexFile, bundle_id: str, model: str) -> None:

@@ -17,7 +17,7 @@ from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.device import DeviceKind, usable_cores
 from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge.image import Picture, read_picture
-from mrnn_edge.listing import Listed
+from mrnn_edge.listing import Listed, local_path
 from mrnn_edge.records import Caption, Outcome
 
 STANDARD_INPUT: Final = "-"
@@ -160,8 +160,11 @@ def flow_for(captioner: Captioner) -> Flow:
 
 
 def open_source(file: str) -> str | bytes:
-    """The path itself, or for `-` the bytes of standard input, as the library takes pictures."""
-    return read_standard_input() if file == STANDARD_INPUT else file
+    """A picture as the library takes it: its path, or for `-` the bytes of standard input.
+
+    Raises FileError for an address.
+    """
+    return read_standard_input() if file == STANDARD_INPUT else local_path(file)
 
 
 def read_standard_input() -> bytes:

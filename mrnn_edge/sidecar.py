@@ -1,24 +1,23 @@
 """Captions beside their pictures: NAME.EXT.txt, and NAME.EXT.xmp for photo managers.
 
 Takes a picture's path and its caption, writes a file whole or not at all. What is not ours stays:
-an XMP sidecar is known by its toolkit's name, which other programs replace when they edit it; a
-text has no room for a name, so one with other words is somebody's.
+an XMP sidecar is ours while its seal matches (files.py), so one that an editor or a script has
+changed is not; a text has no room for a seal, so one with other words is somebody's.
 """
 
 import html
+import io
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from mrnn_edge import __version__
-from mrnn_edge.bundle import replacing
 from mrnn_edge.errors import OptionError, SidecarError
+from mrnn_edge.files import SealedWriter, is_sealed, replacing
 
-_TOOLKIT: Final = 'x:xmptk="mrnn-edge '
-_HEAD_BYTES: Final = 512
-"""The toolkit's name stands within so many bytes of the start."""
 _XMP: Final = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/" {toolkit}{version}">
+<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="mrnn-edge {version}">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
   <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">
    <dc:description>
@@ -29,8 +28,8 @@ _XMP: Final = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
   </rdf:Description>
  </rdf:RDF>
 </x:xmpmeta>
-<?xpacket end="w"?>
 """
+_XMP_END: Final = b'\n<?xpacket end="w"?>\n'
 
 
 class SidecarKind(StrEnum):
@@ -56,12 +55,15 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
     if path.is_symlink():
         # It may point anywhere, and whoever put it there may not be who runs this.
         raise SidecarError(f"{path} is a link; remove it first")
+    if path.exists() and not path.is_file():
+        raise SidecarError(f"{path} is no regular file; remove it first")
     if path.exists() and not force:
-        if _read_head(path, len(content) + 1) == content:
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
-        if not _is_ours(path, kind):
+        if kind is SidecarKind.TEXT or not is_sealed(path):
             raise SidecarError(
-                f"{path} was not written by mrnn-edge; it stays, --force replaces it"
+                f"{path} was not written by mrnn-edge, or was changed since; it stays, --force "
+                "replaces it"
             )
     try:
         with replacing(path, synced=False) as sidecar:
@@ -70,19 +72,22 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
         raise SidecarError(str(error)) from None
 
 
+def has_other_xmp(file: str) -> bool:
+    """Whether a picture has another program's sidecar beside it: NAME.xmp, without its suffix.
+
+    Some programs that find NAME.EXT.xmp beside it read that one alone, and no longer show what the
+    other holds.
+    """
+    name = os.path.splitext(file)[0]
+    return any(os.path.isfile(name + suffix) for suffix in (".xmp", ".XMP"))
+
+
 def _content(caption: str, kind: SidecarKind) -> bytes:
     if kind is SidecarKind.TEXT:
         return f"{caption}\n".encode()
     text = html.escape(caption, quote=False)
-    return _XMP.format(toolkit=_TOOLKIT, version=__version__, caption=text).encode()
-
-
-def _is_ours(path: Path, kind: SidecarKind) -> bool:
-    return kind is SidecarKind.XMP and _TOOLKIT.encode() in _read_head(path, _HEAD_BYTES)
-
-
-def _read_head(path: Path, count: int) -> bytes:
-    if not path.is_file():  # a FIFO would block
-        return b""
-    with open(path, "rb") as file:
-        return file.read(count)
+    content = io.BytesIO()
+    sealed = SealedWriter(content)
+    sealed.write(_XMP.format(version=__version__, caption=text).encode())
+    sealed.end(_XMP_END)
+    return content.getvalue()

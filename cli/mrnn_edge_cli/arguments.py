@@ -9,6 +9,7 @@ thirds of the time that the whole start may take (docs/startup.md).
 """
 
 import inspect
+import os
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,8 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 import click
+
+from mrnn_edge.errors import FileError
 
 Exit = click.exceptions.Exit
 """Ends the command with an exit code."""
@@ -46,6 +49,26 @@ class Argument:
     def __init__(self, *, metavar: str, help: str = "") -> None:
         self.metavar = metavar
         self.help = help
+
+
+class _LocalPath(click.Path):
+    """A path, `~` and `file:///…` understood: a shell does not expand `--output=~/a.csv`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        from mrnn_edge.listing import local_path
+
+        try:
+            return super().convert(local_path(os.fspath(value)), param, ctx)
+        except FileError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Command(click.Command):
@@ -132,7 +155,7 @@ def _type(kind: Any, least: Any = None, most: Any = None) -> Any:
     if (least, most) != (None, None):
         return (click.IntRange if kind is int else click.FloatRange)(least, most)
     if kind is Path:
-        return click.Path(path_type=Path)
+        return _LocalPath()
     if _is_enum(kind):
         return click.Choice([member.value for member in kind])
     return kind

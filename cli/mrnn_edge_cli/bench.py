@@ -41,9 +41,11 @@ def bench(
             "--tolerance", metavar="PERCENT", help=f"How much worse is still equal; {_TOLERANCE}."
         ),
     ] = None,
-    force: Annotated[
-        bool, Option("--force", help="Compare records of two machines or models too.")
+    compare_anyway: Annotated[
+        bool,
+        Option("--compare-anyway", help="Compare records of two machines or models too."),
     ] = False,
+    force: opt.Force = False,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
@@ -56,23 +58,27 @@ def bench(
     median that is worse by more than the tolerance ends with exit code 7.
     """
     from mrnn_edge import bench as benching
-    from mrnn_edge.bundle import replacing
-    from mrnn_edge_cli.bench_page import page
+    from mrnn_edge_cli.bench_page import END, page
+    from mrnn_edge_cli.outputs import check_outputs, open_page
 
-    if compare is None and (force or tolerance is not None):
-        raise OptionError("--tolerance and --force go with --compare; name a record to compare")
+    if compare is None and (compare_anyway or tolerance is not None):
+        raise OptionError(
+            "--tolerance and --compare-anyway go with --compare; name a record to compare"
+        )
+    read = [path for path in (picture, compare) if path is not None]
+    check_outputs({"--html": html}, sources=read, force=force, pages=("--html",))
     allowed = benching.parse_tolerance(tolerance or _TOLERANCE)
     old = None if compare is None else benching.read_record(compare)
     options = benching.BenchOptions(runs=runs, beam=beam)
     pictures = benching.built_in() if picture is None else benching.read_pictures(picture)
     machine = benching.Machine.here()
     # Opened before the work, so that a page that cannot be written is said before it.
-    with replacing(html) if html else nullcontext() as file:
+    with open_page(html) if html else nullcontext() as file:
         with benching.kept_to(threads) as affinity:
             captioner = load(
                 model, device=device, precision=precision, threads=threads, quiet=quiet
             )
-            if old is not None and not force:
+            if old is not None and not compare_anyway:
                 benching.refuse_unlike(
                     old.setting, benching.setting_of(captioner, pictures, options, machine)
                 )
@@ -90,6 +96,7 @@ def bench(
         comparison = None if old is None else benching.compare(old, record, tolerance=allowed)
         if file is not None:
             file.write(page(record, comparison).encode("utf-8", "backslashreplace"))
+            file.end(END)
     _show(record, comparison, json=json)
     if not quiet:
         for reason in record.conditions.reasons():

@@ -31,6 +31,8 @@ svg, img {{ max-width: 100%; height: auto }} .bad {{ color: #a00000; font-weight
 </style>
 <h1>{title}</h1>
 """
+END: Final = b"\n</html>\n"
+"""Behind a page's text and its seal."""
 _NAME, _BAR, _ROW = 270, 330, 26
 """Widths of names and of the longest bar, height of a row, in pixels."""
 
@@ -47,7 +49,7 @@ class Bar:
 
 
 def page(record: BenchRecord, comparison: Comparison | None) -> str:
-    """The whole page of one record."""
+    """The page of one record, but for its END."""
     parts = [section(record)]
     if comparison is not None:
         parts.append(_comparison(comparison))
@@ -55,8 +57,8 @@ def page(record: BenchRecord, comparison: Comparison | None) -> str:
 
 
 def document(title: str, parts: Iterable[str]) -> str:
-    """A page of parts that are HTML already; the title is text."""
-    return f"{_HEAD.format(title=html.escape(title))}{''.join(parts)}</html>\n"
+    """A page of parts that are HTML already, but for its END; the title is text."""
+    return f"{_HEAD.format(title=html.escape(title))}{''.join(parts)}"
 
 
 def section(record: BenchRecord) -> str:

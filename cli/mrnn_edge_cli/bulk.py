@@ -5,6 +5,7 @@ says at the end how it went. A signal stops it between two batches (stopping.py)
 """
 
 import errno
+import os
 import sys
 import time
 from collections import Counter
@@ -43,6 +44,32 @@ class Places:
     html: Path | None
     sidecars: Sequence["SidecarKind"]
     replace_sidecars: bool
+    read: Sequence[str]
+    """The files that the run reads: pictures, a list of them, the model's."""
+
+    def check(self) -> None:
+        """Raise OptionError where a place would destroy something (outputs.py)."""
+        if self.output is None and self.html is None:
+            return
+        from mrnn_edge_cli.outputs import check_outputs
+
+        check_outputs(
+            {"--output": self.output, "--html": self.html},
+            sources=self.read,
+            force=self.existing is Existing.REPLACE,
+            resume=self.existing is Existing.RESUME,
+            resumable=("--output",),
+            pages=("--html",),
+        )
+
+    def protected(self) -> frozenset[object]:
+        """What no sidecar may replace, with --force neither."""
+        if not self.sidecars or not self.replace_sidecars:
+            return frozenset()
+        from mrnn_edge_cli.outputs import identities
+
+        outputs = (path for path in (self.output, self.html) if path is not None)
+        return frozenset(identities([*self.read, *outputs]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +77,8 @@ class Reading:
     """What is read, and when to stop."""
 
     files: Sequence["Listed"]
+    left_out: Sequence[str]
+    """What lies in the folders and is no picture of the user's (listing.py)."""
     standard_input: bytes
     first: "Picture | InputError | None"
     """The first of them, if it was read while the model was being opened."""
@@ -64,6 +93,8 @@ class _Tally:
     captioned: int = 0
     failed: int = 0
     sidecars_left: int = 0
+    other_xmp: str | None = None
+    """The first picture that has another program's XMP sidecar beside it."""
 
     @property
     def total(self) -> int:
@@ -86,6 +117,7 @@ def caption_all(
     from mrnn_edge.pipeline import caption_files
 
     captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
+    places.check()
     # Whether the model's weights are sound a grey picture tells, once a run: before the first of
     # many pictures. One that is read already shows it as well, and sooner; then the grey one is
     # asked where its numbers are not finite, which may be its own fault.
@@ -101,6 +133,7 @@ def caption_all(
             page = stack.enter_context(Page.at(places.html))
         settings = _settings(captioner, reading, wishes, places)
         put, done, failed_before = _destination(stack, places, settings, reading.files)
+        protected = places.protected()  # now that the output is open, and a file like others
         stop = stack.enter_context(stoppable())
         outcomes = stack.enter_context(
             closing(
@@ -124,7 +157,7 @@ def caption_all(
             if isinstance(outcome.result, NumericalError) and not checked:
                 captioner.check()
             _count(outcome, tally)
-            _write_sidecars(outcome, places, tally)
+            _write_sidecars(outcome, places, protected, tally)
             if page is not None:
                 page.add(outcome)
             if (entry := places.form.entry(outcome)) is not None:
@@ -133,8 +166,15 @@ def caption_all(
                 break
         if (foot := places.form.foot()) is not None:
             put(foot)
+    if not quiet and tally.other_xmp is not None:
+        name = one_line(os.path.splitext(os.path.basename(tally.other_xmp))[0])
+        say(
+            f"{name}.xmp of another program stands beside {one_line(tally.other_xmp)}: some "
+            "programs now read the new sidecar alone, and no longer show a rating in the old one"
+        )
     if not quiet and len(reading.files) > 1:
-        say(_summary(tally, wanted, len(done), time.monotonic() - start))
+        seconds = time.monotonic() - start
+        say(_summary(tally, wanted, len(done), reading.left_out, seconds))
     if stop.exit_code is not None and tally.total < wanted:
         return stop.exit_code
     if tally.failed or tally.sidecars_left or failed_before:
@@ -177,17 +217,24 @@ def _count(outcome: "Outcome", tally: _Tally) -> None:
         say(one_line(outcome.failure))
 
 
-def _write_sidecars(outcome: "Outcome", places: Places, tally: _Tally) -> None:
+def _write_sidecars(
+    outcome: "Outcome", places: Places, protected: frozenset[object], tally: _Tally
+) -> None:
     """Before the picture's entry: where that stands, --resume does not come back to the picture."""
     if not places.sidecars:
         return
-    from mrnn_edge.sidecar import write_sidecar
+    from mrnn_edge.sidecar import SidecarKind, has_other_xmp, sidecar_path, write_sidecar
+    from mrnn_edge_cli.outputs import identities
 
     caption = outcome.result
     if isinstance(caption, InputError) or caption.text is None:
         return
     for kind in places.sidecars:
+        if kind is SidecarKind.XMP and tally.other_xmp is None and has_other_xmp(outcome.file):
+            tally.other_xmp = outcome.file
         try:
+            if not protected.isdisjoint(identities([sidecar_path(outcome.file, kind)])):
+                raise SidecarError(f"{outcome.file}{kind} is read or written by this run")
             write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
         except (SidecarError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _FULL:
@@ -196,7 +243,12 @@ def _write_sidecars(outcome: "Outcome", places: Places, tally: _Tally) -> None:
             say(one_line(f"{outcome.file}: no {kind} sidecar: {error}"))
 
 
-def _summary(tally: _Tally, wanted: int, done: int, seconds: float) -> str:
+def said_left_out(left_out: Sequence[str]) -> str:
+    """How much debris there was, and an example."""
+    return f"{len(left_out):,} left out as debris, such as {one_line(left_out[0])}"
+
+
+def _summary(tally: _Tally, wanted: int, done: int, left_out: Sequence[str], seconds: float) -> str:
     parts = [f"{tally.captioned:,} of {wanted:,} pictures captioned"]
     if tally.failed:
         parts.append(f"{tally.failed:,} failed")
@@ -206,6 +258,8 @@ def _summary(tally: _Tally, wanted: int, done: int, seconds: float) -> str:
         parts.append(f"{wanted - tally.total:,} left")
     if done:
         parts.append(f"{done:,} were there already")
+    if left_out:
+        parts.append(said_left_out(left_out))
     rate = f" ({tally.total / seconds:,.1f} a second)" if tally.total and seconds > 0.0 else ""
     return f"{', '.join(parts)}, {seconds:,.1f} s{rate}"
 

@@ -1,12 +1,11 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from mrnn_edge.config import DecodeOptions, Precision
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Exit, Option
@@ -47,7 +46,7 @@ def caption(
     csv: Annotated[bool, Option("--csv", help="A row a picture, for spreadsheets.")] = False,
     output: Annotated[
         Path | None,
-        Option("--output", "-o", metavar="FILE", help="Write there, not to stdout."),
+        Option("--output", "-o", metavar="FILE", help="Write there; - is stdout."),
     ] = None,
     resume: Annotated[
         bool, Option("--resume", help="Go on with --output; do what it lacks.")
@@ -57,7 +56,7 @@ def caption(
     ] = False,
     xmp: Annotated[bool, Option("--xmp", help="Write PICTURE.xmp for photo managers too.")] = False,
     force: Annotated[
-        bool, Option("--force", help="Replace an output and sidecars of others.")
+        bool, Option("--force", help="Replace outputs and sidecars that exist.")
     ] = False,
     fail_fast: Annotated[
         bool, Option("--fail-fast", help="Stop at the first picture that fails.")
@@ -116,11 +115,14 @@ def caption(
     with collector_at_rest():
         from mrnn_edge.listing import expand_patterns
 
+        if output is not None and str(output) == "-":
+            output = None  # standard output, as it is without the option
         named = [
             *expand_patterns(paths or []),
             *_listed_in(from_file, null=null, paths=paths or []),
         ]
-        files = _files(named, recursive=recursive, ext=ext)
+        left_out: list[str] = []
+        files = _files(named, recursive=recursive, ext=ext, left_out=left_out)
         opening = _begin(
             len(files), model=model, device=device, precision=precision, threads=threads
         )
@@ -137,6 +139,7 @@ def caption(
             html=html,
             sidecars=_sidecars(files, text=sidecar, xmp=xmp),
             replace_sidecars=force,
+            read=_read_files(files, from_file, opening.bundle.folder),
         )
         first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
         captioner = finish(opening, quiet=quiet)
@@ -147,6 +150,7 @@ def caption(
         say(f"{captioner.config.name} carries no prior, so nothing can be explained")
     reading = Reading(
         files=files,
+        left_out=left_out,
         standard_input=read_standard_input() if STANDARD_INPUT in files else b"",
         first=first,
         allow_truncated=allow_truncated,
@@ -185,23 +189,29 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
         if null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
-    from mrnn_edge.listing import read_names
+    from mrnn_edge.listing import local_path, read_names
     from mrnn_edge.pipeline import STANDARD_INPUT
 
     on_stdin = from_file == STANDARD_INPUT
     try:
+        from_file = local_path(from_file)
         # A list may be long, or a pipe: all of it is read.
         with open(0 if on_stdin else from_file, "rb", closefd=not on_stdin) as file:
             data = file.read()
-    except OSError as error:
+    except (FileError, OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise OptionError(f"--from-file: the list cannot be read ({error})") from None
-    names = read_names(data, separator=b"\0" if null else b"\n")
+    try:
+        names = read_names(data, nul_ended=null)
+    except OptionError as error:
+        raise OptionError(f"--from-file {from_file}: {error}") from None
     if on_stdin and STANDARD_INPUT in (*paths, *names):
         raise OptionError("- is the list and a picture; standard input can be one of them")
     return names
 
 
-def _files(named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None) -> "list[Listed]":
+def _files(
+    named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None, left_out: list[str]
+) -> "list[Listed]":
     from mrnn_edge.formats import SUFFIXES
     from mrnn_edge.listing import list_files, parse_suffixes
 
@@ -210,10 +220,11 @@ def _files(named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None) 
     if not named:
         raise OptionError("no picture was named; give paths, a folder with -r, or --from-file")
     suffixes = parse_suffixes(ext) if ext else SUFFIXES
-    files = list(list_files(named, recursive=recursive, suffixes=suffixes))
+    files = list(list_files(named, recursive=recursive, suffixes=suffixes, left_out=left_out))
     if not files:
+        debris = f" ({len(left_out)} left out as debris)" if left_out else ""
         raise OptionError(
-            f"no picture in {', '.join(named)}; looked for {' '.join(sorted(suffixes))}"
+            f"no picture in {', '.join(named)}{debris}; looked for {' '.join(sorted(suffixes))}"
         )
     return files
 
@@ -243,8 +254,6 @@ def _form(
 def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | None) -> "Existing":
     from mrnn_edge_cli.output_file import Existing
 
-    if output and html and os.path.realpath(output) == os.path.realpath(html):
-        raise OptionError(f"--output and --html are both {output}; name two files")
     if not resume:
         return Existing.REPLACE if force else Existing.REFUSE
     if output is None:
@@ -252,6 +261,12 @@ def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | No
     if html is not None:
         raise OptionError("--html shows the pictures of one run; leave it or --resume out")
     return Existing.RESUME
+
+
+def _read_files(files: "Sequence[Listed]", from_file: str | None, model: Path) -> "list[str]":
+    """What the run reads, none of which it may replace."""
+    listed = [each for each in files if isinstance(each, str)]
+    return [*listed, *filter(None, (from_file,)), *(str(each) for each in model.iterdir())]
 
 
 def _sidecars(files: "Sequence[Listed]", *, text: bool, xmp: bool) -> "list[SidecarKind]":

@@ -1,10 +1,12 @@
 """`mrnn-edge eval`: figures of a model on a split of a data set."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mrnn_edge.bundle import load_bundle
 from mrnn_edge.config import DecodeOptions, Prior
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
@@ -67,6 +69,7 @@ def evaluate(
     captions: Annotated[
         Path | None, Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
     ] = None,
+    force: opt.Force = False,
     save: Annotated[
         bool, Option("--save", help="Enter the figures in metrics.json and the model card.")
     ] = False,
@@ -117,6 +120,10 @@ def evaluate(
         length_penalty=length_penalty,
         no_repeat_ngram=no_repeat_ngram,
     )
+    from mrnn_edge_cli.outputs import check_outputs
+
+    folder = load_bundle(model).folder
+    check_outputs({"--captions": captions}, sources=_files(data, folder), force=force)
     images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     track = Progress(quiet=quiet)
@@ -185,6 +192,14 @@ def _agreement(
     _print(figures, json=json)
     if found.failures:
         raise Exit(ExitCode.SOME_FAILED)
+
+
+def _files(*places: Path) -> Iterator[Path]:
+    """The files of folders, and those files that are no folder."""
+    for place in places:
+        yield from (each for each in place.rglob("*") if each.is_file())
+        if place.is_file():
+            yield place
 
 
 def _where(captioner: "Captioner") -> dict[str, str]:

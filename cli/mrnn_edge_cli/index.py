@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
+from mrnn_edge.errors import FileError, OptionError
+from mrnn_edge.listing import list_files, local_path
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Exit, Option
+from mrnn_edge_cli.bulk import said_left_out
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
+from mrnn_edge_cli.outputs import check_outputs
 
 
 def index(
@@ -16,6 +20,7 @@ def index(
         Path,
         Option("--output", "-o", metavar="FILE", help="The index; made, or brought up to date."),
     ],
+    force: opt.Force = False,
     json: opt.Json = False,
     model: opt.Model = None,
     device: opt.Device = "auto",
@@ -26,15 +31,28 @@ def index(
     """Index the pictures of a folder, for `mrnn-edge search`.
 
     A second run encodes what is new or changed and nothing else. A picture that cannot be read is
-    left out, its reason on stderr, exit code 3. The index is replaced when the new one is whole.
+    left out, its reason on stderr, exit code 3. The index is replaced when the new one is whole;
+    another file that stands there only with --force.
     """
+    folder = _folder(folder)
+    # What exists and is no index of this model is refused where it is read, unless with --force.
+    pictures = (each for each in list_files([folder], recursive=True) if isinstance(each, str))
+    check_outputs(
+        {"--output": out},
+        sources=pictures if force else (),
+        force=force,
+        resume=True,
+        resumable=("--output",),
+    )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge.index import Index
 
-    built = Index.build(captioner, folder, out, track=Progress(quiet=quiet))
+    built = Index.build(captioner, folder, out, replace=force, track=Progress(quiet=quiet))
     changes = built.changes
     for failure in changes.failures:
         say(failure.failure or failure.file)
+    if changes.left_out and not quiet:
+        say(said_left_out(changes.left_out))
     if json:
         write_json(
             {
@@ -44,6 +62,7 @@ def index(
                 "encoded": changes.encoded,
                 "kept": changes.kept,
                 "gone": changes.gone,
+                "left_out": len(changes.left_out),
                 "failures": [failure.to_record() for failure in changes.failures],
             }
         )
@@ -54,3 +73,10 @@ def index(
         )
     if changes.failures:
         raise Exit(ExitCode.SOME_FAILED)
+
+
+def _folder(name: str) -> str:
+    try:
+        return local_path(name)
+    except FileError as error:
+        raise OptionError(str(error)) from None

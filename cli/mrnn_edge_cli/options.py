@@ -30,6 +30,7 @@ Threads = Annotated[
     ),
 ]
 Quiet = Annotated[bool, Option("--quiet", help="Say nothing on stderr but errors.")]
+Force = Annotated[bool, Option("--force", help="Replace an output that exists.")]
 Json = Annotated[bool, Option("--json", help="JSON on stdout.")]
 Beam = Annotated[
     int | None,

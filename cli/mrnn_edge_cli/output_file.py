@@ -15,7 +15,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from mrnn_edge.bundle import to_json, write_atomically
+from mrnn_edge.bundle import to_json
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.formats import Format, LineFormat
@@ -70,42 +70,52 @@ def open_output(
     """The output of a run of these settings, its head written.
 
     To resume, `run` must equal what stands beside the output; entries are then added, and half a
-    last one is cut off. Raises OptionError, the output untouched, where that is not so, where there
-    is one and nothing was said, and while another run writes it.
+    last one is cut off. Raises OptionError, the output untouched, where that is not so, where the
+    file exists and is to be refused, and while another run writes it.
     """
     if existing is Existing.RESUME and not isinstance(form, LineFormat):
         raise OptionError("--resume goes with --ndjson, --csv or plain text; an array has one end")
-    with _opened(path) as file:
+    settings = path.with_name(f"{path.name}.run.json")
+    _check_settings_file(settings, existing)
+    with _opened(path, existing) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             if existing is Existing.RESUME:
                 raise OptionError(f"{path} is no regular file; only such a one can be gone on with")
             yield _with_head(OutputFile(file, Counter()), form)
             return
         _lock(file, path)
-        settings = path.with_name(f"{path.name}.run.json")
         size = os.fstat(file.fileno()).st_size
         if size and existing is Existing.RESUME:
             _check_settings(settings, path, run)
             yield _resumed(file, path, cast(LineFormat, form))
             return
-        if size and existing is Existing.REFUSE:
-            raise OptionError(
-                f"{path} is there already; --resume goes on with it, --force begins it anew"
-            )
+        from mrnn_edge.files import write_whole  # not at a start, which has no output
+
         file.truncate(0)
-        write_atomically(settings, to_json(run))
+        write_whole(settings, to_json(run))
         yield _with_head(OutputFile(file, Counter()), form)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path, existing: Existing) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise OptionError(f"{path} is a folder; name a file for --output")
     if not path.parent.is_dir():
         raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
     flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
-    descriptor = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    with open(descriptor, "r+b" if flags == os.O_RDWR else "wb", buffering=0) as file:
+    target = os.fspath(path)
+    if existing is Existing.REFUSE and flags == os.O_RDWR:
+        # Of two runs that begin at the same time one makes the file. O_EXCL would refuse a link to
+        # a file that does not exist yet.
+        flags |= os.O_EXCL
+        target = os.path.realpath(path)
+    try:
+        descriptor = os.open(target, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    except FileExistsError:
+        raise OptionError(
+            f"--output {path} exists already; --resume continues it, --force replaces it"
+        ) from None
+    with open(descriptor, "r+b" if flags & os.O_RDWR else "wb", buffering=0) as file:
         yield file
 
 
@@ -126,6 +136,21 @@ def _lock(file: BinaryIO, path: Path) -> None:
         ) from None
     except OSError:  # a file system without locks
         return
+
+
+def _check_settings_file(settings: Path, existing: Existing) -> None:
+    """Raise OptionError for a file of somebody else's where the settings of the run would stand."""
+    if existing is Existing.REPLACE or not settings.is_file():
+        return
+    try:
+        known = isinstance(old := json.loads(settings.read_bytes()), dict) and "bundle_id" in old
+    except (ValueError, OSError):
+        known = False
+    if not known and existing is Existing.REFUSE:
+        raise OptionError(
+            f"{settings} exists and holds no settings of mrnn-edge, which would be written there; "
+            "name another --output, or --force replaces it"
+        )
 
 
 def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:

@@ -10,14 +10,15 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
-from mrnn_edge.bundle import replacing
 from mrnn_edge.errors import InputError
+from mrnn_edge.files import SealedWriter
 from mrnn_edge.image import load_image
 from mrnn_edge.pipeline import STANDARD_INPUT
 from mrnn_edge.records import Caption, Outcome, Word
 from mrnn_edge_cli.explain import bits, strength
+from mrnn_edge_cli.outputs import open_page
 
 _SIDE: Final = 360
 """Longest side of a small copy, in pixels."""
@@ -43,23 +44,23 @@ span { padding: 0 .15em; border-radius: .2em } .reason { color: #a00000 }
 <span style="background: rgba(90, 120, 255, .5)">blue</span> where it spoke against the word.</p>
 <main>
 """
-_TAIL: Final = "</main>\n</html>\n"
+_TAIL: Final = "\n</main>\n</html>\n"
 
 
 class Page:
     """A page being written."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: SealedWriter) -> None:
         self._file = file
 
     @classmethod
     @contextmanager
     def at(cls, path: Path) -> Iterator["Page"]:
         """A page that takes its place when all is added."""
-        with replacing(path) as file:
+        with open_page(path) as file:
             file.write(_HEAD.encode())
             yield cls(file)
-            file.write(_TAIL.encode())
+            file.end(_TAIL.encode())
 
     def add(self, outcome: Outcome) -> None:
         """A picture with its caption, or with the reason why there is none."""

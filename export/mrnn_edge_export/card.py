@@ -6,8 +6,9 @@ No torch: `mrnn-edge eval --save` renders it anew when figures come in.
 from collections.abc import Mapping
 from typing import Any
 
-from mrnn_edge.bundle import Bundle, read_metrics, to_json, write_atomically
+from mrnn_edge.bundle import Bundle, read_metrics, to_json
 from mrnn_edge.config import BundleConfig, Precision
+from mrnn_edge.files import write_whole
 
 
 def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
@@ -246,5 +247,5 @@ def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
             **metrics.get("retrieval", {}),
             measured: {**shared, **retrieval},
         }
-    write_atomically(bundle.folder / "metrics.json", to_json(metrics))
-    write_atomically(bundle.folder / "README.md", render_card(bundle.config, metrics))
+    write_whole(bundle.folder / "metrics.json", to_json(metrics))
+    write_whole(bundle.folder / "README.md", render_card(bundle.config, metrics))

@@ -30,7 +30,7 @@ from mrnn_edge.config import (
     Precision,
     Sizes,
 )
-from mrnn_edge.errors import BundleError, DatasetError
+from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.runtime import Graphs, open_graphs
 from mrnn_edge.verify import LIMIT
@@ -114,7 +114,7 @@ def export_run(
     OptionError, DatasetError, or ModelError where torch and ONNX Runtime disagree.
     """
     if out.exists():
-        raise BundleError(f"{out} exists already; remove it or export to another folder")
+        raise OptionError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
     splits = _pictures(data or Path(run.facts["data"]))
     identity = bundle_id(run.network, run.vocab_json)

@@ -19,12 +19,12 @@ from mrnn_edge.bundle import (
     load_bundle,
     read_metrics,
     to_json,
-    write_atomically,
     write_bundle,
 )
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
-from mrnn_edge.errors import BundleError, InputError, ModelError, OptionError
+from mrnn_edge.errors import InputError, ModelError, OptionError
+from mrnn_edge.files import write_whole
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.verify import answers
@@ -182,7 +182,7 @@ def _check(bundle: Bundle, out: Path | None, *, alone: bool) -> None:
             f"{bundle.folder} has int8 graphs already; name a new folder with --output"
         )
     if out is not None and out.exists():
-        raise BundleError(f"{out} exists already; remove it or name another folder")
+        raise OptionError(f"{out} exists already; remove it or name another folder")
 
 
 def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Data:
@@ -293,4 +293,4 @@ def _write(
         return
     graphs = {name: files[name] for name in _FILES.values()}
     for name, content in {**graphs, **texts, "config.json": config}.items():
-        write_atomically(done.folder / name, content)
+        write_whole(done.folder / name, content)

@@ -133,7 +133,7 @@ def refuse_unlike(old: Setting, new: Setting) -> None:
     if found := differences(old, new):
         raise BenchRecordError(
             f"the records are not of the same thing: {'; '.join(found)}. Measure the old state "
-            "anew in these circumstances, or add --force"
+            "anew in these circumstances, or add --compare-anyway"
         )
 
 

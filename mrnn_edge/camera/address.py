@@ -5,6 +5,7 @@
 pictures. Opens nothing.
 """
 
+import contextlib
 import os
 import re
 import stat
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.formats import SUFFIXES
+from mrnn_edge.listing import local_path
 
 _STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")
@@ -61,6 +63,8 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
         raise OptionError("the source is empty; give 0, /dev/video2, a file or a URL")
     if text.isascii() and text.isdigit():
         return Address(kind=SourceKind.DEVICE, location=str(int(text)), name=str(int(text)))
+    with contextlib.suppress(FileError):  # an address, which is a stream here
+        text = local_path(text)
     if scheme := _STREAM.match(text):
         name = hide_credentials(text)
         if scheme[1].lower() not in _SCHEMES:

@@ -11,13 +11,24 @@ from mrnn_edge.camera.frames import ALL, Frame, FrameSource, Selection
 from mrnn_edge.camera.given import GivenFrames
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.camera.pictures import PictureSequence
+from mrnn_edge.camera.pictures import PictureSequence, list_pictures
 from mrnn_edge.camera.reconnect import MARGIN_S, ReconnectPolicy
 from mrnn_edge.camera.video import Video
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image import Pixels
 
 Source: TypeAlias = "int | str | os.PathLike[str] | Iterable[Pixels | Frame]"
+
+
+def source_files(source: str) -> list[str]:
+    """The files behind a source's name; none for a device or a stream.
+
+    Raises CameraUnavailableError for a sequence without a picture, OptionError as `open_source`.
+    """
+    address = parse_address(source)
+    if address.kind is SourceKind.PICTURES:
+        return list_pictures(address.location)
+    return [address.location] if address.kind is SourceKind.VIDEO else []
 
 
 def open_source(

@@ -96,7 +96,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     assert (done.returncode, done.stdout) == (2, "")
     assert "machine.cpu was Another CPU" in done.stderr
     assert "measuring" not in done.stderr
-    done = bench("--compare", "old.json", "--force")
+    done = bench("--compare", "old.json", "--compare-anyway")
     assert done.returncode == 0
     assert "not the same thing: machine.cpu was Another CPU" in done.stdout
 
@@ -125,7 +125,7 @@ def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
         (("--runs", "0"), 2, "--runs"),
         (("--precision", "int8"), 2, "has no int8 graphs"),
         (("--tolerance", "5%"), 2, "go with --compare"),
-        (("--force",), 2, "go with --compare"),
+        (("--compare-anyway",), 2, "go with --compare"),
         (("--compare", "gone.json"), 2, "cannot be read"),
         (("--compare", "half.json"), 2, "is no record"),
         (("--compare", "half.json", "--tolerance", "0.1"), 2, "expected a percentage such as 10%"),

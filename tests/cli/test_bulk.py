@@ -209,7 +209,7 @@ def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
         (["-", "--sidecar"], "standard input has no place beside it"),
         (["a.png", "-o", "no/folder/o"], "there is no folder"),
         (["--from-file", "/dev/null/x"], "the list cannot be read"),
-        (["a.png", "-o", "o", "--html", "./o"], "name two files"),
+        (["a.png", "-o", "o", "--html", "./o"], "is the file of --output too"),
         (["a/**/b.png"], "name the folder with -r"),
     ],
 )

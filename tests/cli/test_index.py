@@ -30,7 +30,7 @@ def test_a_folder_is_indexed_brought_up_to_date_and_searched(command, model, pho
     done = command("index", "photos", "-o", "my.index", "--model", model, "--json")
     assert json.loads(done.stdout) == {
         "index": "my.index", "folder": str(photos), "pictures": 3, "encoded": 1, "kept": 2,
-        "gone": 1, "failures": [],
+        "gone": 1, "left_out": 0, "failures": [],
     }  # fmt: skip
     assert done.stderr == "mrnn-edge: device cpu\n"
     search = ("search", "a dark dog", "--index", "my.index", "--model", model, "--quiet", "-k", 2)

@@ -80,7 +80,7 @@ def test_without_an_output_resuming_begins_one(path):
 def test_an_output_that_is_there_is_refused_or_replaced(path):
     write(path, Ndjson(), OUTCOMES)
     before = path.read_bytes()
-    with pytest.raises(OptionError, match="--resume goes on with it, --force begins it anew"):
+    with pytest.raises(OptionError, match="--resume continues it, --force replaces it"):
         write(path, Ndjson(), OUTCOMES)
     assert path.read_bytes() == before
     write(path, Ndjson(), OUTCOMES[:1], existing=Existing.REPLACE)

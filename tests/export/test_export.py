@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from mrnn_edge import Captioner
 from mrnn_edge.config import GraphRole
-from mrnn_edge.errors import BundleError, DatasetError, ModelError, OptionError
+from mrnn_edge.errors import DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export import export, parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
@@ -172,7 +172,7 @@ def test_two_exports_of_a_run_are_equal_to_the_byte_and_name_no_path(exported, r
 
 
 def test_an_existing_folder_is_not_written_over(exported, run):
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already"):
         export_run(run, exported.folder, origin=Origin())
 
 

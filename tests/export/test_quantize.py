@@ -354,7 +354,7 @@ def test_a_second_time_in_place_and_over_a_folder_are_refused(model, data):
     _quantize(model, data)
     with pytest.raises(OptionError, match="has int8 graphs already; name a new folder"):
         _quantize(model, data)
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already"):
         _quantize(model, data, model)
 
 

@@ -10,7 +10,7 @@ from lessons import lesson
 
 from mrnn_edge import Captioner
 from mrnn_edge.config import DecodeOptions, GraphRole, Precision
-from mrnn_edge.errors import BundleError, ModelError
+from mrnn_edge.errors import ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export.export import Origin, export_run
 from mrnn_edge_export.quantize import quantize_model
@@ -174,7 +174,7 @@ def test_a_folder_that_exists_is_not_overwritten(base, taught):
     captioner, step = taught
     grown = Grown(step=step, vocabulary=captioner.bundle.vocabulary, prior=None, training={})
     config = (captioner.bundle.folder / "config.json").read_bytes()
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already"):
         write_grown(base[0].bundle, grown, captioner.bundle.folder, lesson().table.features)
     assert (captioner.bundle.folder / "config.json").read_bytes() == config
 

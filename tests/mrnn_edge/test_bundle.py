@@ -10,13 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mrnn_edge import Captioner
-from mrnn_edge.bundle import (
-    find_bundle,
-    load_bundle,
-    shipped_models,
-    write_atomically,
-    write_bundle,
-)
+from mrnn_edge.bundle import find_bundle, load_bundle, shipped_models, write_bundle
 from mrnn_edge.config import GraphRole, Precision
 from mrnn_edge.errors import (
     BundleError,
@@ -24,6 +18,7 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
+from mrnn_edge.files import write_whole
 from mrnn_edge.verify import verify_model
 
 
@@ -215,7 +210,7 @@ def test_a_bundle_is_written_whole_and_never_over_another(tmp_path):
     folder = tmp_path / "new" / "model"
     write_bundle(folder, tiny.files())
     assert load_bundle(folder).config.name == "tiny-test"
-    with pytest.raises(BundleError, match="exists already"):
+    with pytest.raises(OptionError, match="exists already"):
         write_bundle(folder, tiny.files())
 
 
@@ -231,7 +226,7 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path, monkeypatch):
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "disk full")))
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -246,7 +241,7 @@ def test_the_name_of_a_file_reaches_the_disk_after_its_bytes_and_its_place(tmp_p
         real(number)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    write_atomically(path, b"new")
+    write_whole(path, b"new")
     assert synced == [("file", False), ("folder", True)]
 
 

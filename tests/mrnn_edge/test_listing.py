@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.listing import expand_patterns, list_files, parse_suffixes, read_names
+from mrnn_edge.listing import (
+    expand_patterns,
+    list_files,
+    local_path,
+    parse_suffixes,
+    read_names,
+)
 from mrnn_edge.records import Outcome
 
 
@@ -132,5 +138,85 @@ def test_lists_hold_any_name(tmp_path):
     assert read_names(lines) == names
     assert read_names(lines.replace(b"\n", b"\r\n") + b"\r\n\r\n") == names
     nul = b"\0".join(map(os.fsencode, [*names, "new\nline\r"])) + b"\0"
-    assert read_names(nul, separator=b"\0") == [*names, "new\nline\r"]
+    assert read_names(nul, nul_ended=True) == [*names, "new\nline\r"]
     assert read_names(b"") == []
+
+
+def test_debris_of_systems_is_left_out_and_told(tmp_path):
+    kept = ["a.jpg", ".hidden.jpg", "@photos/b.jpg", "lost/c.jpg"]
+    debris = [
+        "._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/x.png", ".Trash-1000/files/d.jpg",
+        "lost+found/e.jpg", "#recycle/f.jpg", "$RECYCLE.BIN/g.jpg", "sub/.@__thumb/h.jpg",
+    ]  # fmt: skip
+    for name in (*kept, *debris):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    left_out = []
+    found = list(list_files([str(tmp_path)], recursive=True, left_out=left_out))
+    assert found == sorted(str(tmp_path / name) for name in kept)
+    assert len(left_out) == len(debris)
+    # What is named is taken.
+    named = [str(tmp_path / "._a.jpg"), str(tmp_path / "lost+found")]
+    assert list(list_files(named, recursive=True)) == [named[0], f"{named[1]}/e.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "end"),
+    [
+        ("a.jpg", "utf-8-sig", "\n"),
+        ("a.jpg", "utf-16", "\r\n"),
+        ("ä.jpg", "utf-16", "\n"),
+        ("a.jpg", "utf-8", "\r"),
+        ("a.jpg", "utf-8-sig", ""),
+    ],
+)
+def test_lists_of_other_systems_hold_the_names_that_they_mean(text, encoding, end):
+    assert read_names(f"{text}{end}b.jpg{end}"[: None if end else len(text)].encode(encoding)) == (
+        [text, "b.jpg"] if end else [text]
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "nul_ended", "message"),
+    [
+        (b"a.jpg\0b.jpg\0", False, "give -0"),
+        (b"a.jpg\nb.jpg\n", True, "leave -0 out"),
+        ("a.jpg\nb.jpg\n".encode("utf-16-le"), False, "save it as UTF-8"),
+        ("a.jpg\nb.jpg\n".encode("utf-16-be"), False, "save it as UTF-8"),
+        (b"\xff\xfea", False, "damaged UTF-16"),
+    ],
+)
+def test_a_list_of_another_kind_is_named(data, nul_ended, message):
+    with pytest.raises(OptionError, match=message):
+        read_names(data, nul_ended=nul_ended)
+
+
+def test_file_urls_and_the_home_folder_are_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "file:///p/a%20b%C3%A9.jpg",
+        "file:/p/a%20b%C3%A9.jpg",
+        "file://localhost/p/a%20bé.jpg",
+    ):
+        assert local_path(name) == "/p/a bé.jpg"
+    assert local_path("~/a.jpg") == f"{tmp_path}/a.jpg"
+    for name in ("a.jpg", "C:\\a.jpg", "a:b.jpg", "a~b", ""):
+        assert local_path(name) == name
+    (tmp_path / "~").mkdir()
+    (tmp_path / "~" / "a.jpg").touch()
+    assert local_path("~/a.jpg") == "~/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("https://example.org/a.jpg", "nothing is downloaded"),
+        ("S3://bucket/a.jpg", "nothing is downloaded"),
+        ("file://nas/a.jpg", "a file of the host nas"),
+    ],
+)
+def test_an_address_comes_as_the_outcome_that_says_what_to_do(name, message):
+    (outcome,) = list_files([name], recursive=False)
+    assert outcome.file == name
+    assert message in str(outcome.result)

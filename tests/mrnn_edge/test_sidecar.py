@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from mrnn_edge.errors import SidecarError
-from mrnn_edge.sidecar import SidecarKind, sidecar_path, write_sidecar
+from mrnn_edge.sidecar import SidecarKind, has_other_xmp, sidecar_path, write_sidecar
 
 NAMESPACES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -66,6 +66,43 @@ def test_a_text_of_the_same_words_is_no_matter(picture, tmp_path):
     with pytest.raises(SidecarError):
         write_sidecar(picture, "a dog runs", SidecarKind.TEXT)
     assert (tmp_path / "a b.JPG.txt").read_text() == "a dog\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("a dog", "a cat"),  # the caption corrected, by a script or by hand
+        ("</rdf:Description>", '<xmp:Rating xmlns:xmp="x">5</xmp:Rating></rdf:Description>'),
+        ('"?>', '"?> '),
+    ],
+)
+def test_xmp_of_ours_that_was_edited_stays(picture, ours, theirs):
+    path = sidecar_path(picture, SidecarKind.XMP)
+    write_sidecar(picture, "a dog", SidecarKind.XMP)
+    edited = path.read_text(encoding="utf-8").replace(ours, theirs)
+    path.write_text(edited, encoding="utf-8")
+    with pytest.raises(SidecarError, match="was changed since"):
+        write_sidecar(picture, "a bird", SidecarKind.XMP)
+    assert path.read_text(encoding="utf-8") == edited
+    write_sidecar(picture, "a bird", SidecarKind.XMP, force=True)
+    assert description(path) == "a bird"
+
+
+@pytest.mark.parametrize("kind", list(SidecarKind))
+def test_a_sidecar_may_have_the_longest_name_there_is(tmp_path, kind):
+    name = "n" * (255 - len(kind) - len(".jpg")) + ".jpg"
+    write_sidecar(str(tmp_path / name), "a dog", kind)
+    assert os.listdir(tmp_path) == [name + kind]
+
+
+@pytest.mark.parametrize("suffix", [".xmp", ".XMP"])
+def test_a_sidecar_of_another_program_is_noticed(tmp_path, suffix):
+    picture = str(tmp_path / "a.b.jpg")
+    assert not has_other_xmp(picture)
+    sidecar_path(picture, SidecarKind.XMP).touch()
+    assert not has_other_xmp(picture)
+    (tmp_path / f"a.b{suffix}").touch()
+    assert has_other_xmp(picture)
 
 
 def test_a_text_about_our_xmp_is_not_ours(picture):

@@ -177,14 +177,14 @@ def test_a_disk_that_is_full_costs_the_checkpoint_that_did_not_fit_and_no_other(
     run = train(two_stages, prepared, folder, seed=1, source=str(data))
     next(run)
     kept = {name: (folder / name).read_bytes() for name in (CHECKPOINT, PREVIOUS)}
-    real = checkpoint.write_atomically
+    real = checkpoint.write_whole
 
     def full(path, data):
         if path.name.startswith("checkpoint"):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, data)
 
-    monkeypatch.setattr(checkpoint, "write_atomically", full)
+    monkeypatch.setattr(checkpoint, "write_whole", full)
     with pytest.raises(OSError, match="No space left"):
         next(run)
     assert {name: (folder / name).read_bytes() for name in kept} == kept

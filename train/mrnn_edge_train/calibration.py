@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from scipy.optimize import minimize_scalar
 
-from mrnn_edge.bundle import write_atomically
+from mrnn_edge.files import write_whole
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import FeatureTable, compute_table
@@ -101,7 +101,7 @@ def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
     kept = {**weights, **model.state_dict()}
     header = {_HEADER: json.dumps(asdict(found))}
     # Weights and header in one file: a run that dies here is not calibrated twice.
-    write_atomically(
+    write_whole(
         path, save({name: each.cpu().contiguous() for name, each in kept.items()}, metadata=header)
     )
     return found

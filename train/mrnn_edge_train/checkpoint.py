@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from mrnn_edge.bundle import sync_folder, write_atomically
 from mrnn_edge.errors import TrainingError
+from mrnn_edge.files import sync_folder, write_whole
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.device import device_of, random_states, set_random_states
@@ -66,7 +66,7 @@ class TrainingState(Generic[Network]):
             _SHA256: _digest(tensors),
         }
         # Whole before the others are touched: a disk that is full costs this checkpoint alone.
-        write_atomically(folder / _NEXT, save(tensors, metadata=header))
+        write_whole(folder / _NEXT, save(tensors, metadata=header))
         if (folder / CHECKPOINT).is_file():
             # A crash right after this leaves the previous one alone, which serves as well.
             (folder / CHECKPOINT).replace(folder / PREVIOUS)
@@ -149,7 +149,7 @@ def _sound(folder: Path) -> tuple[Path, Checkpoint]:
 def write_best(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Write the weights that a run keeps, of any device."""
     data = save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
-    write_atomically(folder / BEST, data)
+    write_whole(folder / BEST, data)
 
 
 def read_best(folder: Path) -> dict[str, Tensor]:

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mrnn_edge.bundle import write_atomically
 from mrnn_edge.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
+from mrnn_edge.files import write_whole
 from mrnn_edge.image import read_pixels
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train.complaints import complain_of_unreadable
@@ -163,7 +163,7 @@ def write_table(path: Path, table: FeatureTable) -> None:
         arrays["mirrored"] = table.mirrored
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def table_key(

@@ -7,8 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from mrnn_edge.bundle import to_json, write_atomically
+from mrnn_edge.bundle import to_json
 from mrnn_edge.errors import OptionError
+from mrnn_edge.files import write_whole
 
 RUN, LOG, BEST, VOCABULARY = "run.json", "log.ndjson", "best.safetensors", "vocab.json"
 
@@ -98,7 +99,7 @@ def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) ->
     run.json holds the run's facts and, once there is one, its best epoch.
     """
     lines = "".join(json.dumps(asdict(figures)) + "\n" for figures in progress.finished)
-    write_atomically(folder / LOG, lines.encode("ascii"))
+    write_whole(folder / LOG, lines.encode("ascii"))
     so_far: dict[str, Any] = {}
     if progress.best is not None:
         so_far = {
@@ -106,7 +107,7 @@ def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) ->
             "seconds": round(sum(figures.seconds for figures in progress.finished)),
             "best": asdict(progress.best),
         }
-    write_atomically(folder / RUN, to_json({**facts, **so_far}))
+    write_whole(folder / RUN, to_json({**facts, **so_far}))
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

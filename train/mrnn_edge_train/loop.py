@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 
-from mrnn_edge.bundle import write_atomically
 from mrnn_edge.doctor.machine import processor
 from mrnn_edge.errors import OptionError
+from mrnn_edge.files import write_whole
 from mrnn_edge.progress import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import distributed
@@ -194,7 +194,7 @@ def train(
     if distributed.is_first():
         check_out(out)
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / VOCABULARY, data.vocabulary.to_json())
+        write_whole(out / VOCABULARY, data.vocabulary.to_json())
     facts = {
         "recipe": recipe.to_dict(),
         "seed": seed,

@@ -36,8 +36,10 @@ def webcam(
     ] = None,
     ndjson: Annotated[bool, Option("--ndjson", help="A JSON record a line on stdout.")] = False,
     log: Annotated[
-        Path | None, Option("--log", metavar="FILE", help="Append the records to a file.")
+        Path | None, Option("--log", metavar="FILE", help="The records to a file too.")
     ] = None,
+    resume: Annotated[bool, Option("--resume", help="Append to a --log that exists.")] = False,
+    force: opt.Force = False,
     interval: Annotated[
         float, Option("--interval", metavar="SECONDS", help="From one look to the next.")
     ] = 0.5,
@@ -107,12 +109,13 @@ def webcam(
     from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.reconnect import ReconnectPolicy
     from mrnn_edge.camera.scene import Scene, WatchOptions
-    from mrnn_edge.camera.source import open_source
+    from mrnn_edge.camera.source import open_source, source_files
     from mrnn_edge.camera.watch import Watch
-    from mrnn_edge_cli.webcam.outputs import check_outputs
+    from mrnn_edge_cli.outputs import check_outputs
     from mrnn_edge_cli.webcam.recording import Recording, check_name
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records, Standing
     from mrnn_edge_cli.webcam.speech import Speech, split_command
+    from mrnn_edge_cli.webcam.text_file import Start
 
     wishes = WatchOptions(
         interval_s=interval,
@@ -138,8 +141,16 @@ def webcam(
         if not quiet:
             say(text)
 
+    if resume and log is None:
+        raise OptionError("--resume appends to a log; name it with --log")
     # Before an output is opened, which empties it.
-    check_outputs(source, {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record})
+    check_outputs(
+        {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record},
+        sources=source_files(source),
+        force=force,
+        resume=resume,
+        resumable=("--log",),
+    )
     if record is not None:
         check_name(record)
     if speak_cmd is not None:
@@ -185,7 +196,7 @@ def webcam(
         elif window is None:
             add(Lines(explain=explain))
         if log is not None:
-            add(Log(log))
+            add(Log(log, Start.APPEND if resume else Start.EMPTY))
         if speak_cmd is not None:
             add(Speech(speak_cmd))
         recording = None

@@ -93,10 +93,10 @@ class Records(Quiet):
 
 
 class Log(Quiet):
-    """The same records appended to a file. A disk that is full ends the log, not the captions."""
+    """The same records to a file. A disk that is full ends the log, not the captions."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = TextFile(path, Start.APPEND, ended="the log ends here")
+    def __init__(self, path: Path, start: Start) -> None:
+        self._file = TextFile(path, start, ended="the log ends here")
 
     @property
     def failed(self) -> bool:

@@ -105,10 +105,16 @@ def test_a_folder_of_pictures_is_a_source(webcam, tmp_path):
 def test_the_log_holds_the_records_and_grows_over_runs(webcam, clip, tmp_path):
     log = tmp_path / "captions.ndjson"
     shown = records(webcam(clip, "--ndjson", "--log", log).stdout)
-    webcam(clip, "--log", log)
+    refused = webcam(clip, "--log", log)
+    assert refused.returncode == 2
+    assert "--resume continues it, --force replaces it" in refused.stderr
+    assert records(log.read_text()) == shown
+    webcam(clip, "--log", log, "--resume")
     kept = records(log.read_text())
     assert kept[: len(shown)] == shown
     assert len(kept) == 2 * len(shown)
+    webcam(clip, "--log", log, "--force")
+    assert len(records(log.read_text())) == len(shown)
 
 
 def test_a_full_disk_ends_the_log_and_not_the_captions(webcam, clip):
@@ -122,7 +128,7 @@ def test_a_full_disk_ends_the_log_and_not_the_captions(webcam, clip):
 def test_half_a_line_that_a_power_cut_left_in_the_log_spoils_no_record(webcam, clip, tmp_path):
     log = tmp_path / "captions.ndjson"
     log.write_text('{"file": "cl')
-    shown = webcam(clip, "--ndjson", "--log", log).stdout
+    shown = webcam(clip, "--ndjson", "--log", log, "--resume").stdout
     assert log.read_text() == '{"file": "cl\n' + shown
 
 

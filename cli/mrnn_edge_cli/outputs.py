@@ -1,0 +1,109 @@
+"""The files that a run writes: what exists stays, unless the user said otherwise. Opens none.
+
+One rule for all commands. An output that exists as a regular file is refused, unless it is to be
+replaced (`--force`) or continued (`--resume`), or is a page that nobody has edited since we wrote
+it. A source of the run, the model's files among them, is refused in any case, and so is one file
+under two options. Links and other spellings of a path are seen through; devices and pipes, such as
+/dev/null, are no files that exist.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge.files import SealedWriter, is_sealed, replacing
+
+_Identity: TypeAlias = tuple[int, int] | str
+_STANDARD: Final = "-"
+
+
+def check_outputs(
+    outputs: Mapping[str, Path | None],
+    *,
+    sources: Iterable[str | os.PathLike[str]],
+    force: bool,
+    resume: bool = False,
+    resumable: Collection[str] = (),
+    pages: Collection[str] = (),
+) -> None:
+    """Raise OptionError where an output would destroy something.
+
+    `outputs` are paths by the name of their option; those of `resumable` are continued where the
+    user said `--resume`, those of `pages` are sealed (files.py). Raises PermissionError for an
+    output that may not be written. All are checked before the first one is opened.
+    """
+    wanted = {option: path for option, path in outputs.items() if path is not None}
+    if not wanted:
+        return
+    named = {option: _identity(path) for option, path in wanted.items()}
+    taken: dict[_Identity, str] = {}
+    # An output that is not there yet is no source; the sources of a run may be many.
+    if any(path.exists() for path in wanted.values()):
+        taken = dict.fromkeys(identities(sources), "read by this run")
+    for option, path in wanted.items():
+        if str(path) == _STANDARD:
+            raise OptionError(f"{option} -: this output cannot be standard output; name a file")
+        identity = named[option]
+        if identity is not None:
+            if identity in taken:
+                raise OptionError(f"{option} {path} is {taken[identity]}; name another file")
+            taken[identity] = f"the file of {option} too"
+        resumed = resume and option in resumable
+        if path.is_file() and not (force or resumed or (option in pages and is_sealed(path))):
+            raise OptionError(_existing(option, path, resumable=resumable, pages=pages))
+    for option, path in wanted.items():
+        _check_writable(option, path)
+
+
+@contextmanager
+def open_page(path: Path) -> Iterator[SealedWriter]:
+    """A page to write; in place of a regular file it appears when it is whole, or not at all."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as device:  # or a pipe
+            yield SealedWriter(device)
+        return
+    with replacing(path) as file:
+        yield SealedWriter(file)
+
+
+def identities(paths: Iterable[str | os.PathLike[str]]) -> set[_Identity]:
+    """What tells whether another path leads to one of these files; what is no file is left out."""
+    return {found for found in map(_identity, paths) if found is not None}
+
+
+def _identity(path: str | os.PathLike[str]) -> _Identity | None:
+    """What two names of one file share; None for what is no regular file."""
+    try:
+        found = os.stat(path)
+    except OSError:  # it does not exist yet
+        return os.path.realpath(path)
+    except ValueError:  # a NUL in the path: no file at all
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _existing(
+    option: str, path: Path, *, resumable: Collection[str], pages: Collection[str]
+) -> str:
+    what = f"{option} {path} exists already"
+    if option in pages:
+        what += ", and is no page of mrnn-edge or was edited since"
+    way = "--resume continues it, " if option in resumable else ""
+    return f"{what}; {way}--force replaces it"
+
+
+def _check_writable(option: str, path: Path) -> None:
+    if path.is_dir():
+        raise OptionError(f"{option} {path} is a folder; name a file")
+    place, needed = path, os.W_OK
+    if not path.exists():
+        place, needed = Path(os.path.realpath(path)).parent, os.W_OK | os.X_OK
+        if not place.is_dir():
+            raise OptionError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    if not os.access(place, needed):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))

@@ -1,0 +1,111 @@
+"""Files that are written whole or not at all, and files that can tell whether they were changed.
+
+A sealed file is text of XML or HTML with a comment near its end that holds the sha256 of all the
+rest. While it matches, nobody has edited the file since we wrote it, and we may replace it.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from mrnn_edge.errors import OptionError
+
+_SEAL: Final = re.compile(rb"<!-- mrnn-edge sha256 ([0-9a-f]{64}) -->")
+_SEALED_TAIL: Final = 256
+"""The seal stands within so many bytes of the end."""
+_CHUNK: Final = 1 << 20
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file: readers see the old bytes or the new ones, also after a crash."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the place of `path` at the end, or is gone after an exception.
+
+    Readers see the old bytes or the new ones, also after a crash of the machine, unless `synced` is
+    off, which saves a wait for the disk. A link stays one, and what it points to is replaced; the
+    mode is that of the file before, or the process's own for new ones. Raises OptionError for a
+    path that cannot be replaced so: a folder, a device, no folder for it.
+    """
+    import secrets
+    import shutil
+
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OptionError(f"{path} is no regular file; name a file that may be replaced")
+    if not target.parent.is_dir():
+        raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
+    # Without the target's name, which may be as long as a name can be.
+    half = target.parent / f".mrnn-edge-{secrets.token_hex(8)}"
+    try:
+        # Not a tempfile: those belong to their owner alone, whatever the umask says.
+        with half.open("xb") as file:
+            yield file
+            file.flush()
+            if synced:
+                os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, half)
+        half.replace(target)
+        if synced:
+            sync_folder(target.parent)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder reach its disk, where the system knows of such a thing."""
+    # Windows opens no folder, and some network disks sync none.
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+class SealedWriter:
+    """Writes the parts of a file and ends it with its seal."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """The next part."""
+        self._digest.update(data)
+        self._file.write(data)
+
+    def end(self, tail: bytes) -> None:
+        """The seal and, behind it, the end of the file: at most some 100 bytes."""
+        self._digest.update(tail)
+        self._file.write(b"<!-- mrnn-edge sha256 %s -->" % self._digest.hexdigest().encode())
+        self._file.write(tail)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is, byte for byte, what a SealedWriter wrote. Raises OSError if unreadable."""
+    with path.open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - _SEALED_TAIL)
+        file.seek(start)
+        end = file.read()
+        seals = list(_SEAL.finditer(end))
+        if not seals:
+            return False
+        digest = hashlib.sha256()
+        left = start + seals[-1].start()
+        file.seek(0)
+        while left and (chunk := file.read(min(left, _CHUNK))):
+            digest.update(chunk)
+            left -= len(chunk)
+    digest.update(end[seals[-1].end() :])
+    return digest.hexdigest().encode() == seals[-1][1]

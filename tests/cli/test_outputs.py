@@ -1,0 +1,237 @@
+"""No output destroys anything: what exists, a source of the run, or another output."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import noise_picture
+from fake_capture import colour
+from PIL import Image
+
+from mrnn_edge.camera.source import source_files
+from mrnn_edge.errors import OptionError
+from mrnn_edge.files import is_sealed
+from mrnn_edge_cli.outputs import check_outputs, open_page
+
+OPTIONS = ("--srt", "--vtt", "--log", "--record")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"film")
+    return path
+
+
+def spellings(path):
+    """Other names of one file."""
+    (path.parent / "folder").mkdir()
+    soft, hard = path.with_name("soft"), path.with_name("hard")
+    soft.symlink_to(path)
+    os.link(path, hard)
+    return path, soft, hard, path.parent / "folder" / ".." / path.name
+
+
+def check(outputs, *, sources=(), force=False, **more):
+    check_outputs(outputs, sources=sources, force=force, **more)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_source_is_no_output_by_whatever_name(clip, force):
+    for name in spellings(clip):
+        with pytest.raises(OptionError, match="--log .* is read by this run"):
+            check({"--log": name}, sources=[clip], force=force)
+
+
+def test_what_exists_is_refused_by_whatever_name_unless_forced(tmp_path):
+    existing = tmp_path / "captions.csv"
+    existing.touch()
+    for name in spellings(existing):
+        with pytest.raises(OptionError, match="exists already; --force replaces it"):
+            check({"--output": name})
+        check({"--output": name}, force=True)
+
+
+def test_what_is_resumed_is_not_refused_and_nothing_else_with_it(tmp_path):
+    log, film = tmp_path / "log", tmp_path / "film"
+    log.touch()
+    check({"--log": log, "--record": film}, resume=True, resumable=("--log",))
+    film.touch()
+    with pytest.raises(OptionError, match="--record .* exists already"):
+        check({"--log": log, "--record": film}, resume=True, resumable=("--log",))
+    with pytest.raises(OptionError, match="--resume continues it, --force replaces it"):
+        check({"--log": log}, resumable=("--log",))
+
+
+def test_a_page_is_refreshed_until_somebody_edits_it(tmp_path):
+    path = tmp_path / "page.html"
+    with open_page(path) as page:
+        page.write(b"<p>a dog</p>" * 1000)
+        page.end(b"\n</html>\n")
+    check({"--html": path}, pages=("--html",))
+    whole = path.read_bytes()
+    for place in (0, len(whole) // 2, whole.index(b"sha256") + 9, len(whole) - 1):
+        path.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
+        assert not is_sealed(path)
+        with pytest.raises(OptionError, match="was edited since"):
+            check({"--html": path}, pages=("--html",))
+    for changed in (whole + b"more", whole[:-1], b"", b"<html>"):
+        path.write_bytes(changed)
+        with pytest.raises(OptionError, match="no page of mrnn-edge"):
+            check({"--html": path}, pages=("--html",))
+
+
+def test_two_outputs_are_not_one_file_even_before_it_exists(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "new")
+    for name in (tmp_path / "new", link):
+        with pytest.raises(OptionError, match="--log .* is the file of --srt too"):
+            check({"--srt": tmp_path / "new", "--log": name})
+
+
+@pytest.mark.parametrize("source", [".", "%d.png"])
+def test_a_picture_of_a_sequence_is_no_output(tmp_path, source):
+    Image.fromarray(colour(1, 2, 3)).save(tmp_path / "0.png")
+    with pytest.raises(OptionError, match="is read by this run"):
+        check({"--log": tmp_path / "0.png"}, sources=source_files(str(tmp_path / source)))
+
+
+def test_new_files_devices_and_pipes_are_fine(clip, tmp_path):
+    check({option: tmp_path / option for option in OPTIONS} | {"--vtt": None}, sources=[clip])
+    check({option: Path("/dev/null") for option in OPTIONS})
+    os.mkfifo(tmp_path / "pipe")
+    check({"--log": tmp_path / "pipe"})
+
+
+def test_what_cannot_be_a_file_is_refused_with_its_option(tmp_path):
+    for name, message in (
+        (Path("-"), "--html -: this output cannot be standard output"),
+        (tmp_path, "is a folder; name a file"),
+        (tmp_path / "no" / "page", "there is no folder"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            check({"--html": name})
+
+
+def test_an_output_without_permission_is_refused(tmp_path, monkeypatch):
+    refused = tmp_path / "refused"
+    monkeypatch.setattr("os.access", lambda path, _: str(path) != str(refused))
+    refused.touch()
+    with pytest.raises(PermissionError, match="refused"):
+        check({"--log": refused}, force=True)
+    refused.unlink()
+    refused.mkdir()
+    with pytest.raises(PermissionError, match="new"):
+        check({"--srt": tmp_path / "ok", "--log": refused / "new"})
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_webcam_leaves_its_source_whole(command, bundle, clip, option):
+    done = command("webcam", clip, "--headless", "--model", bundle, option, clip, "--force")
+    assert done.returncode == 2
+    assert "is read by this run" in done.stderr
+    assert clip.read_bytes() == b"film"
+
+
+@pytest.mark.parametrize("name", ["nowhere/out.mp4", "folder.mp4"])
+def test_an_output_that_cannot_be_written_is_refused_before_another_is_emptied(
+    command, bundle, clip, tmp_path, name
+):
+    (tmp_path / "folder.mp4").mkdir()
+    srt, log = tmp_path / "keep.srt", tmp_path / "log"
+    srt.write_text("work of yesterday")
+    done = command(
+        "webcam", clip, "--headless", "--model", bundle, "--srt", srt, "--log", log, "--force",
+        "--record", tmp_path / name,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert str(tmp_path / name) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert srt.read_text() == "work of yesterday"
+    assert not log.exists()
+
+
+EXISTING = {
+    "caption --output": ("caption", "a.png", "--output"),
+    "caption --html": ("caption", "a.png", "--html"),
+    "bench --html": ("bench", "a.png", "--runs", "1", "--html"),
+    "webcam --srt": ("webcam", "a.png", "--headless", "--srt"),
+    "webcam --vtt": ("webcam", "a.png", "--headless", "--vtt"),
+    "webcam --log": ("webcam", "a.png", "--headless", "--log"),
+    "webcam --record": ("webcam", "a.png", "--headless", "--record"),
+    "index --output": ("index", "folder", "--output"),
+    "eval --captions": ("eval", "--data", "set", "--captions"),
+}
+
+
+@pytest.mark.parametrize("arguments", EXISTING.values(), ids=EXISTING)
+def test_no_command_replaces_a_file_that_exists(command, bundle, tmp_path, arguments):
+    (tmp_path / "folder").mkdir()
+    for picture in (tmp_path / "a.png", tmp_path / "folder" / "b.png"):
+        noise_picture(picture)
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    theirs = tmp_path / "theirs.mp4"
+    theirs.write_text("work of yesterday")
+    done = command(*arguments, "theirs.mp4", "--model", bundle)
+    assert done.returncode == 2, done.stderr
+    assert "theirs.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert theirs.read_text() == "work of yesterday"
+
+
+@pytest.mark.parametrize("option", ["--output", "--html"])
+def test_caption_replaces_nothing_that_it_reads_with_force_neither(
+    command, bundle, picture, option
+):
+    before = picture.read_bytes()
+    listed = picture.parent / "list.txt"
+    listed.write_text(f"{picture}\n")
+    for place in (picture, listed, bundle / "config.json"):
+        kept = place.read_bytes()
+        done = command(
+            "caption", "--from-file", listed, "--model", bundle, "--force", option, place
+        )
+        assert (done.returncode, "is read by this run" in done.stderr) == (2, True), done.stderr
+        assert place.read_bytes() == kept
+    assert picture.read_bytes() == before
+
+
+def test_a_page_of_before_is_refreshed_and_one_that_was_edited_stays(command, bundle, picture):
+    page = picture.with_name("page.html")
+    run = ("caption", picture, "--model", bundle, "--html", page)
+    assert command(*run).returncode == 0
+    assert command(*run).returncode == 0
+    edited = page.read_text().replace("Captions", "My captions")
+    page.write_text(edited)
+    assert command(*run).returncode == 2
+    assert page.read_text() == edited
+    assert command(*run, "--force").returncode == 0
+    assert "My captions" not in page.read_text()
+
+
+def test_a_dash_is_standard_output_for_captions_and_no_file_called_so(command, bundle, picture):
+    done = command("caption", picture, "--model", bundle, "-o", "-")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 1
+    assert not picture.with_name("-").exists()
+
+
+def test_a_sidecar_replaces_nothing_of_its_own_run_with_force_neither(command, bundle, picture):
+    output = Path(f"{picture}.txt")
+    done = command(
+        "caption", picture, "--model", bundle, "--csv", "-o", output, "--sidecar", "--force"
+    )
+    assert done.returncode == 3
+    assert "is read or written by this run" in done.stderr
+    assert output.read_text().startswith("file,caption")
+
+
+def test_settings_beside_an_output_replace_no_file_of_somebody_else(command, bundle, picture):
+    theirs = picture.with_name("out.run.json")
+    theirs.write_text('{"distance": "10 km"}')
+    done = command(
+        "caption", picture, "--model", bundle, "--ndjson", "-o", picture.with_name("out")
+    )
+    assert (done.returncode, "out.run.json" in done.stderr) == (2, True)
+    assert theirs.read_text() == '{"distance": "10 km"}'
+    assert not picture.with_name("out").exists()
