@@ -193,7 +193,16 @@ def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Rea
 
 
 def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(size=found.st_size, modified=found.st_mtime_ns, changed=found.st_ctime_ns)
+    modified, changed = _in_64_bits(found.st_mtime_ns), _in_64_bits(found.st_ctime_ns)
+    return Stamp(size=found.st_size, modified=modified, changed=changed)
+
+
+def _in_64_bits(nanoseconds: int) -> int:
+    """The time as the index keeps it. One before 1677 or after 2262 is kept modulo 2^64.
+
+    So every time within is what it was, and two of those beyond can still be told apart.
+    """
+    return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
 def _encoded(items: Iterable[_Looked], encoder: EncoderGraph, folder: str) -> Iterator[_Looked]:
