@@ -18,12 +18,16 @@ than a photo needs. The pictures of stereo phones (MPO) open as JPEG."""
 
 SUFFIXES: Final = frozenset(
     (
-        *(".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-        *(".avif", ".heic", ".heif"),
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjpg", ".pjp"),
+        *(".mpo", ".jps", ".insp", ".png", ".apng", ".pns", ".webp", ".gif", ".bmp", ".dib"),
+        *(".tif", ".tiff", ".ptif", ".ptiff", ".gtif", ".gtiff", ".btf", ".tf8"),
+        *(".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs", ".hif"),
     )
 )
 """Suffixes, lower-case, by which a folder's pictures are found. HEIC is among them with or without
-its extra: a library of such pictures must hear of the extra, not of nothing."""
+its extra: a library of such pictures must hear of the extra, not of nothing. Beside the usual ones
+are those of browsers and mail (.jfif, .pjpeg), of stereo and 360 degree cameras (.mpo, .jps, .pns,
+.insp), of large TIFFs and maps, and of Canon, Fujifilm and Sony (.hif)."""
 
 _LOOKS_LIKE: Final = (
     (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),

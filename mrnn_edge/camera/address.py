@@ -77,8 +77,12 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
         return Address(kind=SourceKind.DEVICE, location=text, name=text)
     suffix = os.path.splitext(text)[1].lower()
     sequence = os.path.isdir(text) or (_PATTERN.search(text) and not os.path.exists(text))
-    # A GIF is a video as a rule; the video reader takes a still one too.
-    kind = SourceKind.PICTURES if sequence or suffix in SUFFIXES - {".gif"} else SourceKind.VIDEO
+    # These are videos as a rule; the video reader takes a still one too.
+    kind = (
+        SourceKind.PICTURES
+        if sequence or suffix in SUFFIXES - {".gif", ".apng"}
+        else SourceKind.VIDEO
+    )
     return Address(kind=kind, location=text, name=hide_credentials(text))
 
 

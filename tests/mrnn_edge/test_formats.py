@@ -19,6 +19,7 @@ from mrnn_edge.errors import (
     UnsupportedImageError,
 )
 from mrnn_edge.image import load_image, read_picture
+from mrnn_edge.listing import list_files
 
 SPEC = ImageSpec(height=12, width=20)
 
@@ -29,6 +30,36 @@ def test_content_decides_the_format_whatever_the_suffix(tmp_path, kind):
     path.write_bytes(encoded(gradient(), kind))
     difference = np.asarray(load_image(path), int) - np.asarray(gradient(), int)
     assert np.abs(difference).mean() < 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffixes"),
+    [
+        ("JPEG", ".jpg .jpeg .jpe .jfif .jfi .jif .pjpeg .pjp .mpo .jps .insp"),
+        ("PNG", ".png .apng .pns"),
+        ("BMP", ".bmp .dib"),
+        ("TIFF", ".tif .tiff .ptif .ptiff .gtiff .btf .tf8"),
+        ("AVIF", ".avif .avifs"),
+        ("WEBP", ".webp"),
+        ("GIF", ".gif"),
+    ],
+)
+def test_a_folder_gives_every_suffix_that_cameras_and_programs_write(tmp_path, kind, suffixes):
+    for suffix in suffixes.split():
+        for name in (f"a{suffix}", f"b{suffix.upper()}"):
+            (tmp_path / name).write_bytes(encoded(gradient(), kind))
+    found = list(list_files([str(tmp_path)], recursive=True))
+    assert len(found) == 2 * len(suffixes.split())
+    for path in found:
+        assert load_image(path).size == (40, 24)
+
+
+def test_a_folder_gives_the_heic_pictures_of_every_camera(tmp_path):
+    names = [f"a{suffix}" for suffix in (".heic", ".heics", ".heif", ".heifs", ".hif")]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    found = list_files([str(tmp_path)], recursive=True)
+    assert [os.path.basename(path) for path in found] == names
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]))

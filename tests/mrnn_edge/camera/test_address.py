@@ -25,6 +25,7 @@ from mrnn_edge.errors import CameraUnavailableError, OptionError
         ("HTTP://camera/stream.mjpg", SourceKind.STREAM),
         ("clip.mp4", SourceKind.VIDEO),
         ("funny.gif", SourceKind.VIDEO),
+        ("funny.apng", SourceKind.VIDEO),
         ("no-suffix", SourceKind.VIDEO),
         ("frame_%04d.png", SourceKind.PICTURES),
         ("frame_%d", SourceKind.PICTURES),
