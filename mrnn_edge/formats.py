@@ -4,10 +4,15 @@ Takes the bytes of a file, gives a Pillow image whose pixels are not decoded yet
 never a suffix.
 """
 
+import io
+import os
 import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
-from mrnn_edge.errors import ImageDecodeError, UnsupportedImageError, install_command
+from mrnn_edge.errors import FileError, ImageDecodeError, UnsupportedImageError, install_command
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,11 +55,37 @@ _BEGINNINGS: Final = tuple(
         (rb"\x89PNG\r\n", "PNG"),
         (rb"GIF8[79]a", "GIF"),
         (rb"RIFF.{4}WEBP", "WebP"),
-        (rb"II\*\0|MM\0\*", "TIFF"),
+        (rb"II[*+]\0|MM\0[*+]", "TIFF"),
         (rb".{4}ftypavi[fs]", "AVIF"),
     )
 )
 _EXPECTED: Final = "a picture in " + ", ".join(FORMATS)
+
+
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """A file to read pictures from. Raises FileError if it cannot be, also while it is read."""
+    name = os.fspath(path)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise FileError(f"{name}: is a folder, expected a picture; `caption -r` takes folders")
+        if not stat.S_ISREG(mode):
+            # A FIFO or a device would block or never end.
+            raise FileError(f"{name}: is no regular file; copy the picture into a file first")
+        # Nor may one block that has taken the file's place since.
+        with open(path, "rb", opener=_without_waiting) as file:
+            yield file
+    except FileNotFoundError:
+        raise FileError(f"{name}: no such file; check the path") from None
+    except PermissionError:
+        raise FileError(f"{name}: no permission to read it; check its owner and mode") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise FileError(f"{name}: cannot be read ({error})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def open_image(file: IO[bytes], name: str) -> "Image.Image":

@@ -8,10 +8,9 @@ is in formats.py, how a cut-off file is read in salvage.py.
 import errno
 import io
 import os
-import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, Final, TypeAlias
 
@@ -27,7 +26,7 @@ from mrnn_edge.errors import (
     ImageTooLargeError,
     InputError,
 )
-from mrnn_edge.formats import open_image
+from mrnn_edge.formats import open_file, open_image
 from mrnn_edge.salvage import decode_the_rest
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -172,32 +171,6 @@ def load_image(source: ImageSource, *, allow_truncated: bool = False) -> Image.I
 
 
 @contextmanager
-def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
-    """A file to read pictures from. Raises FileError if it cannot be, also while it is read."""
-    name = os.fspath(path)
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise FileError(f"{name}: is a folder, expected a picture; `caption -r` takes folders")
-        if not stat.S_ISREG(mode):
-            # A FIFO or a device would block or never end.
-            raise FileError(f"{name}: is no regular file; copy the picture into a file first")
-        # Nor may one block that has taken the file's place since.
-        with open(path, "rb", opener=_without_waiting) as file:
-            yield file
-    except FileNotFoundError:
-        raise FileError(f"{name}: no such file; check the path") from None
-    except PermissionError:
-        raise FileError(f"{name}: no permission to read it; check its owner and mode") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise FileError(f"{name}: cannot be read ({error})") from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-@contextmanager
 def _decoded(
     source: ImageSource, allow_truncated: bool, spec: ImageSpec | None
 ) -> Iterator[_Decoded]:
@@ -258,23 +231,52 @@ def _from_file(
     file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
 ) -> Iterator[_Decoded]:
     with _guarded(name):
-        with open_image(file, name) as image:
-            try:
-                rgb, notes = _decode(image, name, spec)
-            except ImageDecodeError:
-                if not allow_truncated:
-                    raise
-            else:
-                yield _Decoded(rgb, image, notes)
-                return
-        with open_image(file, name) as image:
-            _check_size(image, name)
-            draft = _draft(image, spec)
-            decode_the_rest(image)
-            rgb, notes = _finished(image, draft)
-            if len(rgb.getcolors(1) or ()) == 1:
-                raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
-            yield _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
+        decoded = _read_file(file, name, allow_truncated, spec)
+        with decoded.opened or nullcontext():
+            yield decoded
+
+
+def _read_file(
+    file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
+) -> _Decoded:
+    sources = [file]
+    try:
+        return _read_whole(file, name, spec)
+    except ImageDecodeError as error:
+        refused = error
+    from mrnn_edge.pixels_only import pixels_only  # not before a picture is refused
+
+    for bare in pixels_only(file):
+        sources.append(bare)
+        try:
+            return _read_whole(bare, name, spec)
+        except ImageDecodeError as error:
+            refused = error
+    for source in sources if allow_truncated else ():
+        try:
+            return _read_the_rest(source, name, spec)
+        except ImageDecodeError as error:
+            refused = error
+    raise refused
+
+
+def _read_whole(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
+    with _guarded(name):
+        image = open_image(file, name)
+        rgb, notes = _decode(image, name, spec)
+        return _Decoded(rgb, image, notes)
+
+
+def _read_the_rest(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
+    """What of a file that is cut off or damaged can be read."""
+    with _guarded(name), open_image(file, name) as image:
+        _check_size(image, name)
+        draft = _draft(image, spec)
+        decode_the_rest(image)
+        rgb, notes = _finished(image, draft)
+        if len(rgb.getcolors(1) or ()) == 1:
+            raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
+        return _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
 
 
 @contextmanager
@@ -337,7 +339,8 @@ def _finished(image: Image.Image, draft: "_Draft | None") -> tuple[Image.Image, 
     turn, notes = _turn(image)
     if draft is not None:
         image = draft.resize(image, turn)
-    return _to_rgb(image if turn is None else image.transpose(turn)), notes
+    rgb = _to_rgb(image)  # first, for a turned one has lost the tags of its file
+    return rgb if turn is None else rgb.transpose(turn), notes
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -366,8 +369,10 @@ def _turn(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_rgb(image)
+    if image.mode.startswith("I") or image.mode == "F" or _is_grey_tiff(image):
+        from mrnn_edge.deep_grey import deep_grey_to_rgb  # few pictures need it
+
+        return deep_grey_to_rgb(image)
     if image.has_transparency_data:
         # Transparent pixels keep a hidden colour that convert("RGB") would bring out.
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -377,21 +382,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey scaled to 8 bits; convert("RGB") would clip it to white."""
-    if image.mode.startswith("I;16"):
-        # Byte by byte, so that a large picture is not held four times over in floats.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    values = np.array(image, dtype=np.float32)
-    if image.mode == "F":
-        np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        # Floats within 0..1 keep that range; others are stretched over their own.
-        low, high = min(float(values.min()), 0.0), max(float(values.max()), 1.0)
-    else:
-        # 32-bit integers hold 8 or 16 bits as a rule; more is scaled to its brightest.
-        brightest = float(values.max())
-        low, high = 0.0, 255.0 if brightest <= 255.0 else max(65535.0, brightest)
-    values -= low
-    values *= 255.0 / (high - low)
-    np.clip(np.rint(values, out=values), 0, 255, out=values)
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+def _is_grey_tiff(image: Image.Image) -> bool:
+    """Whether its bytes may have a sign, which Pillow does not tell by the mode."""
+    return image.mode == "L" and image.format == "TIFF"

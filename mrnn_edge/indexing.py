@@ -22,9 +22,9 @@ from mrnn_edge.config import ImageSpec
 from mrnn_edge.decode import Floats
 from mrnn_edge.device import usable_cores
 from mrnn_edge.errors import IndexFileError, InputError, NumericalError, OptionError
-from mrnn_edge.formats import SUFFIXES
+from mrnn_edge.formats import SUFFIXES, open_file
 from mrnn_edge.graphs import EncoderGraph
-from mrnn_edge.image import Pixels, open_file, read_pixels
+from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.index_file import Entry, IndexFile, Origin, Stamp, write_index
 from mrnn_edge.listing import Listed, list_files
 from mrnn_edge.progress import Track, untracked

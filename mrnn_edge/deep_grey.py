@@ -1,0 +1,83 @@
+"""Grey of 12, 16 or 32 bits, floating, or with a sign, as RGB of 8 bits.
+
+Pillow's own conversion would clip it to white, and takes neither a sign into account nor, beyond 8
+bits a sample, a TIFF whose zero is white.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from mrnn_edge.tiff_tags import BITS, PHOTOMETRIC, SAMPLES, TURNED, TURNED_VALUE
+
+_WHITE_IS_ZERO: Final = 0
+_SIGNED: Final = 2
+
+
+def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
+    """A decoded image of mode I, I;16, F, or L with a sign, in RGB, its range made 0..255."""
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    bits = tags.get(BITS, (0,))[0]
+    signed = tags.get(SAMPLES, (1,))[0] == _SIGNED
+    if image.mode == "L":
+        grey = _signed_bytes(np.asarray(image)) if signed else np.asarray(image)
+    elif image.mode.startswith("I;16"):
+        # In whole numbers, so that a large picture is not held four times over in floats.
+        grey = (np.asarray(image) >> (4 if bits == 12 else 8)).astype(np.uint8)
+    elif image.mode == "F":
+        grey = _floats(np.array(image, dtype=np.float32))
+    else:
+        values = np.asarray(image)
+        if bits == 32 and not signed:  # Pillow gives those above 2^31 as negative ones
+            values = values.view(np.uint32)
+        grey = _integers(values.astype(np.float32), short=signed and bits == 16)
+    if _zero_is_white(image.mode, tags):
+        grey = 255 - grey
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _zero_is_white(mode: str, tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF says so and Pillow has not seen to it."""
+    if not tags:
+        return False
+    if tags.get(TURNED) == TURNED_VALUE:
+        return True
+    # Where the tag is missing Pillow takes it as this, too.
+    return mode != "L" and bool(tags.get(PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)
+
+
+def _signed_bytes(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """From -128..127, or from 0..127 where none is negative."""
+    if values.max() < 128:
+        return (values * 2 + (values >> 6)).astype(np.uint8)  # 127 becomes 255
+    return values ^ np.uint8(128)
+
+
+def _integers(values: NDArray[np.float32], *, short: bool) -> NDArray[np.uint8]:
+    """From the range that they are taken to have; `short` where they are signed, of 16 bits."""
+    # Integers hold 8 or 16 bits as a rule; more is scaled to its brightest.
+    low, high = float(values.min()), float(values.max())
+    reach = 32768.0 if short else max(32768.0, high, -low)
+    if low < 0.0:
+        return _scaled(values, -reach, reach - 1.0)
+    if high <= 255.0:
+        return _scaled(values, 0.0, 255.0)
+    return _scaled(values, 0.0, 32767.0 if short else max(65535.0, high))
+
+
+def _floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Those within 0..1 keep that range; others are stretched over their own."""
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return _scaled(values, min(float(values.min()), 0.0), max(float(values.max()), 1.0))
+
+
+def _scaled(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+    """low..high made 0..255, in the memory of `values`."""
+    values -= low
+    values *= 255.0 / (high - low)
+    np.clip(np.rint(values, out=values), 0, 255, out=values)
+    return values.astype(np.uint8)
