@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from mrnn_edge.tiff_tags import BITS, PHOTOMETRIC, SAMPLES, TURNED, TURNED_VALUE
-
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339
+"""Tags of TIFF: bits a sample; what zero is; whether samples have a sign."""
 _WHITE_IS_ZERO: Final = 0
 _SIGNED: Final = 2
 
@@ -21,8 +21,8 @@ _SIGNED: Final = 2
 def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
     """A decoded image of mode I, I;16, F, or L with a sign, in RGB, its range made 0..255."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    bits = tags.get(BITS, (0,))[0]
-    signed = tags.get(SAMPLES, (1,))[0] == _SIGNED
+    bits = tags.get(_BITS, (0,))[0]
+    signed = tags.get(_SAMPLES, (1,))[0] == _SIGNED
     if image.mode == "L":
         grey = _signed_bytes(np.asarray(image)) if signed else np.asarray(image)
     elif image.mode.startswith("I;16"):
@@ -42,12 +42,9 @@ def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
 
 def _zero_is_white(mode: str, tags: Mapping[int, Any]) -> bool:
     """Whether a TIFF says so and Pillow has not seen to it."""
-    if not tags:
-        return False
-    if tags.get(TURNED) == TURNED_VALUE:
-        return True
     # Where the tag is missing Pillow takes it as this, too.
-    return mode != "L" and bool(tags.get(PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO)
+    said = tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) if tags else None
+    return mode != "L" and said == _WHITE_IS_ZERO
 
 
 def _signed_bytes(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

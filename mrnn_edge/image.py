@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Final, TypeAlias
 
 import numpy as np
@@ -239,22 +239,20 @@ def _from_file(
 def _read_file(
     file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
 ) -> _Decoded:
-    sources = [file]
     try:
         return _read_whole(file, name, spec)
     except ImageDecodeError as error:
         refused = error
-    from mrnn_edge.pixels_only import pixels_only  # not before a picture is refused
+    from mrnn_edge.pixels_only import Bare, pixels_only  # not before a picture is refused
 
-    for bare in pixels_only(file):
-        sources.append(bare)
+    sources = [Bare(file), *pixels_only(file)]
+    tries = [(_read_whole, source) for source in sources[1:]]
+    if allow_truncated:
+        tries += [(_read_the_rest, source) for source in sources]
+    for read, source in tries:
         try:
-            return _read_whole(bare, name, spec)
-        except ImageDecodeError as error:
-            refused = error
-    for source in sources if allow_truncated else ():
-        try:
-            return _read_the_rest(source, name, spec)
+            decoded = read(source.file, name, spec)
+            return replace(decoded, rgb=source.right_way(decoded.rgb))
         except ImageDecodeError as error:
             refused = error
     raise refused

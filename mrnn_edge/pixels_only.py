@@ -10,25 +10,68 @@ import io
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Final
 
-from mrnn_edge import tiff_tags
+from PIL import Image, ImageChops
+
 from mrnn_edge.pieces import Piece, joined
 
 
-def pixels_only(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What of a picture's file to try in its place, the one that keeps more first; often none."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
+@dataclass(frozen=True)
+class Bare:
+    """What of a picture's file to read in its place."""
+
+    file: IO[bytes]
+    inverted: bool = False
+    """Whether this one has black for white: Pillow reads some kinds of grey in that way alone."""
+
+    def right_way(self, image: Image.Image) -> Image.Image:
+        """The picture as it is meant, of the RGB image that the file gives."""
+        return ImageChops.invert(image) if self.inverted else image
+
+
+@dataclass(frozen=True)
+class _Try:
+    pieces: list[Piece]
+    inverted: bool = False
+
+
+def pixels_only(file: IO[bytes]) -> Iterator[Bare]:
+    """What to try in place of a file, that which keeps more first; often nothing."""
+    parts = _Parts(file)
+    head = parts.read(0, 12)
     for divide, is_it in _DIVIDED:
         if is_it(head):
             try:
-                tries = list(divide(file, size))
+                tries = list(divide(parts))
             except (struct.error, IndexError, ValueError):
                 return  # its own parts are damaged, not what stands beside them
-            yield from (joined(file, pieces) for pieces in tries)
+            for each in tries:
+                yield Bare(joined(file, each.pieces), each.inverted)
+
+
+_MOST_PARTS: Final = 1 << 17
+"""A PNG of the most pixels that are read has a third of them. Going through so many takes a quarter
+of a second; a file of nothing but heads of parts could have millions."""
+
+
+class _Parts:
+    """A file of which the beginning of one part after the other is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._left = _MOST_PARTS
+        self.size = file.seek(0, os.SEEK_END)
+
+    def read(self, at: int, length: int) -> bytes:
+        """So many bytes from there, fewer at the end. Raises ValueError if this has no end."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError("too many parts")
+        self._file.seek(at)
+        return self._file.read(length)
 
 
 _PNG_PIXELS: Final = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
@@ -47,28 +90,27 @@ _PALETTE: Final = 3
 """The colour type whose pixels are places in the palette; to the others it is a suggestion."""
 
 
-def _png(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
-    whole, animated = _png_chunks(file, size, _PNG_PIXELS | _PNG_FRAMES)
+def _png(parts: _Parts) -> Iterator[_Try]:
+    whole, animated = _png_chunks(parts, _PNG_PIXELS | _PNG_FRAMES)
     if whole:
-        yield whole
+        yield _Try(whole)
     if whole and animated:
-        yield _png_chunks(file, size, _PNG_PIXELS)[0]
+        yield _Try(_png_chunks(parts, _PNG_PIXELS)[0])
 
 
-def _png_chunks(file: IO[bytes], size: int, keep: frozenset[bytes]) -> tuple[list[Piece], bool]:
+def _png_chunks(parts: _Parts, keep: frozenset[bytes]) -> tuple[list[Piece], bool]:
     """The pieces, none where no pixels are among them, and whether chunks of frames were."""
     pieces: list[Piece] = [range(8)]
     seen: set[bytes] = set()
     at, colour = 8, 0
-    while at < size:
-        file.seek(at)
-        length, kind = struct.unpack(">I4s", file.read(8))
+    while at < parts.size:
+        length, kind = struct.unpack(">I4s", parts.read(at, 8))
         start, at = at, at + 12 + length
         if kind == b"IHDR":
-            colour = file.read(13)[9]
+            colour = parts.read(start + 17, 1)[0]
         if kind == b"PLTE" and colour != _PALETTE:
             continue
-        turns = kind in _PNG_TURNS and kind not in seen and _turns(file, kind, length)
+        turns = kind in _PNG_TURNS and kind not in seen and _turns(parts, start + 8, kind, length)
         if kind in keep or turns:
             seen.add(kind)
             _append(pieces, range(start, at))
@@ -79,14 +121,14 @@ def _png_chunks(file: IO[bytes], size: int, keep: frozenset[bytes]) -> tuple[lis
     return (pieces, not seen.isdisjoint(_PNG_FRAMES)) if b"IDAT" in seen else ([], False)
 
 
-def _turns(file: IO[bytes], kind: bytes, length: int) -> bool:
-    """Whether a chunk may turn the picture and Pillow takes it; the file stands at its body."""
+def _turns(parts: _Parts, at: int, kind: bytes, length: int) -> bool:
+    """Whether the chunk whose body is there may turn the picture, and Pillow takes it."""
     from PIL.PngImagePlugin import PngStream
 
     beginning = _PNG_TURNS[kind]
-    if length > _LARGEST_TURN or file.read(len(beginning)) != beginning:
+    if length > _LARGEST_TURN or parts.read(at, len(beginning)) != beginning:
         return False
-    stream = PngStream(io.BytesIO(beginning + file.read(length + 4 - len(beginning))))
+    stream = PngStream(io.BytesIO(parts.read(at, length + 4)))
     try:
         stream.crc(kind, stream.call(kind, 0, length))
     except Exception:
@@ -108,12 +150,11 @@ _JPEG_BARE: Final = frozenset((0x01, *range(0xD0, 0xD8)))
 """Markers without a length."""
 
 
-def _jpeg(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
+def _jpeg(parts: _Parts) -> Iterator[_Try]:
     pieces: list[Piece] = [range(2)]
     at, marker = 2, 0
     while marker != _JPEG_SCAN:
-        file.seek(at)
-        filler, marker, length = struct.unpack(">BBH", file.read(4))
+        filler, marker, length = struct.unpack(">BBH", parts.read(at, 4))
         if filler != 0xFF:
             return
         start = at
@@ -123,9 +164,9 @@ def _jpeg(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
             at += 2
         else:
             at += 2 + max(2, length)
-            if _jpeg_keeps(marker, file.read(12), length - 2):
-                _append(pieces, range(start, at if marker != _JPEG_SCAN else size))
-    yield pieces
+            if _jpeg_keeps(marker, parts.read(start + 4, 12), length - 2):
+                _append(pieces, range(start, at if marker != _JPEG_SCAN else parts.size))
+    yield _Try(pieces)
 
 
 def _jpeg_keeps(marker: int, beginning: bytes, length: int) -> bool:
@@ -140,102 +181,110 @@ def _jpeg_keeps(marker: int, beginning: bytes, length: int) -> bool:
 
 
 _WEBP_PIXELS: Final = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
+_WEBP_METADATA: Final = frozenset((b"ICCP", b"EXIF", b"XMP "))
 _WEBP_PROFILE, _WEBP_EXIF, _WEBP_XMP = 0x20, 0x08, 0x04
 """The bits of VP8X that announce chunks."""
 
 
-def _webp(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
+def _webp(parts: _Parts) -> Iterator[_Try]:
     chunks: list[Piece] = []
     flags, at, exif = 0, 12, 0
-    while at + 8 <= size:
-        file.seek(at)
-        kind, length = struct.unpack("<4sI", file.read(8))
+    while at + 8 <= parts.size:
+        kind, length = struct.unpack("<4sI", parts.read(at, 8))
         start, at = at, at + 8 + length + length % 2
         if kind == b"VP8X":
-            flags = file.read(1)[0]
+            flags = parts.read(start + 8, 1)[0]
             chunks += [range(start, start + 8), b"", range(start + 9, at)]
         elif kind in _WEBP_PIXELS:
             chunks.append(range(start, at))
-        elif kind == b"EXIF" and at <= size:
+        elif kind == b"EXIF" and at <= parts.size:
             chunks.append(range(start, at))
             exif = _WEBP_EXIF
+        elif kind not in _WEBP_METADATA:
+            return  # bytes are missing before, and nobody can tell where
     if len(chunks) > 1 and chunks[1] == b"":
         chunks[1] = bytes([flags & ~(_WEBP_PROFILE | _WEBP_EXIF | _WEBP_XMP) | exif])
     length = 4 + sum(map(len, chunks))
-    yield [b"RIFF" + struct.pack("<I", length) + b"WEBP", *chunks]
+    yield _Try([b"RIFF" + struct.pack("<I", length) + b"WEBP", *chunks])
 
 
-def _gif(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
-    file.seek(10)
-    flags = file.read(1)[0]
+def _gif(parts: _Parts) -> Iterator[_Try]:
+    flags = parts.read(10, 1)[0]
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     pieces: list[Piece] = [range(at)]
     while True:
-        file.seek(at)
-        mark, label, length = struct.unpack("BBB", file.read(3))
+        mark, label, length = struct.unpack("BBB", parts.read(at, 3))
         if mark == ord(","):
-            _append(pieces, range(at, size))
-            yield pieces
+            _append(pieces, range(at, parts.size))
+            yield _Try(pieces)
         if mark != ord("!"):
             return
         start, at = at, at + 2
         while length:
             at += 1 + length
-            file.seek(at)
-            length = file.read(1)[0]
+            length = parts.read(at, 1)[0]
         at += 1
         if label == 0xF9 and at - start == 8:  # it says which colour is transparent
             _append(pieces, range(start, at))
 
 
-def _tiff(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
-    """The file with another list of tags behind it: every place in it stays what it was."""
-    file.seek(0)
-    mark = file.read(4)
-    order = "<" if mark.startswith(b"I") else ">"
-    (place,) = struct.unpack(order + "I", file.read(4))
-    file.seek(place)
-    (count,) = struct.unpack(order + "H", file.read(2))
-    tags = [file.read(12) for _ in range(count)]
-    next_page = file.read(4)
-    numbered = ((struct.unpack(order + "H", tag[:2])[0], tag) for tag in tags)
-    kept = {number: tag for number, tag in numbered if number in tiff_tags.PIXELS}
+_PHOTOMETRIC: Final = 262
+"""Whether black is zero, or white, or which colours there are."""
+_TIFF_PIXELS: Final = frozenset(
+    (
+        *(254, 256, 257, 258, 259, _PHOTOMETRIC, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317),
+        *(320, 322, 323, 324, 325, 332, 338, 339, 347, 512, 513, 514, 515, 519, 520, 521),
+        *(529, 530, 531, 532),
+    )
+)
+"""Tags: size, layout, compression, colours, orientation."""
 
-    def with_tags(tags: dict[int, bytes]) -> list[Piece]:
+
+def _tiff(parts: _Parts) -> Iterator[_Try]:
+    """The file with fewer tags in its list: every place in it, and its length, stay what they were.
+
+    Were the list put behind, a picture that is cut off would find its missing pixels there.
+    """
+    order = "<" if parts.read(0, 1) == b"I" else ">"
+    (place,) = struct.unpack(order + "I", parts.read(4, 4))
+    (count,) = struct.unpack(order + "H", parts.read(place, 2))
+    tags = [parts.read(place + 2 + 12 * number, 12) for number in range(count)]
+    end = place + 6 + 12 * count
+    next_page = parts.read(end - 4, 4)
+    numbered = ((struct.unpack(order + "H", tag[:2])[0], tag) for tag in tags)
+    kept = {number: tag for number, tag in numbered if number in _TIFF_PIXELS}
+
+    def with_tags(tags: Mapping[int, bytes]) -> list[Piece]:
         in_order = b"".join(tags[number] for number in sorted(tags))
         listed = struct.pack(order + "H", len(tags)) + in_order + next_page
-        return [mark + struct.pack(order + "I", size), range(8, size), listed]
+        return [range(place), listed.ljust(end - place, b"\0"), range(end, parts.size)]
 
-    yield with_tags(kept)
-    number = tiff_tags.PHOTOMETRIC
-    if number not in kept or struct.unpack(order + "H", kept[number][8:10])[0] == 0:
-        kept[number] = struct.pack(order + "HHIHH", number, 3, 1, 1, 0)
-        number, value = tiff_tags.TURNED, tiff_tags.TURNED_VALUE
-        kept[number] = struct.pack(order + "HHII", number, 4, 1, value)
-        yield with_tags(kept)
+    yield _Try(with_tags(kept))
+    photometric = kept.get(_PHOTOMETRIC)
+    if photometric is None or struct.unpack(order + "H", photometric[8:10])[0] == 0:
+        kept[_PHOTOMETRIC] = struct.pack(order + "HHIHH", _PHOTOMETRIC, 3, 1, 1, 0)
+        if len(kept) <= count:
+            yield _Try(with_tags(kept), inverted=True)
 
 
 _LARGEST_LIST: Final = 1 << 20
 _METADATA_ITEM: Final = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))(?:Exif|mime)", re.DOTALL)
 
 
-def _avif(file: IO[bytes], size: int) -> Iterator[list[Piece]]:
+def _avif(parts: _Parts) -> Iterator[_Try]:
     """Its Exif and XMP are items like its pixels: items of another kind are passed over."""
     at = 0
-    while at + 8 <= size:
-        file.seek(at)
-        length, kind = struct.unpack(">I4s", file.read(8))
+    while at + 8 <= parts.size:
+        length, kind = struct.unpack(">I4s", parts.read(at, 8))
         if kind == b"meta" and 8 <= length <= _LARGEST_LIST:
-            listed = _METADATA_ITEM.sub(rb"\1none", file.read(length - 8))
-            yield [range(at + 8), listed, range(at + length, size)]
+            listed = _METADATA_ITEM.sub(rb"\1none", parts.read(at + 8, length - 8))
+            yield _Try([range(at + 8), listed, range(at + length, parts.size)])
         if kind == b"meta" or length < 8:
             return
         at += length
 
 
-_DIVIDED: Final[
-    tuple[tuple[Callable[[IO[bytes], int], Iterator[list[Piece]]], Callable[[bytes], bool]], ...]
-] = (
+_DIVIDED: Final[tuple[tuple[Callable[[_Parts], Iterator[_Try]], Callable[[bytes], bool]], ...]] = (
     (_png, lambda head: head.startswith(b"\x89PNG\r\n\x1a\n")),
     (_jpeg, lambda head: head.startswith(b"\xff\xd8")),
     (_webp, lambda head: head.startswith(b"RIFF") and head.endswith(b"WEBP")),

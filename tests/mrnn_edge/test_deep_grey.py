@@ -7,6 +7,7 @@ import pytest
 from pictures import encoded, gradient
 from PIL import Image
 
+from mrnn_edge.errors import ImageDecodeError
 from mrnn_edge.image import load_image
 
 GREY = np.array(gradient().convert("L"))
@@ -102,3 +103,18 @@ def test_one_grey_all_over_is_no_division_by_zero(value):
         kind = FLOAT if type_ == "<f4" else SIGNED
         found = np.asarray(load_image(tiff(np.full_like(GREY, value).astype(type_), kind)))
         assert len(np.unique(found)) == 1
+
+
+def test_a_cut_off_tiff_whose_zero_is_white_is_no_negative_where_it_is_read_as_far_as_it_goes():
+    samples = (GREY.astype(int) * 257).astype(">u2")
+    whole = tiff(samples, white_is_zero=True)
+    # Its pixels stand before its tags, so they are moved behind and cut there.
+    pixels, tags = samples.tobytes(), whole[8 + samples.nbytes :]
+    cut = pixels[: len(pixels) // 2]
+    head = b"MM\0*" + struct.pack(">I", 8)
+    place = struct.pack(">HHII", 273, 4, 1, 8)
+    moved = tags.replace(place, struct.pack(">HHII", 273, 4, 1, 8 + len(tags)))
+    with pytest.raises(ImageDecodeError):
+        load_image(head + moved + cut)
+    found = np.asarray(load_image(head + moved + cut, allow_truncated=True))[..., 0]
+    np.testing.assert_array_equal(found[:10], 255 - GREY[:10])
