@@ -180,9 +180,7 @@ def test_no_command_replaces_a_file_that_exists(command, bundle, tmp_path, argum
 
 
 @pytest.mark.parametrize("option", ["--output", "--html"])
-def test_caption_replaces_nothing_that_it_reads_with_force_neither(
-    command, bundle, picture, option
-):
+def test_caption_replaces_nothing_that_it_reads_even_with_force(command, bundle, picture, option):
     before = picture.read_bytes()
     listed = picture.parent / "list.txt"
     listed.write_text(f"{picture}\n")
@@ -216,7 +214,7 @@ def test_a_dash_is_standard_output_for_captions_and_no_file_called_so(command, b
     assert not picture.with_name("-").exists()
 
 
-def test_a_sidecar_replaces_nothing_of_its_own_run_with_force_neither(command, bundle, picture):
+def test_a_sidecar_replaces_nothing_of_its_own_run_even_with_force(command, bundle, picture):
     output = Path(f"{picture}.txt")
     done = command(
         "caption", picture, "--model", bundle, "--csv", "-o", output, "--sidecar", "--force"

@@ -145,7 +145,8 @@ def test_lists_hold_any_name(tmp_path):
 def test_debris_of_systems_is_left_out_and_told(tmp_path):
     kept = ["a.jpg", ".hidden.jpg", "@photos/b.jpg", "lost/c.jpg"]
     debris = [
-        "._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/x.png", ".Trash-1000/files/d.jpg",
+        "._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/x.png",
+        ".Trash-1000/files/d.jpg",
         "lost+found/e.jpg", "#recycle/f.jpg", "$RECYCLE.BIN/g.jpg", "sub/.@__thumb/h.jpg",
     ]  # fmt: skip
     for name in (*kept, *debris):
