@@ -107,8 +107,16 @@ def graph_metadata(*, bundle_id: str, vocabulary_sha256: str, role: GraphRole) -
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Names of the models inside the package, the default first."""
+    """Names of the models inside the package, the default first.
+
+    Raises ModelNotFoundError where the package is no folder: in a zip, or frozen without its data.
+    """
     folder = _models_folder()
+    if not folder.is_dir():
+        raise ModelNotFoundError(
+            f"the models of mrnn-edge are not at {folder}; install the wheel with pip, since it "
+            "does not run from within a zip; a frozen program needs its data (docs/frozen.md)"
+        )
     names = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file())
     default = default_model()
     return tuple(sorted(names, key=lambda name: (name != default, name)))
@@ -130,10 +138,11 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
 
     Raises ModelNotFoundError that lists the names there are.
     """
+    shipped = shipped_models()
     if model is None:
         return _models_folder() / default_model()
     name = os.fspath(model)
-    if name in shipped_models():
+    if name in shipped:
         return _models_folder() / name
     # os.path answers False where pathlib raises: a NUL, a name too long.
     if os.path.isdir(name):
