@@ -90,10 +90,10 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
     model = tiny.write(tmp_path / "model")
     captions = tmp_path / "captions.tsv"
-    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--captions", captions)
+    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--force")
 
     def repeated(*more):
-        done = command(*wishes, *more)
+        done = command(*wishes, "--captions", captions, *more)
         assert done.returncode == 0, done.stderr
         said = [line.split("\t")[1].split() for line in captions.read_text().splitlines()]
         return json.loads(done.stdout), any(len(set(words)) < len(words) for words in said)
