@@ -97,7 +97,7 @@ def main(
     report = {
         "mrnn-edge": __version__,
         "model": captioner.config.name,
-        "device": str(captioner.graphs.placement),
+        "device": str(captioner.device),
         "precision": str(captioner.precision),
         "threads": threads,
         **measure(captioner, files, chunk),

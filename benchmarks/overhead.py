@@ -78,7 +78,7 @@ def main(
         "mrnn-edge": __version__,
         "model": captioner.config.name,
         "precision": str(captioner.precision),
-        "device": str(captioner.graphs.placement),
+        "device": str(captioner.device),
         "threads": captioner.graphs.threads,
         "pictures": len(files),
         "rounds": rounds,

@@ -28,42 +28,6 @@ class StepFunction(Protocol):
         ...
 
 
-class Walk(Protocol):
-    """Hypotheses on their way through a step function, a row each, their states kept for them."""
-
-    def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
-        """Log-probabilities [B, V] after a token for each row, and the states [B, R] it was fed.
-
-        The first are good until the next step, the second for ever.
-        """
-        ...
-
-    def go_on(self, rows: list[int], images: list[int]) -> None:
-        """The next step is for these rows of the last one, which belong to these images."""
-        ...
-
-
-class PlainWalk:
-    """A Walk through any step function, by arrays that are handed over."""
-
-    def __init__(self, step: StepFunction, images: Floats, *, state: int) -> None:
-        self._step, self._images = step, images
-        self._vectors, self._owner = images, list(range(len(images)))
-        self._state = np.zeros((len(images), state), np.float32)
-
-    def step(self, tokens: Sequence[int]) -> tuple[Floats, Floats]:
-        """As Walk says."""
-        fed = self._state
-        log_probs, self._state = self._step(np.array(tokens, np.int64), fed, self._vectors)
-        return log_probs, fed
-
-    def go_on(self, rows: list[int], images: list[int]) -> None:
-        """As Walk says."""
-        self._state = self._state.take(rows, axis=0)
-        if images != self._owner:
-            self._owner, self._vectors = images, self._images.take(images, axis=0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
     """What the decoder needs to know of a vocabulary and a network."""
@@ -115,11 +79,7 @@ class Beams:
     """
 
     def __init__(self, step: StepFunction, images: Floats, space: SearchSpace) -> None:
-        """One row an image, nothing said.
-
-        A step that has a `walk(images, state=R)` of its own is asked for it (graphs.py): it keeps
-        states and image vectors where it computes.
-        """
+        """One row an image, image vectors [N, M], nothing said."""
         count = len(images)
         self.owner = list(range(count))
         """Row -> image."""
@@ -132,21 +92,21 @@ class Beams:
         self._fed: list[Floats] = []
         """The states of each step, [rows of that step, R]."""
         self._space = space
-        walk = getattr(step, "walk", None)
-        self._walk: Walk = (
-            PlainWalk(step, images, state=space.state)
-            if walk is None
-            else walk(images, state=space.state)
-        )
+        self._step = step
+        self._images = images
+        self._vectors = images
+        """The image vector of each row, [rows, M]."""
+        self._state = np.zeros((count, space.state), np.float32)
+        """The states that the next step is fed, [rows, R]."""
 
     def step(self) -> Floats:
-        """Log-probabilities [rows, V] of the next word, good until the next step.
+        """Log-probabilities [rows, V] of the next word.
 
         Raises NumericalError for NaN and plus infinity.
         """
         said = [words[-1] if words else self._space.start for words in self.words]
-        log_probs, fed = self._walk.step(said)
-        self._fed.append(fed)
+        self._fed.append(self._state)
+        log_probs, self._state = self._step(np.array(said, np.int64), self._state, self._vectors)
         # NaN is the largest of all to numpy and fails the comparison, as plus infinity does; minus
         # infinity is a word that cannot come.
         if not log_probs.item(log_probs.argmax()) < np.inf:
@@ -163,7 +123,9 @@ class Beams:
         rows = [each.row for each in chosen]
         owner = [self.owner[row] for row in rows]
         if rows:
-            self._walk.go_on(rows, owner)
+            self._state = self._state.take(rows, axis=0)
+            if owner != self.owner:
+                self._vectors = self._images.take(owner, axis=0)
         self.owner = owner
         self.words = [(*self.words[row], token) for row, token, _ in chosen]
         self.log_probs = [(*self.log_probs[row], gained) for row, _, gained in chosen]

@@ -66,7 +66,7 @@ class Captioner:
             prior=self._sentences.prior,
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
-            device=str(graphs.placement),
+            device=str(graphs.device),
             precision=str(graphs.precision),
             greedy=self._greedy(),
         )
@@ -83,12 +83,11 @@ class Captioner:
     ) -> "Captioner":
         """Open a model: the default one, a shipped one by name, or a folder.
 
-        `device` is `auto` (where CUDA works, the fastest of what was measured on this machine, else
-        the CPU), `cpu`, `cuda` or `cuda:N`, with `+graphs` for CUDA graphs and `+cpu` for the step
-        on the CPU (docs/runtime.md); `precision` to the model's own, on CUDA float32 if it has it,
-        `threads` to the cores this process may use. `concurrency` is how many calls will come at a
-        time; the threads are shared out among them, which suits many pictures (pipeline.py).
-        Raises ModelError, DeviceError or OptionError.
+        `device` is `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`;
+        `precision` defaults to the model's own, on CUDA to float32 if it has it, `threads` to the
+        cores this process may use. `concurrency` is how many calls will come at a time; the
+        threads are shared out among them, which suits many pictures (pipeline.py). Raises
+        ModelError, DeviceError or OptionError.
         """
         captioner = cls.of(
             begin(
@@ -169,7 +168,7 @@ class Captioner:
 
     @property
     def device(self) -> Device:
-        """Where the encoder runs, and the step but in a mixture (`graphs.placement`)."""
+        """Where both graphs run."""
         return self._graphs.device
 
     @property
@@ -358,7 +357,7 @@ class Captioner:
     def _greedy(self) -> GreedySearch | None:
         """A graph for greedy captions, not opened yet; None where the step is not on the CPU."""
         graphs = self._graphs
-        if graphs.placement.step.kind is not DeviceKind.CPU:
+        if graphs.device.kind is not DeviceKind.CPU:
             return None
         opener = partial(
             open_greedy,

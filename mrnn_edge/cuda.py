@@ -6,13 +6,10 @@ graphs there. Imported where CUDA is asked for, and by nobody else.
 
 import contextlib
 import io
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
-from mrnn_edge.captured import FIRST_SOUND, CapturedGraph
 from mrnn_edge.config import GraphRole
 from mrnn_edge.device import Device
 from mrnn_edge.errors import DeviceError, install_command
@@ -52,9 +49,6 @@ def cuda_opener(runtime: ModuleType, device: Device, make: Make) -> _Opener:
         )
     unloaded = _preload(runtime)
     settings = {"device_id": str(device.index)}
-    if device.captured:
-        _check_captures(runtime, device)
-        settings["enable_cuda_graph"] = "1"
 
     def open_session(graph: bytes, _role: GraphRole, threads: int) -> Any:
         # What goes wrong here is raised, in one line; the log would add a screen to it.
@@ -77,22 +71,7 @@ def cuda_opener(runtime: ModuleType, device: Device, make: Make) -> _Opener:
             raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
         return session
 
-    def open_captured(graph: bytes, role: GraphRole, threads: int) -> Any:
-        place = (str(device.kind), device.index)
-        return CapturedGraph(lambda: open_session(graph, role, threads), runtime, place)
-
-    return open_captured if device.captured else open_session
-
-
-def _check_captures(runtime: ModuleType, device: Device) -> None:
-    """Raise DeviceError where what this runtime captures is not sound."""
-    version = tuple(map(int, re.findall(r"\d+", runtime.__version__)[:3]))
-    if version < FIRST_SOUND:
-        raise DeviceError(
-            f"{device} was asked for, but CUDA graphs of ONNX Runtime {runtime.__version__} read "
-            f"memory that is freed; upgrade onnxruntime-gpu to "
-            f"{'.'.join(map(str, FIRST_SOUND))}, or use --device {replace(device, captured=False)}"
-        )
+    return open_session
 
 
 def _refused(device: Device, cause: str) -> DeviceError:

@@ -10,11 +10,7 @@ from typing import Final
 
 from mrnn_edge.errors import OptionError
 
-_REQUEST = re.compile(
-    r"auto|cpu|(?P<cuda>cuda(:(?P<index>\d+))?)(?P<captured>\+graphs)?(?P<mixed>\+cpu)?"
-)
-_CAPTURED = "+graphs"
-_MIXED = "+cpu"
+_REQUEST = re.compile(r"auto|cpu|cuda(:(?P<index>\d+))?")
 
 
 class DeviceKind(StrEnum):
@@ -26,62 +22,33 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """The execution device of a captioner's graphs.
-
-    Raises ValueError for a CPU with the number or the graphs of CUDA.
-    """
+    """Where both graphs of a model run. Raises ValueError for a CPU with a number."""
 
     kind: DeviceKind
     index: int = 0
-    captured: bool = False
-    """Of CUDA: kernels are launched as CUDA graphs, not one by one (captured.py)."""
 
     def __post_init__(self) -> None:
-        if self.kind is DeviceKind.CPU and (self.index or self.captured):
-            raise ValueError("only CUDA has device numbers and graphs")
+        if self.kind is DeviceKind.CPU and self.index:
+            raise ValueError("only CUDA has device numbers")
 
     def __str__(self) -> str:
-        if self.kind is DeviceKind.CPU:
-            return "cpu"
-        return f"cuda:{self.index}" + (_CAPTURED if self.captured else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where the two graphs of a model run."""
-
-    encoder: Device
-    step: Device
-
-    def __str__(self) -> str:
-        """As `parse_placement` reads it: `cpu`, `cuda:0`; `cuda:0+cpu` is the step on the CPU."""
-        return str(self.encoder) + ("" if self.step == self.encoder else _MIXED)
+        """As `parse_device` reads it: `cpu`, `cuda:0`."""
+        return "cpu" if self.kind is DeviceKind.CPU else f"cuda:{self.index}"
 
 
 CPU: Final = Device(kind=DeviceKind.CPU)
-ON_CPU: Final = Placement(encoder=CPU, step=CPU)
+CUDA: Final = Device(kind=DeviceKind.CUDA)
+"""The first of them, which `auto` tries."""
 
 
-def parse_placement(request: str) -> Placement | None:
-    """Where `cpu`, `cuda` or `cuda:N` puts graphs; None for `auto`.
-
-    Behind CUDA `+graphs` is for CUDA graphs, then `+cpu` for the step on the CPU. Raises
-    OptionError.
-    """
+def parse_device(request: str) -> Device | None:
+    """The device that `cpu`, `cuda` or `cuda:N` names; None for `auto`. Raises OptionError."""
     found = _REQUEST.fullmatch(request)
     if not found:
-        raise OptionError(
-            f"device is {request!r}, expected auto, cpu, cuda, cuda:N, cuda:N+cpu, the step on "
-            "the CPU, or cuda:N+graphs, as CUDA graphs"
-        )
+        raise OptionError(f"device is {request!r}, expected auto, cpu, cuda or cuda:N")
     if request == "auto":
         return None
-    device = CPU
-    if found["cuda"]:
-        device = Device(
-            kind=DeviceKind.CUDA, index=int(found["index"] or 0), captured=bool(found["captured"])
-        )
-    return Placement(encoder=device, step=CPU if found["mixed"] else device)
+    return CPU if request == "cpu" else Device(kind=DeviceKind.CUDA, index=int(found["index"] or 0))
 
 
 def usable_cpus() -> set[int]:

@@ -5,14 +5,14 @@ whose work is outside Python's lock but for a hundredth. Knows no caption.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mrnn_edge.bundle import Bundle, load_bundle, shipped_name
 from mrnn_edge.config import BundleConfig, GraphRole, Precision
-from mrnn_edge.device import ON_CPU, DeviceKind, Placement, parse_placement, usable_cores
-from mrnn_edge.errors import OptionError
+from mrnn_edge.device import CPU, CUDA, Device, DeviceKind, parse_device
+from mrnn_edge.errors import DeviceError, OptionError
 from mrnn_edge.threads import Started
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ def begin(
     """
     bundle = load_bundle(model)
     config = bundle.config
-    wanted = parse_placement(device)
+    wanted = parse_device(device)
     named = _parse_precision(precision)
-    likely = named or own_precision(config, wanted or ON_CPU)
+    likely = named or own_precision(config, wanted or CPU)
     # The runtime's import takes as long as both.
     ahead = {
         role: Started(partial(bundle.graph, likely, role), name=f"read {role}")
         for role in (GraphRole.ENCODER, GraphRole.STEP)
     }
 
-    from mrnn_edge.runtime import import_ahead, open_graphs, runtime_facts
+    from mrnn_edge.runtime import import_ahead, open_graphs, runtime_facts, try_device
 
     import_ahead()
 
@@ -75,13 +75,13 @@ def begin(
         started = ahead.pop(role, None) if chosen is likely else None
         return bundle.graph(chosen, role) if started is None else started.wait()
 
-    def open_at(placement: Placement, *, concurrency: int) -> "Graphs":
-        chosen = named or own_precision(config, placement)
+    def open_on(device: Device) -> "Graphs":
+        chosen = named or own_precision(config, device)
         return open_graphs(
             config,
             read=partial(read, chosen),
             metadata=bundle.metadata,
-            placement=placement,
+            device=device,
             precision=chosen,
             threads=threads,
             concurrency=concurrency,
@@ -89,21 +89,16 @@ def begin(
 
     def open_wanted() -> "Graphs":
         if wanted is not None:
-            return open_at(wanted, concurrency=concurrency)
-        facts = runtime_facts()
-        if not facts.has_cuda:
-            return open_at(ON_CPU, concurrency=concurrency)
-        from mrnn_edge.auto import open_fastest
-        from mrnn_edge.placement import CANDIDATES
-        from mrnn_edge.placement_memory import key_of
-
-        pairs = [config.precisions[named or own_precision(config, each)] for each in CANDIDATES]
-        key = key_of(
-            (graph for pair in pairs for graph in (pair.encoder, pair.step)),
-            runtime=facts.version,
-            threads=threads or usable_cores(),
-        )
-        return open_fastest(open_at, config, key=key, concurrency=concurrency)
+            return open_on(wanted)
+        if not runtime_facts().has_cuda:
+            return open_on(CPU)
+        try:
+            try_device(CUDA)
+            return open_on(CUDA)
+        except DeviceError as error:
+            # The message only: the exception would keep what was opened, and its memory, alive.
+            cause = str(error)
+        return replace(open_on(CPU), notice=f"device cpu; {cause}")
 
     def opened() -> "Graphs":
         try:
@@ -124,13 +119,12 @@ def begin(
     return Opening(bundle=bundle, loading=loading, graphs=Started(opened, name="open"))
 
 
-def own_precision(config: BundleConfig, placement: Placement) -> Precision:
+def own_precision(config: BundleConfig, device: Device) -> Precision:
     """What a model computes in where nobody names it: its default, float32 if it has it on CUDA.
 
     ONNX Runtime's CUDA lacks an operator of int8 graphs, the biases' DequantizeLinear of int32.
     """
-    on_cuda = placement.encoder.kind is DeviceKind.CUDA
-    if on_cuda and Precision.FLOAT32 in config.precisions:
+    if device.kind is DeviceKind.CUDA and Precision.FLOAT32 in config.precisions:
         return Precision.FLOAT32
     return config.default_precision
 

@@ -53,7 +53,7 @@ class Caption:
     """The word limit cut the sentence."""
     model: str
     device: str
-    """Where the graphs ran, as `--device` names it; with `+cpu` the step ran on the CPU."""
+    """Where the graphs ran: `cpu`, `cuda:0`."""
     precision: str
     frames: int
     """Frames or pages that the file holds; the caption is of the first."""

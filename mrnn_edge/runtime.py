@@ -1,6 +1,6 @@
 """ONNX Runtime, and the only importer of it: devices, session options, honesty about both.
 
-Takes the bytes of the graphs and a placement, gives the open pair (graphs.py). A device that was
+Takes the bytes of the graphs and a device, gives the open pair (graphs.py). A device that was
 asked for is had or refused, never replaced in silence: ONNX Runtime itself falls back to the CPU
 without an exception, and its list of providers names what was compiled in, not what works here.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from mrnn_edge.beams import SearchSpace
 from mrnn_edge.config import BundleConfig, GraphRole, Precision
-from mrnn_edge.device import CPU, ON_CPU, Device, DeviceKind, Placement, usable_cores
+from mrnn_edge.device import CPU, Device, DeviceKind, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.graphs import (
     EncoderGraph,
@@ -65,19 +65,14 @@ class Graphs:
 
     encoder: EncoderGraph
     step: StepGraph
-    placement: Placement
+    device: Device
     precision: Precision
     threads: int
     """Calls of the step that may usefully run at a time: the CPU threads; 1 on CUDA."""
     concurrency: int
     """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
     notice: str | None = None
-    """What `auto` took and why, where this runtime was built for CUDA; for people."""
-
-    @property
-    def device(self) -> Device:
-        """Of the encoder, and of the step but in a mixture."""
-        return self.placement.encoder
+    """Why `auto` took the CPU, where this runtime was built for CUDA; for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +108,12 @@ def open_graphs(
     *,
     read: Callable[[GraphRole], bytes],
     metadata: Callable[[GraphRole], Mapping[str, str]],
-    placement: Placement = ON_CPU,
+    device: Device = CPU,
     precision: Precision = Precision.FLOAT32,
     threads: int | None = None,
     concurrency: int = 1,
 ) -> Graphs:
-    """Open both graphs where they shall run and hold them to their contract.
+    """Open both graphs on a device and hold them to their contract.
 
     `precision` is what the bytes that `read` gives compute in; `threads` defaults to the cores that
     this process may use; `concurrency` is the calls that will come at a time: the threads are
@@ -136,16 +131,13 @@ def open_graphs(
     at_once = min(concurrency, cores)
 
     def open_encoder() -> Session:
-        return model.open_graph(
-            GraphRole.ENCODER, runtime, device=placement.encoder, threads=cores // at_once
-        )
+        return model.open_graph(GraphRole.ENCODER, runtime, device=device, threads=cores // at_once)
 
     def open_step() -> Session:
-        return model.open_graph(
-            GraphRole.STEP, runtime, device=placement.step, threads=_STEP_THREADS
-        )
+        return model.open_graph(GraphRole.STEP, runtime, device=device, threads=_STEP_THREADS)
 
-    if placement == ON_CPU:
+    on_cpu = device.kind is DeviceKind.CPU
+    if on_cpu:
         # Beside the encoder, which takes longer. On CUDA the log's severity is everybody's.
         opening = Started(open_step, name="open step")
         try:
@@ -160,21 +152,20 @@ def open_graphs(
     return Graphs(
         encoder=EncoderGraph(encoder, encoder_signature(config)),
         step=StepGraph(step, step_signature(config), vocabulary=config.sizes.vocabulary),
-        placement=placement,
+        device=device,
         precision=precision,
-        threads=cores if placement.step.kind is DeviceKind.CPU else 1,
-        concurrency=at_once if placement.encoder.kind is DeviceKind.CPU else 1,
+        threads=cores if on_cpu else 1,
+        concurrency=at_once if on_cpu else 1,
     )
 
 
 def _run_once(session: Session, signature: Signature) -> None:
     """Opened on CUDA is not yet working: cuDNN is loaded by the first run. Raises DeviceError."""
-    if session.device.kind is DeviceKind.CUDA:
-        feeds = {
-            each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
-            for each in signature.inputs
-        }
-        session.run([each.name for each in signature.outputs], feeds)
+    feeds = {
+        each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
+        for each in signature.inputs
+    }
+    session.run([each.name for each in signature.outputs], feeds)
 
 
 def open_gradient(

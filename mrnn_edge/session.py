@@ -43,19 +43,6 @@ class Session:
         self._graph: OpenGraph | None = opener()
         self._opened = 1
 
-    @property
-    def device(self) -> Device:
-        """Where it runs."""
-        return self._device
-
-    def graph(self) -> Any:
-        """The open graph, for those who bind to it; a failure of it is theirs to bring to `run`.
-
-        What the opener gave, of the runtime's own type. ForkedSessionError in a forked child.
-        """
-        self._check_process()
-        return self._current(self._opened)
-
     def run(self, outputs: list[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
         """The named outputs for the named inputs.
 

@@ -130,7 +130,7 @@ def verify_model(
         except ModelError as error:
             yield Check(name=name, passed=False, detail=str(error))
             continue
-        detail = f"bundle {captioner.config.id} on {captioner.graphs.placement}"
+        detail = f"bundle {captioner.config.id} on {captioner.device}"
         yield Check(name=name, passed=True, detail=detail)
         if precision is Precision.FLOAT32:
             yield from _against_torch(captioner, references[precision])

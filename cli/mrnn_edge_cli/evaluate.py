@@ -205,7 +205,7 @@ def _files(*places: Path) -> Iterator[Path]:
 def _where(captioner: "Captioner") -> dict[str, str]:
     return {
         "model": captioner.config.name,
-        "device": str(captioner.graphs.placement),
+        "device": str(captioner.device),
         "precision": str(captioner.precision),
     }
 

@@ -43,6 +43,4 @@ def finish(opening: "Opening", *, quiet: bool) -> "Captioner":
 
 def _say_where(captioner: "Captioner", device: str, *, quiet: bool) -> None:
     if device == "auto" and not quiet:
-        if captioner.graphs.notice:
-            say(captioner.graphs.notice)
-        say(f"device {captioner.graphs.placement}")
+        say(captioner.graphs.notice or f"device {captioner.device}")

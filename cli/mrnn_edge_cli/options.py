@@ -16,7 +16,7 @@ Device = Annotated[
     Option(
         "--device",
         metavar="auto|cpu|cuda|cuda:N",
-        help="Where the graphs run; cuda:N+cpu: the step on the CPU, cuda:N+graphs: CUDA graphs.",
+        help="Where the graphs run; auto: CUDA where it works, else the CPU.",
     ),
 ]
 PrecisionOption = Annotated[

@@ -123,7 +123,7 @@ def setting_of(
     return Setting(
         machine=machine,
         model=captioner.config.name,
-        device=str(captioner.graphs.placement),
+        device=str(captioner.device),
         precision=str(captioner.precision),
         threads=captioner.graphs.threads,
         beam=options.decode().width,
@@ -219,13 +219,12 @@ def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOption
     size = flow_for(captioner).batch
     count = max(options.runs, _BATCHES * size)
     many = [files[place % len(files)] for place in range(count)]
-    placement = captioner.graphs.placement
-    steps_on_cpu = placement.step.kind is DeviceKind.CPU
+    on_cpu = captioner.device.kind is DeviceKind.CPU
     bulk = Captioner.load(
         captioner.bundle.folder,
-        device=str(placement),
+        device=str(captioner.device),
         precision=captioner.precision,
-        threads=captioner.graphs.threads if steps_on_cpu else None,
+        threads=captioner.graphs.threads if on_cpu else None,
         concurrency=calls_at_once(count),
     )
 

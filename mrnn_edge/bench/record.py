@@ -29,7 +29,7 @@ class Setting:
     machine: Machine
     model: str
     device: str
-    """As `--device` names it: `cpu`, `cuda:0`, `cuda:0+graphs`, `cuda:0+cpu`."""
+    """`cpu` or `cuda:0`."""
     precision: str
     threads: int
     beam: int

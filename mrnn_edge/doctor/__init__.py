@@ -16,7 +16,7 @@ Takes a model and a device, gives checks; changes nothing, and never raises for 
 import os
 from collections.abc import Callable, Iterator
 
-from mrnn_edge.device import Placement, parse_placement
+from mrnn_edge.device import Device, parse_device
 from mrnn_edge.doctor.check import Area, Check, Status
 
 __all__ = ["Area", "Check", "Status", "examine"]
@@ -33,12 +33,10 @@ def examine(
     OptionError for a device that is none.
     """
     named = None if model is None else os.fspath(model)
-    return _isolated(_groups(named, parse_placement(device)))
+    return _isolated(_groups(named, parse_device(device)))
 
 
-def _groups(
-    model: str | None, placement: Placement | None
-) -> tuple[tuple[Area, str, _Checks], ...]:
+def _groups(model: str | None, device: Device | None) -> tuple[tuple[Area, str, _Checks], ...]:
     # Each imports what it needs when it runs: a numpy that cannot be imported is a finding.
     def machine() -> Iterator[Check]:
         from mrnn_edge.doctor import machine
@@ -53,12 +51,12 @@ def _groups(
     def devices() -> Iterator[Check]:
         from mrnn_edge.doctor import devices
 
-        return devices.checks(None if placement is None else placement.encoder)
+        return devices.checks(device)
 
     def models() -> Iterator[Check]:
         from mrnn_edge.doctor import models
 
-        return models.checks(model, placement)
+        return models.checks(model, device)
 
     def cameras() -> Iterator[Check]:
         from mrnn_edge.doctor import cameras

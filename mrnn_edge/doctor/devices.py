@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.device import CPU, CUDA, Device, DeviceKind
 from mrnn_edge.doctor.check import Area, Check, Status, fault
 from mrnn_edge.doctor.child import ask
 from mrnn_edge.doctor.wheels import Wheel, mend, owners
@@ -15,14 +15,12 @@ from mrnn_edge.session import CUDA_PROVIDER
 
 SECONDS: Final = 60.0
 """For a probe. Generous: a small board reads a whole runtime from its card."""
-_CPU: Final = Device(kind=DeviceKind.CPU)
-_FIRST_CUDA: Final = Device(kind=DeviceKind.CUDA)
 
 
 def checks(wanted: Device | None) -> Iterator[Check]:
     """The runtime and where it runs; `wanted` is a device that must work, None asks for no CUDA."""
     wheels = owners("onnxruntime", named="onnxruntime")
-    cuda = wanted if wanted is not None and wanted.kind is DeviceKind.CUDA else _FIRST_CUDA
+    cuda = wanted if wanted is not None and wanted.kind is DeviceKind.CUDA else CUDA
     must = cuda == wanted
     install = _install(wheels, cuda=must)
     yield _wheels(wheels, install)
@@ -36,7 +34,7 @@ def checks(wanted: Device | None) -> Iterator[Check]:
     built = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
     yield _ok("onnxruntime", f"{runtime.facts['version']}, built for {built}")
     yield _telemetry(runtime.facts["telemetry"])
-    yield _device(_CPU, must=True)
+    yield _device(CPU, must=True)
     driver = _driver()
     yield driver
     if CUDA_PROVIDER in providers:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mrnn_edge.bundle import Bundle, load_bundle, shipped_models
 from mrnn_edge.config import GraphRole
-from mrnn_edge.device import Placement
+from mrnn_edge.device import Device
 from mrnn_edge.doctor.check import Area, Check, Status, fault
 from mrnn_edge.doctor.child import ask
 from mrnn_edge.errors import ModelError
@@ -14,13 +14,13 @@ SECONDS = 120.0
 """For a caption in each precision, loading included."""
 
 
-def checks(model: str | None, placement: Placement | None) -> Iterator[Check]:
+def checks(model: str | None, device: Device | None) -> Iterator[Check]:
     """One check a model: the one that is named, or all that are shipped.
 
     Files are checked also where no runtime can run them.
     """
     for name in (model,) if model is not None else shipped_models():
-        yield _check(name, "auto" if placement is None else str(placement))
+        yield _check(name, "auto" if device is None else str(device))
 
 
 def _check(model: str, device: str) -> Check:

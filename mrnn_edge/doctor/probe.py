@@ -31,13 +31,13 @@ def runtime() -> dict[str, Any]:
 
 def device(name: str) -> dict[str, Any]:
     """Run a graph of one addition on a device."""
-    from mrnn_edge.device import parse_placement
+    from mrnn_edge.device import parse_device
     from mrnn_edge.runtime import try_device
 
-    wanted = parse_placement(name)
+    wanted = parse_device(name)
     if wanted is None:
         raise DeviceError(f"{name} is no one device; name cpu or cuda:N")
-    return {"provider": try_device(wanted.encoder)}
+    return {"provider": try_device(wanted)}
 
 
 def model(name: str, on: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def model(name: str, on: str) -> dict[str, Any]:
         captions[str(captioner.precision)] = captioner.caption(
             np.full((spec.height, spec.width, 3), 127, np.uint8)
         ).text
-        where = str(captioner.graphs.placement)
+        where = str(captioner.device)
     return {"captions": captions, "device": where}
 
 

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 from conftest import noise_picture
+from fake_cuda import fake_runtime
+
+from mrnn_edge_cli.loading import load
 
 # The real runtime, of which runs fail after so many; with "once" the graphs opened anew work.
 COMMAND = """
@@ -51,6 +54,22 @@ def failing(bundle, tmp_path):
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("cuda", "said"),
+    [
+        ({"available": ["CPUExecutionProvider"]}, "mrnn-edge: device cpu\n"),
+        ({}, "mrnn-edge: device cuda:0\n"),
+        ({"error": RuntimeError("no driver")}, "mrnn-edge: device cpu; cuda:0 does not work here "),
+    ],
+)
+def test_where_auto_runs_is_said_once(bundle, monkeypatch, capsys, cuda, said):
+    fake_runtime(monkeypatch, **cuda)
+    load(str(bundle), device="auto", precision=None, threads=None, quiet=False)
+    lines = capsys.readouterr().err
+    assert lines.startswith(said)
+    assert lines.count("\n") == 1
 
 
 def test_a_device_that_fails_once_costs_no_picture(failing):

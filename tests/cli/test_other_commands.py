@@ -122,11 +122,11 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     assert "--no-repeat-ngram 1" in saved["dev float32, no-repeat 1"]["command"]
 
 
-def test_eval_records_a_mixture_of_devices_as_one(bundle, monkeypatch, tmp_path, capsys):
+def test_eval_records_the_device(bundle, monkeypatch, tmp_path, capsys):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     fake_runtime(monkeypatch)
-    evaluate(data=data, model=str(bundle), device="cuda:0+cpu", json=True, quiet=True)
-    assert json.loads(capsys.readouterr().out)["device"] == "cuda:0+cpu"
+    evaluate(data=data, model=str(bundle), device="cuda", json=True, quiet=True)
+    assert json.loads(capsys.readouterr().out)["device"] == "cuda:0"
 
 
 def test_eval_consensus_says_how_it_chose_and_stays_off_the_card(command, tmp_path):

@@ -213,7 +213,7 @@ def webcam(
             events = View(
                 frames,
                 watching,
-                device=str(captioner.graphs.placement),
+                device=str(captioner.device),
                 explain=explain,
                 window=window,
                 recording=recording,
