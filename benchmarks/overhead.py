@@ -1,11 +1,9 @@
 """What a warm caption costs over the encoder alone, greedily and with a beam, on this machine.
 
 Pixels of the model's size in, the record with confidence out. For each picture the encoder, a
-greedy caption, the same by the loop in Python and one of a beam take turns, so that what else the
-machine does falls on all.
+greedy caption and one of a beam take turns, so that what else the machine does falls on all.
 """
 
-import dataclasses
 import json
 import os
 import time
@@ -16,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from mrnn_edge import Captioner, DecodeOptions, __version__
+from mrnn_edge import Captioner, __version__
 from mrnn_edge.image import Pixels, read_pixels
 from mrnn_edge.listing import list_files
 
@@ -27,19 +25,9 @@ def measure(
     captioner: Captioner, pictures: list[Pixels], *, rounds: int, beam: int
 ) -> dict[str, list[float]]:
     """Milliseconds of each, a number a picture and round."""
-    plain = dataclasses.replace(captioner.captions, greedy=None)
-    options = DecodeOptions(beam=1)
-    wishes = plain.constraints(options)
-
-    def loop_in_python(pixels: Pixels) -> object:
-        vectors = captioner.graphs.encoder(pixels[None])
-        (decoded,) = plain.decode(vectors, options, wishes)
-        return plain.caption(decoded, options, frames=1, notes=(), timing_ms={})
-
     contestants: dict[str, Callable[[Pixels], Any]] = {
         "encoder": lambda pixels: captioner.graphs.encoder(pixels[None]),
         "greedy": lambda pixels: captioner.caption(pixels, beam=1),
-        "in Python": loop_in_python,
         f"beam {beam}": lambda pixels: captioner.caption(pixels, beam=beam),
     }
     spent: dict[str, list[float]] = {name: [] for name in contestants}
@@ -65,8 +53,6 @@ def main(
 ) -> None:
     """Time captions against the encoder."""
     captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
-    if captioner.captions.greedy is not None:
-        captioner.captions.greedy.ready()
     listed = list_files([os.fspath(folder)], recursive=True)
     files = [each for each in listed if isinstance(each, str)][:pictures]
     spec = captioner.config.image

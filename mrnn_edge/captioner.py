@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mrnn_edge.bundle import Bundle
-from mrnn_edge.config import BundleConfig, DecodeOptions, GraphRole, Precision, Prior, Sampling
+from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, SearchSpace
-from mrnn_edge.device import Device, DeviceKind
+from mrnn_edge.device import Device
 from mrnn_edge.errors import (
     BundleError,
     InputError,
@@ -24,11 +24,10 @@ from mrnn_edge.errors import (
 )
 from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
 from mrnn_edge.graphs import GradientGraph
-from mrnn_edge.greedy import GreedySearch
 from mrnn_edge.image import ImageSource, Picture, Pixels, as_picture, read_picture
 from mrnn_edge.opening import Loading, Opening, begin
 from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Graphs, open_gradient, open_greedy
+from mrnn_edge.runtime import Graphs, open_gradient
 from mrnn_edge.sentences import SentenceScorer
 from mrnn_edge.timing import StageTimer
 from mrnn_edge.warm_up import warm_up
@@ -68,7 +67,6 @@ class Captioner:
             model=bundle.config.name,
             device=str(graphs.device),
             precision=str(graphs.precision),
-            greedy=self._greedy(),
         )
 
     @classmethod
@@ -147,7 +145,7 @@ class Captioner:
             return None
         return open_gradient(
             self.config,
-            read=self._graph,
+            read=partial(self._bundle.graph, self.precision),
             metadata=self._bundle.metadata,
         )
 
@@ -350,25 +348,6 @@ class Captioner:
         )
         selection = Selection(every=every, fps=fps)
         return start(self, source, wishes, selection=selection, policy=reconnect, notice=on_notice)
-
-    def _graph(self, role: GraphRole) -> bytes:
-        return self._bundle.graph(self.precision, role)
-
-    def _greedy(self) -> GreedySearch | None:
-        """A graph for greedy captions, not opened yet; None where the step is not on the CPU."""
-        graphs = self._graphs
-        if graphs.device.kind is not DeviceKind.CPU:
-            return None
-        opener = partial(
-            open_greedy,
-            self.config,
-            read=self._graph,
-            precision=graphs.precision,
-            space=self._space,
-            rows=1 if self._sentences.prior is None else 2,
-            threads=graphs.threads // graphs.concurrency,
-        )
-        return GreedySearch(opener, self._space)
 
     def _decode(
         self,

@@ -14,7 +14,6 @@ from mrnn_edge.config import DecodeOptions
 from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, Hypothesis, SearchSpace, StepFunction, beam_search
 from mrnn_edge.errors import ConstraintError, InputError, OptionError
-from mrnn_edge.greedy import GreedySearch
 from mrnn_edge.prior import PriorVectors
 from mrnn_edge.records import Alternative, Caption
 from mrnn_edge.sampling import sample
@@ -46,8 +45,6 @@ class CaptionGenerator:
     model: str
     device: str
     precision: str
-    greedy: GreedySearch | None = None
-    """What finds a greedy caption faster, where there is such a thing."""
 
     def constraints(self, options: DecodeOptions) -> Constraints:
         """The wishes for words as ids.
@@ -82,8 +79,6 @@ class CaptionGenerator:
         self, vectors: Floats, options: DecodeOptions, constraints: Constraints
     ) -> list[Decoded]:
         """Sentences for image vectors [N, M]. Raises NumericalError as the search does."""
-        if (decoded := self._greedily(vectors, options, constraints)) is not None:
-            return [decoded]
         found = self._search(vectors, options, constraints)
         if self.prior is None:
             return [Decoded(hypotheses, None) for hypotheses in found]
@@ -131,22 +126,6 @@ class CaptionGenerator:
             notes=notes,
             timing_ms=timing_ms,
         )
-
-    def _greedily(
-        self, vectors: Floats, options: DecodeOptions, constraints: Constraints
-    ) -> Decoded | None:
-        """What `decode` finds for one picture with a beam of 1 and no wishes; None: search."""
-        if self.greedy is None or len(vectors) != 1 or options.width != 1:
-            return None
-        if options.sampling is not None or constraints != Constraints():
-            return None
-        prior = self.prior
-        images = vectors if prior is None else np.concatenate([vectors, prior.mean[None]])
-        found = self.greedy(images, max_words=options.max_words)
-        if found is None:
-            return None
-        best, log_probs = found
-        return Decoded([best], None if prior is None else log_probs[1])
 
     def _search(
         self, vectors: Floats, options: DecodeOptions, constraints: Constraints

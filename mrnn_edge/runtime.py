@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 
-from mrnn_edge.beams import SearchSpace
 from mrnn_edge.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.device import CPU, Device, DeviceKind, usable_cores
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
@@ -44,10 +43,6 @@ MAX_THREADS: Final = 256
 _STEP_THREADS = 1
 """The step multiplies 1.1 million numbers. A pool of its own gains it little, goes on spinning into
 the next picture and takes the encoder's cores (benchmarks/threads.py, docs/runtime.md)."""
-_LOOP_THREADS: Final = {Precision.FLOAT32: 2, Precision.INT8: 1}
-"""At most, for all steps of a sentence in one run: nothing spins between them. The 4.4 MB of
-float weights that a step reads are more than a core's own cache; half of them nearly fit, as do all
-of int8's. Beside a busy neighbour the second thread brings nothing (docs/runtime.md)."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
@@ -184,33 +179,6 @@ def open_gradient(
         GraphRole.GRADIENT, _import_runtime(), device=CPU, threads=_STEP_THREADS
     )
     return GradientGraph(session, gradient_signature(config), vocabulary=config.sizes.vocabulary)
-
-
-def open_greedy(
-    config: BundleConfig,
-    *,
-    read: Callable[[GraphRole], bytes],
-    precision: Precision,
-    space: SearchSpace,
-    rows: int,
-    threads: int,
-) -> Session:
-    """Open the step graph in a loop of ONNX Runtime's own (greedy_graph.py), on the CPU.
-
-    `precision` is what the bytes compute in, `rows` are the image vectors of a run, `threads` what
-    a run may use. Raises BundleError, or ValueError as greedy_graph does.
-    """
-    from mrnn_edge.greedy_graph import greedy_graph  # not at a start, which does without
-
-    opener = _session_opener(_import_runtime(), CPU)
-
-    def opened() -> Any:
-        step = read(GraphRole.STEP)
-        graph = greedy_graph(step, space, vocabulary=config.sizes.vocabulary, rows=rows)
-        del step
-        return opener(graph, GraphRole.STEP, min(threads, _LOOP_THREADS[precision]))
-
-    return Session(opened, device=CPU)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,14 +20,6 @@ class Started(Generic[T]):
         self._thread = Thread(target=self._run, name=name)
         self._thread.start()
 
-    @property
-    def ended(self) -> bool:
-        """Whether there is a result or an exception by now.
-
-        Not whether the thread is alive: in a child that was forked it is not, and left neither.
-        """
-        return bool(self._results) or self._failure is not None
-
     def join(self) -> None:
         """Wait until the call has ended, however it did."""
         self._thread.join()

@@ -61,7 +61,7 @@ def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, t
     model = tiny.write(tmp_path / "model")
     found = imported("caption", picture, "--beam", 1, "--model", model)
     assert {"numpy", "PIL.Image", "onnxruntime", "mrnn_edge.captioner"} <= found
-    assert not found & {*NEVER, "mrnn_edge.greedy_graph"}  # one caption does not pay for it
+    assert not found & NEVER
     homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
     assert found & homes == {"mrnn_edge_cli.caption"}
 
