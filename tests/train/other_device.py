@@ -123,9 +123,6 @@ def main(folder):
     facts = {
         "restored": module.restored[:restored],
         "restored from the CPU": module.restored[restored:],
-        "teachers": [
-            str(each.device) for run in prepared.teachers._runs for each in run.cnn.parameters()
-        ],
     }
     (folder / "facts.json").write_text(json.dumps(facts))
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import statistics
 from importlib import resources
-from itertools import takewhile
 from pathlib import Path
 
 import dataset
@@ -176,10 +175,6 @@ def test_the_rows_that_come_with_the_benchmark_are_sound(root):
     assert {row.epochs for row in steps.rows.values()} == {8}, "rows of one length alone compare"
     shown = read_plan(root / "benchmarks" / "augmentation.toml")
     assert {row.all_epochs for row in shown.rows.values()} == {8}
-    teachers = shown.rows["taught by two"].distill.teachers
-    before = list(takewhile(lambda row: shown.rows[row].distill is None, shown.rows))
-    made = {f"runs/augmentation/{row}/seed{seed}" for row in before for seed in shown.seeds}
-    assert set(teachers) < made
 
 
 @pytest.mark.parametrize(

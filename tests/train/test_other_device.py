@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 from mrnn_edge_train.checkpoint import CHECKPOINT
 from mrnn_edge_train.loop import prepare, resume, train
-from mrnn_edge_train.recipe import Distill
 
 SCRIPT = Path(__file__).with_name("other_device.py")
 THERE = "elsewhere:0, no device"
@@ -22,7 +21,7 @@ THERE = "elsewhere:0, no device"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, three_stages):
     """`cpu` was never anywhere else; `begun` was stopped there, `whole` stopped and ended there,
-    `from the CPU` stopped here and ended there. All three stages, a teacher, crops, calibration.
+    `from the CPU` stopped here and ended there. All three stages, crops, calibration.
     """
     folder = tmp_path_factory.mktemp("runs")
     data = dataset.write(folder / "set", train=12, dev=6, test=2)
@@ -31,11 +30,9 @@ def folder(tmp_path_factory, three_stages):
         prepared = prepare(recipe, data, cache=folder / "cpu cache")
         list(train(recipe, prepared, folder / name, seed=1, source=str(data), stop=stop))
 
-    on_the_cpu(dataclasses.replace(three_stages, finetune=None, self_critical=None), "teacher")
     recipe = dataclasses.replace(
         three_stages,
         calibrate=True,
-        distill=Distill(teachers=(str(folder / "teacher"),), weight=0.5, temperature=2.0),
         self_critical=dataclasses.replace(three_stages.self_critical, crops=2),
     )
     on_the_cpu(recipe, "cpu")
@@ -92,9 +89,7 @@ def test_the_devices_own_random_generator_goes_on_where_it_was(folder):
     assert "random_device" not in load_file(folder / "cpu" / CHECKPOINT)
 
 
-def test_teachers_are_there_too_and_the_vectors_are_cached_apart(folder):
-    facts = json.loads((folder / "facts.json").read_text())
-    assert set(facts["teachers"]) == {"elsewhere:0"}
+def test_the_vectors_are_cached_apart(folder):
     kept = [{path.name for path in (folder / name).iterdir()} for name in ("cache", "cpu cache")]
     assert [len(each) for each in kept] == [2, 2]
     assert kept[0].isdisjoint(kept[1])

@@ -23,16 +23,6 @@ def bits_per_word(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) ->
     return nats * BITS_PER_NAT
 
 
-def soft_bits_per_word(logits: Tensor, targets: Tensor, *, temperature: float) -> Tensor:
-    """Mean bits of distributions [P, V] under logits [P, V], a scalar, times temperature².
-
-    `targets` are at that temperature already. The square keeps the gradient as large as that of
-    the plain cost (Hinton et al. 2015, §2).
-    """
-    nats = functional.cross_entropy(logits / temperature, targets)
-    return nats * (temperature**2 * BITS_PER_NAT)
-
-
 def squared_norm(parameters: Iterable[Tensor]) -> Tensor:
     """||theta||^2, a scalar."""
     return torch.stack([parameter.square().sum() for parameter in parameters]).sum()

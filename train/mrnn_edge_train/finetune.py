@@ -2,8 +2,7 @@
 
 "Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
 once, varied as far as its sentences stay true (augment.py), with all of them. In the place of some,
-pictures of nothing are shown, if the recipe says so. Where it has `[distill]`, other networks see
-the same pictures, and what they would say is mixed into the cost.
+pictures of nothing are shown, if the recipe says so.
 """
 
 import math
@@ -23,7 +22,7 @@ from mrnn_edge.progress import Track, untracked
 from mrnn_edge_train import distributed
 from mrnn_edge_train.augment import variations, vary
 from mrnn_edge_train.batches import collate
-from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
+from mrnn_edge_train.cost import bits_per_word
 from mrnn_edge_train.device import has_bfloat16, moved
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
@@ -105,8 +104,6 @@ class FinetuneStage(Stage[WholeNetwork]):
         seed: int,
         track: Track = untracked,
     ) -> None:
-        if (data.teachers is None) is not (recipe.distill is None):
-            raise ValueError("teachers go with a recipe that has [distill]")
         make_trainable(network.cnn, frozen=settings.frozen)
         self.network = network
         self.epochs, self.warmup = settings.epochs, settings.warmup
@@ -169,13 +166,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         half = self._settings.bfloat16 and has_bfloat16(here)
         logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
         smoothing = self._settings.label_smoothing
-        cost = bits_per_word(logits, sentences.targets, smoothing=smoothing)
-        distill, teachers = self._recipe.distill, self._data.teachers
-        if distill is None or teachers is None:
-            return cost
-        wanted = teachers(pixels, rows, sentences)
-        soft = soft_bits_per_word(logits, wanted, temperature=distill.temperature)
-        return (1.0 - distill.weight) * cost + distill.weight * soft
+        return bits_per_word(logits, sentences.targets, smoothing=smoothing)
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """The dev pictures are read by the CNN of the moment, whole and at their full size."""

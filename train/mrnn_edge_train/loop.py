@@ -63,7 +63,6 @@ from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages import FeatureStage, TrainingData
-from mrnn_edge_train.teachers import read_teachers
 from mrnn_edge_train.tuning import features
 
 
@@ -87,7 +86,7 @@ def prepare(
 
     Training pictures that cannot be read are left out and named, up to one in a hundred. Raises
     DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
-    anything is computed, OptionError as `read_teachers` does, and DeviceError if the device fails.
+    anything is computed, and DeviceError if the device fails.
     """
     _check(recipe)
     for line in inspect(data).lines():
@@ -98,12 +97,8 @@ def prepare(
     say(f"{len(vocabulary):,} words")
     if recipe.finetune and recipe.finetune.bfloat16 and not has_bfloat16(device):
         say("no bfloat16 here: the CNN computes in float32")
-    teachers = None
     compute = partial(_table, recipe, cache=cache, device=device, track=track)
     with device_failures(device):
-        if recipe.distill and recipe.finetune:
-            half = recipe.finetune.bfloat16 and has_bfloat16(device)
-            teachers = read_teachers(recipe.distill, vocabulary, bfloat16=half, device=device)
         table = compute(train, mirror=recipe.mirror, spared=spare(len(train)))
         dev_table = compute(dev, mirror=False, spared=0)
     names = frozenset(table.names)
@@ -116,7 +111,6 @@ def prepare(
         train_table=table.rows(readable),
         dev_table=dev_table.rows(dev),
         vocabulary=vocabulary,
-        teachers=teachers,
         device=device,
     )
 

@@ -60,44 +60,19 @@ class Finetune:
     """The CNN's pass is compiled first (torch.compile), which needs a compiler for C++."""
     nothing: float = 0.0
     """Share of the pictures in whose place one of nothing is shown (nothing.py)."""
-    colour: float = 0.0
-    """Saturation is changed by up to this share unless a sentence names a colour, brightness and
-    contrast unless one names a colour or a light (augment.py); in later crops as well."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "images"):
             _need(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("label_smoothing", "warmup", "average"):
+        for name in ("label_smoothing", "warmup", "average", "nothing"):
             _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         for name in ("cnn_rate", "learning_rate", "clip"):
             _need(self, name, getattr(self, name) > 0.0, "above 0")
         _need(self, "weight_decay", self.weight_decay >= 0.0, "0 or more")
         _need(self, "frozen", 0.0 <= self.frozen <= 1.0, "0 to 1")
-        for name in ("nothing", "colour"):
-            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
         _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
         _need(self, "crop_size", fine, "a multiple of 32")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distill:
-    """Soft targets of the second stage, `[distill]` in TOML: what other networks would say.
-
-    The cost is (1 - weight) of the labels' and weight of the mean distribution of the teachers
-    (Hinton et al. 2015). Raises OptionError for a value out of range.
-    """
-
-    teachers: tuple[str, ...]
-    """Folders of runs with the same vocabulary, as paths from where training is started."""
-    weight: float
-    temperature: float
-    """Both sides' logits are divided by it; above 1 the unlikely words weigh more."""
-
-    def __post_init__(self) -> None:
-        _need(self, "teachers", len(self.teachers) >= 1, "one run or more")
-        _need(self, "weight", 0.0 < self.weight <= 1.0, "above 0, at most 1")
-        _need(self, "temperature", self.temperature > 0.0, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +163,6 @@ class Recipe:
     calibrate: bool = False
     """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
     finetune: Finetune | None = None
-    distill: Distill | None = None
-    """Only with `finetune`."""
     self_critical: SelfCritical | None = None
 
     def __post_init__(self) -> None:
@@ -217,8 +190,6 @@ class Recipe:
                     f"recipe: [{name}] is there, but no picture reaches the network "
                     "(image = false); leave one of them out"
                 )
-        if self.distill and not self.finetune:
-            raise OptionError("recipe: [distill] is for the second stage; add [finetune]")
         if self.self_critical and not self.finetune:
             for name in ("crops", "nothing"):
                 if getattr(self.self_critical, name):
@@ -241,15 +212,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; a table that is not there has no key."""
-        values = {key: value for key, value in asdict(self).items() if value is not None}
-        if self.distill:
-            values["distill"]["teachers"] = list(self.distill.teachers)
-        return values
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-def _need(
-    settings: Finetune | Distill | SelfCritical | Recipe, name: str, fine: bool, expected: str
-) -> None:
+def _need(settings: Finetune | SelfCritical | Recipe, name: str, fine: bool, expected: str) -> None:
     if not fine:
         names = {kind: f"{name}." for name, kind in _TABLES.items()}
         table = names.get(type(settings), "")
@@ -260,9 +226,10 @@ def _need(
 
 _TABLES: dict[str, type] = {
     "finetune": Finetune,
-    "distill": Distill,
     "self_critical": SelfCritical,
 }
+_FORMER = ("colour", 0.0)
+"""A key of `[finetune]` that runs of before have, with the value that changed nothing."""
 
 
 def named_recipes() -> tuple[str, ...]:
@@ -292,6 +259,7 @@ def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
         if table is not None and not isinstance(table, Mapping):
             raise OptionError(f"{where}: {name} is {table!r}, expected a table")
         if table is not None:
+            table = dict(each for each in table.items() if each != _FORMER)
             tables[name] = kind(**_settings(kind, table, f"{where}, {name}"))
     return Recipe(**_settings(Recipe, values, where), **tables)
 
@@ -315,10 +283,6 @@ def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, An
 
 
 def _checked(value: Any, kind: Any, what: str) -> Any:
-    if kind == tuple[str, ...]:
-        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-            raise OptionError(f"{what} is {value!r}, expected a list of str")
-        return tuple(value)
     if issubclass(kind, StrEnum):
         if value not in list(kind):
             raise OptionError(f"{what} is {value!r}, expected one of {', '.join(kind)}")

@@ -1,6 +1,6 @@
 """A training run read back: its recipe, its words, and the network that was kept.
 
-For export, and for networks that learn from others (teachers.py). Knows no data set.
+For export. Knows no data set.
 """
 
 import json
@@ -56,7 +56,7 @@ def read_run(folder: Path) -> TrainedRun:
     if recipe.encoder not in list(EncoderName):
         raise OptionError(
             f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
-            f"export or to learn from; train with one of {', '.join(EncoderName)}"
+            f"export; train with one of {', '.join(EncoderName)}"
         )
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     if cnn_weights:

@@ -6,7 +6,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
@@ -17,7 +17,7 @@ from torch import Tensor
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.averaging import Network
-from mrnn_edge_train.batches import Examples, Sentences
+from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.cost import bits_per_word, squared_norm
 from mrnn_edge_train.device import CPU, moved
 from mrnn_edge_train.features import FeatureTable
@@ -27,14 +27,10 @@ from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe, Schedule
 from mrnn_edge_train.validation import DevFigures, dev_figures
 
-SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
-"""Pictures uint8 [N, S, S, 3], the picture of each sentence [B], the sentences -> probabilities
-[P, V] at the temperature of the recipe (teachers.py)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Pictures, their CNN vectors and the vocabulary, those that teach, and where."""
+    """Pictures, their CNN vectors, the vocabulary, and the device."""
 
     train: tuple[CaptionedImage, ...]
     """Those that can be read."""
@@ -42,8 +38,6 @@ class TrainingData:
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
-    teachers: SoftTargets | None = None
-    """There with a recipe's `[distill]`."""
     device: torch.device = CPU
     """Where networks are trained on it."""
 
