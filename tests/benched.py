@@ -55,7 +55,6 @@ def record(**changes: Any) -> BenchRecord:
         cold_start_ms=600.0,
         throughput_images_per_s=100.0,
         rss_mb=150.0,
-        energy_j=None,
         conditions=QUIET,
     )
     return replace(whole, **changes)

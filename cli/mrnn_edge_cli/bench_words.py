@@ -54,11 +54,9 @@ def timed(record: BenchRecord) -> list[tuple[str, Percentiles]]:
 def singles(record: BenchRecord) -> list[tuple[str, str]]:
     """What is one number, with its name and unit."""
     memory = "not told by this system" if record.rss_mb is None else f"{record.rss_mb:.0f} MB"
-    energy = "not told by this machine" if record.energy_j is None else f"{record.energy_j:.3f} J"
     return [
         ("overhead ratio", f"{record.overhead_ratio:.3f}  (caption of an array / encoder alone)"),
         ("cold start", f"{record.cold_start_ms:.0f} ms  (the command with one picture)"),
         ("throughput", f"{record.throughput_images_per_s:.1f} images/s  (many files)"),
         ("peak memory", f"{memory}  (the command with one picture)"),
-        ("energy a caption", energy),
     ]

@@ -4,7 +4,6 @@
     picture.py       the pictures that are timed; one is built in
     machine.py       the machine in a few words; cores that a run is kept to
     conditions.py    what else the machine did meanwhile
-    energy.py        joules, where the processor counts them
     start.py, peak.py  whole processes: their time and their highest memory
     measuring.py     the rounds, and the record of all of it
     record.py        the record and its JSON form

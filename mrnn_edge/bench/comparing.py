@@ -46,7 +46,6 @@ _FIGURES: Final = (
     _Figure(name="overhead ratio", of=lambda record: record.overhead_ratio, judged=False),
     _Figure(name="cold start, ms", of=lambda record: record.cold_start_ms, judged=False),
     _Figure(name="peak memory, MB", of=lambda record: record.rss_mb, judged=False),
-    _Figure(name="energy, J a caption", of=lambda record: record.energy_j, judged=False),
 )
 
 

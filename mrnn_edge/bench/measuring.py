@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 
 from mrnn_edge.bench.conditions import LoadWatch
-from mrnn_edge.bench.energy import EnergyMeter
 from mrnn_edge.bench.figures import Percentiles, warm_up
 from mrnn_edge.bench.machine import Machine
 from mrnn_edge.bench.picture import Pictures
@@ -111,7 +110,6 @@ def measure(
         cold_start_ms=cold,
         throughput_images_per_s=throughput,
         rss_mb=memory,
-        energy_j=_energy(rounds, options.runs),
         conditions=watch.conditions(spread=same_work.p95 / same_work.p50),
     )
 
@@ -237,13 +235,3 @@ def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOption
 
     run(many[: 4 * size])
     return count / median(run(many) for _ in range(_BULK_RUNS))
-
-
-def _energy(rounds: _Rounds, runs: int) -> float | None:
-    """Joules a caption over so many in a row."""
-    meter = EnergyMeter.begun()
-    if meter is None:
-        return None
-    for _ in range(runs):
-        rounds.total()
-    return meter.joules() / runs

@@ -66,8 +66,6 @@ class BenchRecord:
     """Many files at a time, as `mrnn-edge caption` does them."""
     rss_mb: float | None
     """The highest resident memory of the command with one picture."""
-    energy_j: float | None
-    """Joules of the processor's packages a caption, idling included."""
     conditions: Conditions
 
     @property
@@ -101,7 +99,6 @@ class BenchRecord:
             "cold_start_ms": self.cold_start_ms,
             "throughput_images_per_s": self.throughput_images_per_s,
             "rss_mb": self.rss_mb,
-            "energy_j": self.energy_j,
             "conditions": self.conditions.to_dict(),
         }
 
@@ -156,7 +153,6 @@ def record_from_dict(parsed: Any) -> BenchRecord:
         cold_start_ms=top.positive("cold_start_ms"),
         throughput_images_per_s=top.positive("throughput_images_per_s"),
         rss_mb=top.optional("rss_mb"),
-        energy_j=top.optional("energy_j"),
         conditions=_conditions(top.object("conditions")),
     )
 

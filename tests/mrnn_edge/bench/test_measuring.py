@@ -171,16 +171,6 @@ def test_a_damaged_picture_is_told_before_anything_is_measured(captioner, pictur
             )
 
 
-def test_energy_is_the_joules_of_so_many_captions_in_a_row(fake, monkeypatch):
-    made = rounds(fake, b"\3")
-    before = fake.now
-    meter = SimpleNamespace(joules=lambda: (fake.now - before) * 2.0)
-    monkeypatch.setattr(measuring.EnergyMeter, "begun", lambda: meter)
-    assert measuring._energy(made, 4) == pytest.approx(30.0)
-    monkeypatch.setattr(measuring.EnergyMeter, "begun", lambda: None)
-    assert measuring._energy(made, 4) is None
-
-
 @pytest.mark.parametrize("wishes", [{"runs": 0}, {"runs": 10**6}, {"beam": 0}, {"beam": 101}])
 def test_options_out_of_range_are_refused(wishes):
     with pytest.raises(OptionError, match="expected"):
