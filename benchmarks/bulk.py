@@ -6,7 +6,6 @@ fastest for it here; and `caption_files`, the same pictures to captions with con
 """
 
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +14,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from index import best_batch, encode
+from rounds import pictures_in
 
 from mrnn_edge import Captioner, __version__
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.listing import list_files
-from mrnn_edge.pipeline import Flow, caption_files, flow_for
+from mrnn_edge.pipeline import batch_size, caption_files
 
 
 def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:
@@ -32,10 +31,10 @@ def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:
     return time.perf_counter() - start, np.stack(pixels)
 
 
-def caption(captioner: Captioner, files: list[str], flow: Flow | None = None) -> float:
+def caption(captioner: Captioner, files: list[str]) -> float:
     """Seconds for all captions."""
     start = time.perf_counter()
-    for outcome in caption_files(captioner, files, DecodeOptions(), flow=flow):
+    for outcome in caption_files(captioner, files, DecodeOptions()):
         if outcome.failure is not None:
             raise SystemExit(outcome.failure)
     return time.perf_counter() - start
@@ -47,7 +46,7 @@ def measure(model: str | None, threads: int | None, files: list[str], chunk: int
     bulk = Captioner.load(model, device="cpu", threads=threads, concurrency=alone.graphs.threads)
     _, warm = decode(alone, files[:128])
     batch = best_batch(alone, warm, rounds=3)
-    caption(bulk, files[: 4 * flow_for(bulk).batch])
+    caption(bulk, files[: 4 * batch_size(bulk)])
     spent = {"decode": 0.0, "encode": 0.0, "caption": 0.0}
     for at in range(0, len(files), chunk):
         part = files[at : at + chunk]
@@ -61,7 +60,7 @@ def measure(model: str | None, threads: int | None, files: list[str], chunk: int
         "threads": alone.graphs.threads,
         "pictures": len(files),
         "encoder_batch": batch,
-        "batch": flow_for(bulk).batch,
+        "batch": batch_size(bulk),
         **rates,
         "ratio": max(spent["decode"], spent["encode"]) / spent["caption"],
     }
@@ -76,8 +75,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time a bulk run, and the two parts of it that take longest, alone."""
-    listed = list_files([os.fspath(folder)], recursive=True)
-    files = [each for each in listed if isinstance(each, str)][:pictures]
+    files = pictures_in(folder, pictures)
     report = {"mrnn-edge": __version__, **measure(model, threads, files, chunk)}
     if as_json:
         typer.echo(json.dumps(report, indent=2))

@@ -16,10 +16,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rounds import pictures_in
 
 from mrnn_edge import Captioner, Index, __version__
 from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.listing import list_files
 
 BATCHES = (1, 8, 16, 32, 64)
 
@@ -93,7 +93,7 @@ def main(
 ) -> None:
     """Time new indexes and the encoder alone."""
     captioner = Captioner.load(model, device=device, threads=threads)
-    files = list(list_files([os.fspath(folder)], recursive=True))[:pictures]
+    files = pictures_in(folder, pictures)
     report = {
         "mrnn-edge": __version__,
         "model": captioner.config.name,

@@ -5,18 +5,16 @@ greedy caption and one of a beam take turns, so that what else the machine does 
 """
 
 import json
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
+from rounds import in_turns, pictures_in
 
 from mrnn_edge import Captioner, __version__
 from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.listing import list_files
 
 WARM_UP = 10
 
@@ -25,19 +23,13 @@ def measure(
     captioner: Captioner, pictures: list[Pixels], *, rounds: int, beam: int
 ) -> dict[str, list[float]]:
     """Milliseconds of each, a number a picture and round."""
-    contestants: dict[str, Callable[[Pixels], Any]] = {
+    contestants: dict[str, Callable[[Pixels], object]] = {
         "encoder": lambda pixels: captioner.graphs.encoder(pixels[None]),
         "greedy": lambda pixels: captioner.caption(pixels, beam=1),
         f"beam {beam}": lambda pixels: captioner.caption(pixels, beam=beam),
     }
-    spent: dict[str, list[float]] = {name: [] for name in contestants}
-    for number, pixels in enumerate(pictures[:WARM_UP] + pictures * rounds):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run(pixels)
-            if number >= min(WARM_UP, len(pictures)):
-                spent[name].append((time.perf_counter() - start) * 1000.0)
-    return spent
+    warm_up = pictures[:WARM_UP]
+    return in_turns(contestants, warm_up + pictures * rounds, warm_up=len(warm_up))
 
 
 def main(
@@ -53,8 +45,7 @@ def main(
 ) -> None:
     """Time captions against the encoder."""
     captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
-    listed = list_files([os.fspath(folder)], recursive=True)
-    files = [each for each in listed if isinstance(each, str)][:pictures]
+    files = pictures_in(folder, pictures)
     spec = captioner.config.image
     spent = measure(
         captioner, [read_pixels(file, spec) for file in files], rounds=rounds, beam=beam

@@ -13,7 +13,6 @@ A round holds a caption of each, so that what else the machine does falls on all
 """
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 import transformers
 import typer
+from rounds import milliseconds
 
 from mrnn_edge import Captioner
 from mrnn_edge.bench import Machine
@@ -122,13 +122,6 @@ def encoder_task(captioner: Captioner, pixels: np.ndarray, threads: int) -> Task
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     feeds = {"pixels": pixels[None]}
     return lambda: session.run(["image"], feeds)
-
-
-def milliseconds(task: Task) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    task()
-    return (time.perf_counter() - start) * 1000.0
 
 
 def figures(times: list[float]) -> dict[str, float]:

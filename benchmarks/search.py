@@ -7,12 +7,12 @@ vectors @ q. Recall: on the real index, the share of the exact `k` best that the
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rounds import in_turns
 
 from mrnn_edge import Captioner, __version__
 from mrnn_edge.decode import Floats
@@ -57,19 +57,19 @@ def time_search(
         raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
     space = captioner.space
     step, threads = captioner.graphs.step, captioner.graphs.threads
-    spent: dict[str, list[float]] = {"product": [], "short_list": [], "search": []}
     vectors @ mean  # reads the file
-    for query in queries:
-        vector = query_vector(gradient, mean, query, space)
-        marks = [time.perf_counter()]
-        vectors @ vector
-        marks.append(time.perf_counter())
-        short_list(gradient, vectors, mean, query, space, count=200)
-        marks.append(time.perf_counter())
-        best_rows(step, gradient, vectors, mean, query, space, k=k, threads=threads)
-        marks.append(time.perf_counter())
-        for name, seconds in zip(spent, np.diff(marks), strict=True):
-            spent[name].append(1000.0 * float(seconds))
+    spent = in_turns(
+        {
+            "product": lambda each: vectors @ each[1],
+            "short_list": lambda each: short_list(
+                gradient, vectors, mean, each[0], space, count=200
+            ),
+            "search": lambda each: best_rows(
+                step, gradient, vectors, mean, each[0], space, k=k, threads=threads
+            ),
+        },
+        [(query, query_vector(gradient, mean, query, space)) for query in queries],
+    )
     medians = {f"{name}_ms": float(np.median(each)) for name, each in spent.items()}
     ratios = np.array(spent["search"]) / np.array(spent["product"])
     return {"rows": len(vectors), **medians, "ratio": float(np.median(ratios))}

@@ -16,15 +16,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
-from draft import drafted, enlarge, grain
+from PIL import Image, ImageChops
+from rounds import in_turns
 
 from mrnn_edge import Captioner
-from mrnn_edge.image import DRAFT
+from mrnn_edge.image import DRAFT, Pixels, to_pixels
 from mrnn_edge.runtime import TELEMETRY
 
 PYTHON = (sys.executable, "-c")
@@ -32,6 +33,8 @@ COMMAND = (*PYTHON, "from mrnn_edge_cli import main; main()")
 IMPORTS = (*PYTHON, "import numpy, PIL.Image, onnxruntime")
 os.environ.setdefault(TELEMETRY, "1")  # as the command does
 NOTHING = (*PYTHON, "pass")
+SIZE = (4000, 3000)
+MIDDLE = 20
 WATCHED = """
 import os, subprocess, sys
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -42,13 +45,11 @@ print(used.ru_maxrss * 1024)
 parent must be small."""
 
 
-def run(*command: str) -> float:
-    """Milliseconds of a process."""
-    start = time.perf_counter()
+def run(command: tuple[str, ...]) -> None:
+    """A process, to its end."""
     subprocess.run(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, check=True
     )
-    return (time.perf_counter() - start) * 1000.0
 
 
 def peak_mb(*command: str) -> float:
@@ -58,29 +59,51 @@ def peak_mb(*command: str) -> float:
     return statistics.median(peaks) / 1e6
 
 
+def against(spent: dict[str, list[float]]) -> dict[str, float]:
+    """Medians of ours and theirs, and their ratio."""
+    ours, theirs = statistics.median(spent["ours"]), statistics.median(spent["theirs"])
+    return {"ms": ours, "against_ms": theirs, "ratio": ours / theirs}
+
+
 def pair(ours: tuple[str, ...], theirs: tuple[str, ...], rounds: int) -> dict[str, float]:
-    """Medians of two processes that take turns."""
-    run(*ours), run(*theirs)  # writes the compiled modules, fills the page cache
-    runs = [(run(*ours), run(*theirs)) for _ in range(rounds)]
-    spent, against = (statistics.median(each) for each in zip(*runs, strict=True))
-    return {"ms": spent, "against_ms": against, "ratio": spent / against}
+    """Two processes that take turns."""
+    # The first round writes the compiled modules and fills the page cache.
+    commands = {"ours": lambda _: run(ours), "theirs": lambda _: run(theirs)}
+    return against(in_turns(commands, range(rounds + 1), warm_up=1))
+
+
+def grain(deviation: float) -> Image.Image:
+    """Noise about MIDDLE, as large as the pictures are made."""
+    noise = np.random.default_rng(0).normal(MIDDLE, deviation, (*SIZE[::-1], 3))
+    return Image.fromarray(np.clip(np.rint(noise), 0, 255).astype(np.uint8))
+
+
+def enlarge(picture: Path, target: Path, noise: Image.Image, seed: int) -> None:
+    """Write a picture of 12 megapixels, with the noise moved by the seed."""
+    large = Image.open(picture).convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
+    moved = ImageChops.offset(noise, seed * 911, seed * 577)
+    ImageChops.add(large, moved, 1.0, -MIDDLE).save(target, quality=90)
+
+
+def drafted(file: Path, captioner: Captioner, factor: int) -> Pixels:
+    """What Pillow gives where it may decode down to `factor` times the model's size."""
+    spec = captioner.config.image
+    with Image.open(file) as image:
+        image.draft(None, (factor * spec.width, factor * spec.height))
+        image.load()
+        return to_pixels(image, spec)
 
 
 def large(captioner: Captioner, picture: Path, rounds: int) -> dict[str, float]:
     """A caption of a file of 12 megapixels against its draft decoding and resize."""
-    ours, theirs = [], []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.jpg"
         enlarge(picture, file, grain(2.0), 1)
-        for _ in range(rounds):
-            start = time.perf_counter()
-            captioner.caption(file)
-            middle = time.perf_counter()
-            drafted(file, captioner, DRAFT)
-            ours.append((middle - start) * 1000.0)
-            theirs.append((time.perf_counter() - middle) * 1000.0)
-    spent, against = statistics.median(ours), statistics.median(theirs)
-    return {"ms": spent, "against_ms": against, "ratio": spent / against}
+        tasks = {
+            "ours": lambda _: captioner.caption(file),
+            "theirs": lambda _: drafted(file, captioner, DRAFT),
+        }
+        return against(in_turns(tasks, range(rounds)))
 
 
 def main(

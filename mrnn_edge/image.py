@@ -40,7 +40,7 @@ DRAFT: Final = 2
 """A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many
 times the model's size: what is left to the antialiased resize is a factor of two at least. What has
 a side below four times the model's, as all of Flickr8K at 224 has, keeps the pixels it always had.
-docs/startup.md has what the captions make of it (benchmarks/draft.py)."""
+docs/startup.md has what the captions make of it."""
 
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 

@@ -15,7 +15,7 @@ from mrnn_edge.ahead import map_ahead
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.config import DecodeOptions, ImageSpec
 from mrnn_edge.device import DeviceKind, usable_cores
-from mrnn_edge.errors import InputError, OptionError
+from mrnn_edge.errors import InputError
 from mrnn_edge.image import Picture, read_picture
 from mrnn_edge.listing import Listed, local_path
 from mrnn_edge.records import Caption, Outcome
@@ -32,23 +32,6 @@ MAX_AT_ONCE: Final = 4
 cores each batch runs on several."""
 MAX_READERS: Final = 8
 """Pictures decoded at a time at most: each takes its own size, 36 MB for 12 megapixels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """What is on its way together. How many batches are captioned at a time the captioner says."""
-
-    batch: int
-    """Pictures a call, 1 or more."""
-    readers: int
-    """Pictures decoded at a time, 1 or more."""
-
-    def __post_init__(self) -> None:
-        """Raises OptionError out of range."""
-        if self.batch < 1 or self.readers < 1:
-            raise OptionError(
-                f"a flow of batches of {self.batch} and {self.readers} readers, expected 1 or more"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +53,6 @@ def caption_files(
     first: Picture | InputError | None = None,
     allow_truncated: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    flow: Flow | None = None,
 ) -> Generator[Outcome, None, None]:
     """One outcome a file, in order; one that fails touches no other.
 
@@ -81,11 +63,10 @@ def caption_files(
     Once `stop()` is true no batch is begun; those that were are finished and come. Close it to
     leave earlier: what was begun is finished first.
 
-    As many batches are captioned at a time as the captioner was loaded for (`concurrency`); `flow`
-    is `flow_for(captioner)` where left out. Raises OptionError as `Captioner.caption_batch` does.
+    As many batches are captioned at a time as the captioner was loaded for (`concurrency`). Raises
+    OptionError as `Captioner.caption_batch` does.
     """
-    flow = flow or flow_for(captioner)
-    size = flow.batch
+    size, readers = batch_size(captioner), _readers(captioner)
     at_once = captioner.graphs.concurrency
 
     def places() -> Iterator[int]:
@@ -124,7 +105,7 @@ def caption_files(
         return list(compress(outcomes, wanted))
 
     looked_at = map_ahead(
-        read, places(), threads=flow.readers, ahead=2 * max(flow.readers, size), name="read"
+        read, places(), threads=readers, ahead=2 * max(readers, size), name="read"
     )
     batches = (list(batch) for _, batch in groupby(looked_at, lambda each: each.place // size))
     for outcomes in map_ahead(caption, batches, threads=at_once, ahead=at_once + 1, name="caption"):
@@ -152,11 +133,16 @@ def calls_at_once(files: int) -> int:
     return min(MAX_AT_ONCE, math.ceil(files / BATCH))
 
 
-def flow_for(captioner: Captioner) -> Flow:
-    """By the device and its threads: on CPUs as docs/bulk.md has it, on CUDA not measured yet."""
+def batch_size(captioner: Captioner) -> int:
+    """Pictures a call: on CPUs as docs/bulk.md has it, on CUDA not measured yet."""
+    return CUDA_BATCH if captioner.device.kind is DeviceKind.CUDA else BATCH
+
+
+def _readers(captioner: Captioner) -> int:
+    """Pictures decoded at a time."""
     on_cuda = captioner.device.kind is DeviceKind.CUDA
     threads = usable_cores() if on_cuda else captioner.graphs.threads
-    return Flow(batch=CUDA_BATCH if on_cuda else BATCH, readers=max(2, min(MAX_READERS, threads)))
+    return max(2, min(MAX_READERS, threads))
 
 
 def open_source(file: str) -> str | bytes:

@@ -42,7 +42,7 @@ MAX_THREADS: Final = 256
 """ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
 _STEP_THREADS = 1
 """The step multiplies 1.1 million numbers. A pool of its own gains it little, goes on spinning into
-the next picture and takes the encoder's cores (benchmarks/threads.py, docs/runtime.md)."""
+the next picture and takes the encoder's cores (docs/runtime.md)."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"

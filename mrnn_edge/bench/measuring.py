@@ -28,7 +28,7 @@ from mrnn_edge.decode import Floats
 from mrnn_edge.device import DeviceKind
 from mrnn_edge.doctor.packages import installed_versions
 from mrnn_edge.errors import OptionError
-from mrnn_edge.pipeline import calls_at_once, caption_files, flow_for
+from mrnn_edge.pipeline import batch_size, calls_at_once, caption_files
 
 _WARM_UP: Final = 200
 """Captions at most before any counts."""
@@ -214,7 +214,7 @@ def _write(folder: Path, pictures: Pictures) -> list[str]:
 
 def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOptions) -> float:
     """Pictures a second of a bulk run on all threads, the model open."""
-    size = flow_for(captioner).batch
+    size = batch_size(captioner)
     count = max(options.runs, _BATCHES * size)
     many = [files[place % len(files)] for place in range(count)]
     on_cpu = captioner.device.kind is DeviceKind.CPU

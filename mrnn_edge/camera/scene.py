@@ -10,7 +10,7 @@ cases, by the cosine distance of the image vector from that of the frame describ
 
 Of 200 dev pictures of Flickr8K, the same picture with noise of sigma 8, as JPEG of quality 50, 20 %
 darker or shifted by 12 of 224 pixels lies below 0.13 in 95 of 100 cases, two pictures of different
-things above 0.38 in 99 of 100 (benchmarks/camera_gate.py). Knows no camera and no files.
+things above 0.38 in 99 of 100 (docs/measurements/camera.md). Knows no camera and no files.
 """
 
 import time
@@ -216,7 +216,7 @@ def reduce(pixels: Pixels, spec: ImageSpec) -> Image.Image:
 
     What a frame costs beside the encoder is the bicubic filter over a large picture. Halving first
     takes more than half of that away, and moves the image vector less than a JPEG of quality 50
-    does (the rows "halved" and "jpeg 50" of benchmarks/camera_gate.py).
+    does.
     """
     height, width = pixels.shape[:2]
     stored = pixels[..., ::-1]

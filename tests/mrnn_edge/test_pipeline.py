@@ -14,7 +14,7 @@ from mrnn_edge import Captioner, pipeline
 from mrnn_edge.config import DecodeOptions
 from mrnn_edge.device import CPU, Device, DeviceKind
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.pipeline import BATCH, CUDA_BATCH, Flow, caption_files, flow_for, read_first
+from mrnn_edge.pipeline import BATCH, CUDA_BATCH, batch_size, caption_files, read_first
 from mrnn_edge.records import Caption, Outcome
 
 
@@ -123,7 +123,7 @@ def test_no_more_than_a_few_batches_are_read_ahead(captioner, files, monkeypatch
 
 
 @pytest.mark.parametrize(("batch", "readers"), [(1, 1), (3, 5), (50, 2)])
-def test_another_flow_makes_calls_of_its_size_and_says_the_same(
+def test_other_batches_make_calls_of_their_size_and_say_the_same(
     captioner, files, monkeypatch, batch, readers
 ):
     calls, threads = [], {}
@@ -140,7 +140,9 @@ def test_another_flow_makes_calls_of_its_size_and_says_the_same(
     usual = run(captioner, files)
     monkeypatch.setattr(Captioner, "caption_batch", count)
     monkeypatch.setattr(pipeline, "map_ahead", watched)
-    found = run(captioner, files, flow=Flow(batch=batch, readers=readers))
+    monkeypatch.setattr(pipeline, "BATCH", batch)
+    monkeypatch.setattr(pipeline, "_readers", lambda captioner: readers)
+    found = run(captioner, files)
     assert [each.failure for each in found] == [each.failure for each in usual]
     assert [getattr(each.result, "text", None) for each in found] == [
         getattr(each.result, "text", None) for each in usual
@@ -153,16 +155,10 @@ def test_another_flow_makes_calls_of_its_size_and_says_the_same(
     assert threads == {"read": readers, "caption": 1}
 
 
-@pytest.mark.parametrize(("batch", "readers"), [(0, 1), (-1, 2), (4, 0)])
-def test_a_flow_of_nothing_is_refused(batch, readers):
-    with pytest.raises(OptionError, match=f"batches of {batch} and {readers} readers"):
-        Flow(batch=batch, readers=readers)
-
-
 @pytest.mark.parametrize(("threads", "readers"), [(1, 2), (2, 2), (3, 3), (30, 8)])
 def test_there_are_as_many_readers_as_threads_but_from_two_to_eight(threads, readers):
     on_cpu = SimpleNamespace(device=CPU, graphs=SimpleNamespace(threads=threads))
-    assert flow_for(on_cpu) == Flow(batch=BATCH, readers=readers)
+    assert (batch_size(on_cpu), pipeline._readers(on_cpu)) == (BATCH, readers)
 
 
 def test_on_cuda_batches_are_larger_and_all_cores_read(monkeypatch):
@@ -170,7 +166,7 @@ def test_on_cuda_batches_are_larger_and_all_cores_read(monkeypatch):
     on_cuda = SimpleNamespace(
         device=Device(kind=DeviceKind.CUDA), graphs=SimpleNamespace(threads=1)
     )
-    assert flow_for(on_cuda) == Flow(batch=CUDA_BATCH, readers=6)
+    assert (batch_size(on_cuda), pipeline._readers(on_cuda)) == (CUDA_BATCH, 6)
 
 
 def test_a_dash_is_the_bytes_of_standard_input(captioner, files):
