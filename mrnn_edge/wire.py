@@ -34,61 +34,61 @@ def graph_faults(model: bytes) -> Iterator[str]:
     """
     if model[4:8] == _FLATBUFFER:
         yield "it is in the format of ONNX Runtime's own"
-    for number, value in fields(memoryview(model)):
+    for number, value in _fields(memoryview(model)):
         if number == _MODEL_FUNCTIONS:
             yield "it defines functions of its own"
         elif number == _MODEL_TRAINING:
             yield "it has graphs for training"
         elif number == _MODEL_GRAPH:
-            yield from _faults(message(value))
+            yield from _faults(_message(value))
 
 
 def _faults(graph: memoryview) -> Iterator[str]:
-    for number, value in fields(graph):
+    for number, value in _fields(graph):
         if number == _GRAPH_NODE:
-            yield from _node_faults(message(value))
+            yield from _node_faults(_message(value))
         elif number == _GRAPH_INITIALIZER:
-            yield from _tensor_faults(message(value))
+            yield from _tensor_faults(_message(value))
         elif number == _GRAPH_SPARSE:
             yield "it has sparse weights"
 
 
 def _node_faults(node: memoryview) -> Iterator[str]:
     operator, inputs = b"", []
-    for number, value in fields(node):
+    for number, value in _fields(node):
         if number == _NODE_OP_TYPE:
-            operator = bytes(message(value))
+            operator = bytes(_message(value))
         elif number == _NODE_INPUT:
-            inputs.append(bytes(message(value)))
-        elif number == _NODE_DOMAIN and bytes(message(value)) not in _DOMAINS:
+            inputs.append(bytes(_message(value)))
+        elif number == _NODE_DOMAIN and bytes(_message(value)) not in _DOMAINS:
             yield "it has operators of another domain"
         elif number == _NODE_ATTRIBUTE:
-            for part, content in fields(message(value)):
+            for part, content in _fields(_message(value)):
                 if part in _ATTRIBUTE_GRAPHS:
                     # Loop, If and Scan: a loop need not end.
                     yield "it has graphs within the graph"
                 elif part in _ATTRIBUTE_SPARSE:
                     yield "it has sparse weights"
                 elif part in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-                    yield from _tensor_faults(message(content))
+                    yield from _tensor_faults(_message(content))
     if inputs and (inputs[0] == b"" or (operator in _VARIADIC and b"" in inputs)):
         yield f"an operator {operator.decode()} lacks an input"
 
 
 def _tensor_faults(tensor: memoryview) -> Iterator[str]:
-    for number, value in fields(tensor):
+    for number, value in _fields(tensor):
         if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value != 0):
             yield "it keeps weights outside its file"
 
 
-def message(value: int | memoryview) -> memoryview:
+def _message(value: int | memoryview) -> memoryview:
     """The value of a field that holds a message. Raises ValueError for a number."""
     if isinstance(value, int):
         raise ValueError("a number in the place of a message")
     return value
 
 
-def fields(data: memoryview) -> Iterator[_Field]:
+def _fields(data: memoryview) -> Iterator[_Field]:
     """Number and value of each field: an integer, or the bytes of what is longer.
 
     Raises ValueError where the bytes are no protobuf.

@@ -1,6 +1,5 @@
 """Options that several commands share, declared once."""
 
-from pathlib import Path
 from typing import Annotated
 
 from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
@@ -85,10 +84,6 @@ MinConfidence = Annotated[
 PriorOption = Annotated[
     Prior | None,
     Option("--prior", help="What the picture's probability is measured against."),
-]
-Data = Annotated[
-    Path,
-    Option("--data", metavar="FOLDER", help="Data set laid out like Flickr8K."),
 ]
 
 MAX_WORDS = DecodeOptions.max_words

@@ -19,7 +19,6 @@ from mrnn_edge_cli.explain import strength
 from mrnn_edge_cli.webcam.sinks import UNSURE
 
 Colour: TypeAlias = tuple[int, int, int]
-Font: TypeAlias = "ImageFont.FreeTypeFont | ImageFont.ImageFont"
 
 WHITE: Final[Colour] = (255, 255, 255)
 GREY: Final[Colour] = (200, 200, 200)
