@@ -17,9 +17,9 @@ from index import best_batch, encode
 from rounds import pictures_in
 
 from mrnn_edge import Captioner, __version__
-from mrnn_edge.config import DecodeOptions
-from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.pipeline import batch_size, caption_files
+from mrnn_edge.bulk.run import batch_size, caption_files
+from mrnn_edge.image.read import Pixels, read_pixels
+from mrnn_edge.options import DecodeOptions
 
 
 def decode(captioner: Captioner, files: list[str]) -> tuple[float, Pixels]:

@@ -32,8 +32,8 @@ from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.opencv import import_cv2
 from mrnn_edge.camera.scene import Scene, WatchOptions, reduce
 from mrnn_edge.camera.watch import Watch, watch
-from mrnn_edge.generation import CaptionGenerator
-from mrnn_edge.image import to_pixels
+from mrnn_edge.image.read import to_pixels
+from mrnn_edge.language.captions import CaptionGenerator
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.recording import Busy, Recording
 
@@ -119,7 +119,7 @@ def measure_still(captioner: Captioner, picture: np.ndarray, *, frames: int, sig
     """CPU time of watching a still scene and of the encoder alone, in turns of 50 frames."""
     random = np.random.default_rng(0)
     views = [noisy(picture, random, sigma=sigma)[..., ::-1] for _ in range(50)]
-    scene = Scene.of(captioner, WatchOptions(interval_s=0.0), source="still")
+    scene = captioner.scene(WatchOptions(interval_s=0.0), source="still")
     watching = Watch(scene, interval_s=0.0)
     image = captioner.config.image
     pixels = [to_pixels(reduce(view, image), image)[None] for view in views]

@@ -117,7 +117,7 @@ class Counting:
 def soak_live(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
     policy = ReconnectPolicy(pauses_s=(0.001,))
     source = LiveSource("fake", lambda: FakeCapture(pictures), policy=policy)
-    scene = Scene.of(captioner, WatchOptions(interval_s=0.0), source="fake")
+    scene = captioner.scene(WatchOptions(interval_s=0.0), source="fake")
     samples = Samples(every=frames // 100)
     counting = Counting(Watch(scene, interval_s=0.0), samples, until=frames)
     for _ in watch(source, counting):  # type: ignore[arg-type]
@@ -166,7 +166,7 @@ def soak_view(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) 
     policy = ReconnectPolicy(pauses_s=(0.001,))
     large = [np.kron(each, np.ones((5, 5, 1), np.uint8)) for each in pictures]
     source = LiveSource("fake", lambda: FakeCapture(large, pause_s=1 / 120), policy=policy)
-    scene = Scene.of(captioner, WatchOptions(interval_s=0.5), source="fake")
+    scene = captioner.scene(WatchOptions(interval_s=0.5), source="fake")
     with tempfile.TemporaryDirectory() as folder:
         film = Film.of(
             source, Path(folder) / "film.mkv", notice=lambda text: typer.echo(text, err=True)

@@ -19,7 +19,7 @@ import typer
 from rounds import pictures_in
 
 from mrnn_edge import Captioner, Index, __version__
-from mrnn_edge.image import Pixels, read_pixels
+from mrnn_edge.image.read import Pixels, read_pixels
 
 BATCHES = (1, 8, 16, 32, 64)
 

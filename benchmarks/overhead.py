@@ -14,7 +14,7 @@ import typer
 from rounds import in_turns, pictures_in
 
 from mrnn_edge import Captioner, __version__
-from mrnn_edge.image import Pixels, read_pixels
+from mrnn_edge.image.read import Pixels, read_pixels
 
 WARM_UP = 10
 

@@ -26,14 +26,14 @@ import typer
 from rounds import milliseconds
 
 from mrnn_edge import Captioner
-from mrnn_edge.bench import Machine
-from mrnn_edge.bench.conditions import LoadWatch
-from mrnn_edge.bench.figures import Percentiles
-from mrnn_edge.bundle import to_json
-from mrnn_edge.config import GraphRole
-from mrnn_edge.device import usable_cores
-from mrnn_edge.doctor.packages import installed_versions
+from mrnn_edge.bundle.config import GraphRole
+from mrnn_edge.bundle.folder import to_json
 from mrnn_edge.files import write_whole
+from mrnn_edge.machine import usable_cores
+from mrnn_edge_cli.bench import Machine
+from mrnn_edge_cli.bench.conditions import LoadWatch
+from mrnn_edge_cli.bench.figures import Percentiles
+from mrnn_edge_cli.doctor.packages import installed_versions
 
 TOKENS = 12
 OURS_A_ROUND = 20

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from mrnn_edge.listing import list_files
+from mrnn_edge.bulk.listing import list_files
 
 Item = TypeVar("Item")
 

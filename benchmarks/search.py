@@ -15,12 +15,12 @@ import typer
 from rounds import in_turns
 
 from mrnn_edge import Captioner, __version__
-from mrnn_edge.decode import Floats
-from mrnn_edge.index_file import IndexFile
-from mrnn_edge.score import cross_log_probs
-from mrnn_edge.search import best_rows, query_vector, short_list
+from mrnn_edge.arrays import Floats
+from mrnn_edge.decode.score import cross_log_probs
+from mrnn_edge.index.file import IndexFile
+from mrnn_edge.index.nearest import best_rows, query_vector, short_list
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.data.flickr8k import Split, read_split
 
 LENGTHS = (50, 100, 200, 300, 500)
 _DRAWN = 50_000

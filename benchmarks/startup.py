@@ -25,8 +25,8 @@ from PIL import Image, ImageChops
 from rounds import in_turns
 
 from mrnn_edge import Captioner
-from mrnn_edge.image import DRAFT, Pixels, to_pixels
-from mrnn_edge.runtime import TELEMETRY
+from mrnn_edge.engine.runtime import TELEMETRY
+from mrnn_edge.image.read import DRAFT, Pixels, to_pixels
 
 PYTHON = (sys.executable, "-c")
 COMMAND = (*PYTHON, "from mrnn_edge_cli import main; main()")

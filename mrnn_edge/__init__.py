@@ -11,36 +11,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mrnn_edge.bundle.config import Precision
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import Frame
     from mrnn_edge.captioner import Captioner
-    from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
-    from mrnn_edge.image import Picture
-    from mrnn_edge.index import Hit, Index, SearchResult
-    from mrnn_edge.records import Alternative, Caption, SentenceScore, Word
+    from mrnn_edge.image.read import Picture
+    from mrnn_edge.index.index import Hit, Index, SearchResult
+    from mrnn_edge.language.records import Alternative, Caption, SentenceScore, Word
+    from mrnn_edge.options import DecodeOptions, Prior, Sampling
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Alternative": "records",
-    "Caption": "records",
+    "Alternative": "language.records",
+    "Caption": "language.records",
     "CaptionEvent": "camera.events",
     "Captioner": "captioner",
-    "DecodeOptions": "config",
+    "DecodeOptions": "options",
     "Frame": "camera.frames",
-    "Hit": "index",
-    "Index": "index",
+    "Hit": "index.index",
+    "Index": "index.index",
     "InputError": "errors",
     "ModelError": "errors",
     "MrnnEdgeError": "errors",
-    "Picture": "image",
-    "Precision": "config",
-    "Prior": "config",
-    "Sampling": "config",
-    "SearchResult": "index",
-    "SentenceScore": "records",
-    "Word": "records",
+    "Picture": "image.read",
+    "Precision": "bundle.config",
+    "Prior": "options",
+    "Sampling": "options",
+    "SearchResult": "index.index",
+    "SentenceScore": "language.records",
+    "Word": "language.records",
 }
 
 __all__ = [

@@ -11,30 +11,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mrnn_edge.bundle import Bundle
-from mrnn_edge.config import BundleConfig, DecodeOptions, Precision, Prior, Sampling
-from mrnn_edge.constraints import Constraints
-from mrnn_edge.decode import Floats, SearchSpace
-from mrnn_edge.device import Device
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import BundleConfig, Precision
+from mrnn_edge.bundle.folder import Bundle
+from mrnn_edge.decode.constraints import Constraints
+from mrnn_edge.decode.hypotheses import SearchSpace
+from mrnn_edge.engine.device import Device
+from mrnn_edge.engine.graphs import GradientGraph
+from mrnn_edge.engine.opening import Loading, Opening, begin
+from mrnn_edge.engine.runtime import Graphs, open_gradient
 from mrnn_edge.errors import (
     BundleError,
     InputError,
+    ModelError,
     NumericalError,
     OptionError,
 )
-from mrnn_edge.generation import CaptionGenerator, Decoded, search_space
-from mrnn_edge.graphs import GradientGraph
-from mrnn_edge.image import ImageSource, Picture, Pixels, as_picture, read_picture
-from mrnn_edge.opening import Loading, Opening, begin
-from mrnn_edge.records import Caption, SentenceScore
-from mrnn_edge.runtime import Graphs, open_gradient
-from mrnn_edge.sentences import SentenceScorer
+from mrnn_edge.image.read import ImageSource, Picture, Pixels, as_picture, read_picture
+from mrnn_edge.language.captions import CaptionGenerator, Decoded, search_space
+from mrnn_edge.language.records import Caption, SentenceScore
+from mrnn_edge.language.sentences import SentenceScorer
+from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
-from mrnn_edge.warm_up import warm_up
 
 if TYPE_CHECKING:
     from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.reconnect import ReconnectPolicy
+    from mrnn_edge.camera.scene import Scene, WatchOptions
     from mrnn_edge.camera.source import Source
 
 
@@ -108,8 +111,27 @@ class Captioner:
         return cls(opening.bundle, opening.graphs.wait(), opening.loading)
 
     def check(self) -> None:
-        """Caption a grey picture. Raises BundleError where the model cannot, DeviceError."""
-        warm_up(self._graphs, self._captions, self.config.image, self._bundle.folder)
+        """Encode a grey picture and take one step.
+
+        Raises BundleError, which names the model's folder, for weights that are not finite and for
+        graphs that do not run on the CPU. On CUDA that may be the device's fault: DeviceError.
+        """
+        folder, image = self._bundle.folder, self.config.image
+        grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
+        once = DecodeOptions(beam=1, max_words=1)
+        try:
+            self._captions.decode(self._graphs.encoder(grey), once, Constraints())
+        except NumericalError as error:
+            raise BundleError(
+                f"{folder}: {error} (a grey one, at load); export the model anew"
+            ) from None
+        except MemoryError:
+            raise BundleError(
+                f"{folder}: no memory for a grey picture of {image.width} x {image.height} pixels "
+                "or its caption (at load); free memory or take a smaller model"
+            ) from None
+        except ModelError as error:
+            raise BundleError(f"{folder}: {error} (at load)") from None
 
     def __reduce__(self) -> tuple[Callable[[Loading], "Captioner"], tuple[Loading]]:
         return _load_again, (self._loading,)
@@ -336,8 +358,10 @@ class Captioner:
         of a damaged file, MissingExtraError without OpenCV, OptionError.
         """
         from mrnn_edge.camera.frames import Selection
+        from mrnn_edge.camera.notice import unheard
         from mrnn_edge.camera.scene import WatchOptions
-        from mrnn_edge.camera.start import start
+        from mrnn_edge.camera.source import open_source
+        from mrnn_edge.camera.watch import Watch, watch
 
         wishes = WatchOptions(
             interval_s=interval,
@@ -346,8 +370,31 @@ class Captioner:
             deadline_ms=deadline_ms,
             decode=options or DecodeOptions(),
         )
-        selection = Selection(every=every, fps=fps)
-        return start(self, source, wishes, selection=selection, policy=reconnect, notice=on_notice)
+        notice = on_notice or unheard
+        frames = open_source(
+            source, selection=Selection(every=every, fps=fps), policy=reconnect, notice=notice
+        )
+        try:
+            scene = self.scene(wishes, source=frames.name)
+        except BaseException:
+            frames.close()
+            raise
+        return watch(frames, Watch(scene, interval_s=interval, notice=notice))
+
+    def scene(self, options: "WatchOptions", *, source: str) -> "Scene":
+        """What `watch` describes frames with, for those who have a loop of their own.
+
+        `source` is its name in the records. Raises OptionError as `caption_batch` does.
+        """
+        from mrnn_edge.camera.scene import Scene
+
+        return Scene(
+            encode=self._graphs.encoder,
+            captions=self._captions,
+            image=self.config.image,
+            options=options,
+            source=source,
+        )
 
     def _decode(
         self,

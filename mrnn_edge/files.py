@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that can tell whether they were changed.
+"""Paths as people give them; files written whole; files that tell whether they were changed.
 
 A sealed file is text of XML or HTML with a comment near its end that holds the sha256 of all the
 rest. While it matches, nobody has edited the file since we wrote it, and we may replace it.
@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import FileError, OptionError
 
 _SEAL: Final = re.compile(rb"<!-- mrnn-edge sha256 ([0-9a-f]{64}) -->")
 _SEALED_TAIL: Final = 256
 """The seal stands within so many bytes of the end."""
 _CHUNK: Final = 1 << 20
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_FILE_URL: Final = "file:"
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -109,3 +111,34 @@ def is_sealed(path: Path) -> bool:
             left -= len(chunk)
     digest.update(end[seals[-1].end() :])
     return digest.hexdigest().encode() == seals[-1][1]
+
+
+def local_path(name: str) -> str:
+    """The path that a name means: `~/a.jpg` and `file:///home/me/a.jpg` are understood.
+
+    A file that is really called so comes first. Raises FileError for the address of something
+    elsewhere, which is not downloaded.
+    """
+    if not (name.startswith(("~", _FILE_URL)) or "://" in name) or os.path.lexists(name):
+        return name
+    if name.startswith("~"):
+        return os.path.expanduser(name)
+    if name.startswith(_FILE_URL):
+        return _path_of_url(name)
+    if _ADDRESS.match(name):
+        raise FileError(f"{name}: is an address, and nothing is downloaded; save the picture first")
+    return name
+
+
+def _path_of_url(url: str) -> str:
+    """`file:///a%20b.jpg` as a path."""
+    from urllib.parse import unquote_to_bytes
+    from urllib.request import url2pathname
+
+    rest = url.removeprefix(_FILE_URL)
+    if rest.startswith("//"):
+        host, slash, path = rest[2:].partition("/")
+        if host.lower() not in ("", "localhost"):
+            raise FileError(f"{url}: is a file of the host {host}; mount it, and give its path")
+        rest = slash + path
+    return url2pathname(rest) if os.name == "nt" else os.fsdecode(unquote_to_bytes(rest))

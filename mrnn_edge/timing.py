@@ -1,8 +1,11 @@
-"""Stage times of one call in milliseconds, for records, overlay and benchmarks."""
+"""Stage times of one call in milliseconds, and how loops tell how far they are."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class StageTimer:
@@ -33,3 +36,15 @@ class StageTimer:
         """Each stage's time divided by the pictures of the batch, and `total`, their sum."""
         stages = {stage: spent * 1000.0 / pictures for stage, spent in self._seconds.items()}
         return {**stages, "total": sum(stages.values())}
+
+
+class Track(Protocol):
+    """Passes the items on, one by one, and shows somebody how many of `total` have gone."""
+
+    def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
+
+
+def untracked(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
+    """The items, shown to nobody."""
+    del description, total
+    return items

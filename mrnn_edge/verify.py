@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from mrnn_edge.bundle import load_bundle, read_metrics
+from mrnn_edge.arrays import Floats, largest
+from mrnn_edge.bundle.config import ImageSpec, Precision
+from mrnn_edge.bundle.folder import load_bundle, read_metrics
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.config import DecodeOptions, ImageSpec, Precision
-from mrnn_edge.decode import Floats, StepFunction
+from mrnn_edge.decode.hypotheses import StepFunction
 from mrnn_edge.errors import BundleError, ModelError, OptionError
-from mrnn_edge.image import Pixels
-from mrnn_edge.largest import largest
+from mrnn_edge.image.read import Pixels
+from mrnn_edge.options import DecodeOptions
 
 BATCHES: Final = (1, 2, 7, 64)
 LIMIT: Final = 1e-4

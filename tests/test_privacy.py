@@ -129,7 +129,10 @@ def test_a_socket_that_is_opened_is_seen(tmp_path):
 
 
 def test_telemetry_is_off_unless_the_user_has_set_the_variable(tmp_path):
-    shown = "import os, mrnn_edge.runtime as r; r.runtime_facts(); print(os.environ[r.TELEMETRY])"
+    shown = (
+        "import os; from mrnn_edge.engine import runtime; runtime.runtime_facts();"
+        "print(os.environ[runtime.TELEMETRY])"
+    )
     for chosen, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
         environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
         environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), **chosen}

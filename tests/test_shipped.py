@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mrnn_edge import Captioner
-from mrnn_edge.bundle import default_model, load_bundle, shipped_models
-from mrnn_edge.config import Precision
+from mrnn_edge.bundle.config import Precision
+from mrnn_edge.bundle.folder import default_model, load_bundle, shipped_models
 
 SIDE = 224
 GRAPHS = [

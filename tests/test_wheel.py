@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from mrnn_edge import __version__
-from mrnn_edge.bundle import load_bundle, shipped_models
+from mrnn_edge.bundle.folder import load_bundle, shipped_models
 
 
 @pytest.fixture(scope="module")

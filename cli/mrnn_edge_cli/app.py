@@ -30,7 +30,7 @@ class _Home:
 
 
 _COMMANDS: Final = {
-    "caption": _Home("caption", "caption", "Describe pictures in one sentence each."),
+    "caption": _Home("caption.command", "caption", "Describe pictures in one sentence each."),
     "webcam": _Home(
         "webcam.command",
         "webcam",
@@ -53,10 +53,14 @@ _COMMANDS: Final = {
         "Check a model: files, hashes, graphs, and its answers against torch's at export.",
     ),
     "bench": _Home(
-        "bench", "bench", "Measure captions on this machine: stages, start-up, throughput, memory."
+        "bench.command",
+        "bench",
+        "Measure captions on this machine: stages, start-up, throughput, memory.",
     ),
     "doctor": _Home(
-        "doctor", "doctor", "Tell what is wrong on this machine, with the commands that mend it."
+        "doctor.command",
+        "doctor",
+        "Tell what is wrong on this machine, with the commands that mend it.",
     ),
     "eval": _Home(
         "evaluate",

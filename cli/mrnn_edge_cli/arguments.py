@@ -63,7 +63,7 @@ class _LocalPath(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:
-        from mrnn_edge.listing import local_path
+        from mrnn_edge.files import local_path
 
         try:
             return super().convert(local_path(os.fspath(value)), param, ctx)

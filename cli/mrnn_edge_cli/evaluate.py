@@ -6,17 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mrnn_edge.bundle import load_bundle
-from mrnn_edge.config import DecodeOptions, Prior
+from mrnn_edge.bundle.folder import load_bundle
 from mrnn_edge.errors import OptionError
+from mrnn_edge.options import DecodeOptions, Prior
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Exit, Option
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write, write_json
-from mrnn_edge_train.datasets import read_sentences, read_split
-from mrnn_edge_train.flickr8k import Split
+from mrnn_edge_train.data.datasets import read_sentences, read_split
+from mrnn_edge_train.data.flickr8k import Split
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
@@ -104,8 +104,8 @@ def evaluate(
             "--consensus needs training captions, which no model carries; leave --save out"
         )
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
-    from mrnn_edge_train.evaluate import Choice, first, image_vectors
-    from mrnn_edge_train.evaluate import evaluate as measure
+    from mrnn_edge_train.evaluation.evaluate import Choice, first, image_vectors
+    from mrnn_edge_train.evaluation.evaluate import evaluate as measure
 
     # The authors' numbers, for MS COCO (consensus.py).
     shape = {
@@ -130,7 +130,7 @@ def evaluate(
     vectors = image_vectors(captioner, images, track=track)
     choose: Choice = first
     if consensus:
-        from mrnn_edge_train.consensus import Consensus
+        from mrnn_edge_train.evaluation.consensus import Consensus
 
         near = read_split(data, Split.TRAIN)
         near_vectors = image_vectors(captioner, near, track=track)
@@ -154,7 +154,7 @@ def evaluate(
         **_where(captioner),
     }
     if retrieval:
-        from mrnn_edge_train.retrieval import evaluate_retrieval
+        from mrnn_edge_train.evaluation.retrieval import evaluate_retrieval
 
         texts = [text for _, text in found.captions]
         ranked = evaluate_retrieval(captioner, images, vectors, texts, track=track)
@@ -175,7 +175,7 @@ def evaluate(
 def _agreement(
     captioner: "Captioner", path: Path, prior: Prior | None, *, json: bool, quiet: bool
 ) -> None:
-    from mrnn_edge_train.agreement import agree, read_pairs
+    from mrnn_edge_train.evaluation.agreement import agree, read_pairs
 
     found = agree(captioner, read_pairs(path), prior=prior, track=Progress(quiet=quiet))
     for failure in found.failures:

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from mrnn_edge.records import Word
+from mrnn_edge.language.records import Word
 
 FULL_BITS: Final = 3.0
 """Grounding from which on a word is shown at full strength; on Flickr8K's dev split one word in ten

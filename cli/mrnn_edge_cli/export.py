@@ -35,7 +35,7 @@ def export(
     """
     need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
     from mrnn_edge_export.export import Origin, export_run
-    from mrnn_edge_train.complaints import left_out
+    from mrnn_edge_train.data.complaints import left_out
     from mrnn_edge_train.device import use_threads
 
     use_threads(threads)

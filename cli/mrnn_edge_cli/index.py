@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
+from mrnn_edge.bulk.listing import list_files
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.listing import list_files, local_path
+from mrnn_edge.files import local_path
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Exit, Option
-from mrnn_edge_cli.bulk import said_left_out
+from mrnn_edge_cli.caption.bulk import said_left_out
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
@@ -45,7 +46,7 @@ def index(
         resumable=("--output",),
     )
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge.index import Index
+    from mrnn_edge.index.index import Index
 
     built = Index.build(captioner, folder, out, replace=force, track=Progress(quiet=quiet))
     changes = built.changes

@@ -1,13 +1,13 @@
-"""How every command opens a model, and says where it runs. `begin` is in mrnn_edge/opening.py."""
+"""How every command opens a model, and says where it runs."""
 
 from typing import TYPE_CHECKING
 
-from mrnn_edge.config import Precision
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge_cli.output import say
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
-    from mrnn_edge.opening import Opening
+    from mrnn_edge.engine.opening import Opening
 
 
 def load(

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from mrnn_edge.config import DecodeOptions, Precision, Prior, Sampling
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge.errors import OptionError
+from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge_cli.arguments import Option
 
 Model = Annotated[

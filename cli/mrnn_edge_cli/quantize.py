@@ -38,9 +38,9 @@ def quantize(
     --max-drop, nothing is written (exit code 4).
     """
     need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
-    from mrnn_edge.config import Precision
-    from mrnn_edge_export.quantize import quantize_model
-    from mrnn_edge_train.complaints import left_out
+    from mrnn_edge.bundle.config import Precision
+    from mrnn_edge_export.int8.quantize import quantize_model
+    from mrnn_edge_train.data.complaints import left_out
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]

@@ -38,7 +38,7 @@ def rank(
     is `train` if left out; `mean` is much faster, and puts a right sentence first half as often.
     """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge.pipeline import open_source
+    from mrnn_edge.bulk.run import open_source
 
     lines = SentenceFile(sentences, captioner.bundle.vocabulary)
     vector = captioner.encode(open_source(image))

@@ -32,7 +32,7 @@ def search(
     and the log2 probability that it gives the sentence.
     """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge.index import Index, describe_unknown
+    from mrnn_edge.index.index import Index, describe_unknown
 
     found = Index.open(file).search(captioner, sentence, k=k)
     if not quiet:

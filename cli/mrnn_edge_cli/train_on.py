@@ -5,15 +5,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrnn_edge.config import Precision
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
-    from mrnn_edge_train.features import FeatureTable
-    from mrnn_edge_train.flickr8k import CaptionedImage
+    from mrnn_edge_train.data.flickr8k import CaptionedImage
+    from mrnn_edge_train.stages.features import FeatureTable
 
 
 def train_on(
@@ -29,9 +29,9 @@ def train_on(
     """Train a model's step on a data set; `out` is a model folder."""
     from mrnn_edge_export.prior import prior_of
     from mrnn_edge_export.taught import Grown, read_step, write_grown
-    from mrnn_edge_train.datasets import check_pictures, inspect, read_split
-    from mrnn_edge_train.flickr8k import Split
-    from mrnn_edge_train.further import EPOCHS, Further, Pictures
+    from mrnn_edge_train.data.datasets import check_pictures, inspect, read_split
+    from mrnn_edge_train.data.flickr8k import Split
+    from mrnn_edge_train.further.further import EPOCHS, Further, Pictures
 
     _check_out(out)
     track = Progress(quiet=quiet)
@@ -86,12 +86,12 @@ def teach_word(
     quiet: bool,
 ) -> None:
     """Teach a model a word; `out` is a model folder."""
-    from mrnn_edge.config import DecodeOptions
     from mrnn_edge.errors import ModelError
+    from mrnn_edge.options import DecodeOptions
     from mrnn_edge_export.taught import Grown, read_step, write_grown
-    from mrnn_edge_train.datasets import check_pictures
-    from mrnn_edge_train.listing import read_all
-    from mrnn_edge_train.teach import Lesson, check_lesson, parse_word, teach
+    from mrnn_edge_train.data.datasets import check_pictures
+    from mrnn_edge_train.data.listing import read_all
+    from mrnn_edge_train.further.teach import Lesson, check_lesson, parse_word, teach
 
     _check_out(out)
     track = Progress(quiet=quiet)
@@ -142,8 +142,8 @@ def _table(
     captioner: "Captioner", images: "Sequence[CaptionedImage]", track: Progress
 ) -> "FeatureTable":
     """Image vectors of the model's own encoder."""
-    from mrnn_edge_train.evaluate import image_vectors
-    from mrnn_edge_train.features import FeatureTable
+    from mrnn_edge_train.evaluation.evaluate import image_vectors
+    from mrnn_edge_train.stages.features import FeatureTable
 
     return FeatureTable(
         names=tuple(image.name for image in images),

@@ -6,8 +6,8 @@ No torch: `mrnn-edge eval --save` renders it anew when figures come in.
 from collections.abc import Mapping
 from typing import Any
 
-from mrnn_edge.bundle import Bundle, read_metrics, to_json
-from mrnn_edge.config import BundleConfig, Precision
+from mrnn_edge.bundle.config import BundleConfig, Precision
+from mrnn_edge.bundle.folder import Bundle, read_metrics, to_json
 from mrnn_edge.files import write_whole
 
 

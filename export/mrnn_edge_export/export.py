@@ -14,14 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from mrnn_edge.bundle import (
-    describe_graph,
-    describe_prior,
-    graph_metadata,
-    to_json,
-    write_bundle,
-)
-from mrnn_edge.config import (
+from mrnn_edge.bundle.config import (
     BundleConfig,
     DecodeDefaults,
     GraphPair,
@@ -30,9 +23,16 @@ from mrnn_edge.config import (
     Precision,
     Sizes,
 )
+from mrnn_edge.bundle.folder import (
+    describe_graph,
+    describe_prior,
+    graph_metadata,
+    to_json,
+    write_bundle,
+)
+from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import DatasetError, OptionError
-from mrnn_edge.progress import Track, untracked
-from mrnn_edge.runtime import Graphs, open_graphs
+from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
@@ -46,8 +46,8 @@ from mrnn_edge_export.parity import (
 )
 from mrnn_edge_export.prior import training_prior
 from mrnn_edge_train import runs
-from mrnn_edge_train.datasets import read_split
-from mrnn_edge_train.flickr8k import Split
+from mrnn_edge_train.data.datasets import read_split
+from mrnn_edge_train.data.flickr8k import Split
 from mrnn_edge_train.recipe import Recipe
 
 

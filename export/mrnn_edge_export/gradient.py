@@ -15,9 +15,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from mrnn_edge.config import GraphRole
+from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge_export.graphs import export_graph
-from mrnn_edge_train.model import MRNN, TiedSoftmax, scaled_tanh_slope
+from mrnn_edge_train.network.model import MRNN, TiedSoftmax, scaled_tanh_slope
 
 _SMALL = 1024
 """Constants with fewer numbers stay float32: scalars and shapes are not worth a node."""

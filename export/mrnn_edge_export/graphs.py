@@ -18,10 +18,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from mrnn_edge.config import GraphRole
+from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.errors import ModelError
-from mrnn_edge_train.encoders import EfficientNetLite
-from mrnn_edge_train.model import MRNN, scaled_tanh
+from mrnn_edge_train.network.encoders import EfficientNetLite
+from mrnn_edge_train.network.model import MRNN, scaled_tanh
 
 IR = 10
 OPSET = 20

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrnn_edge.config import DecodeOptions, ImageSpec
-from mrnn_edge.decode import Floats, StepFunction
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.decode.hypotheses import StepFunction
+from mrnn_edge.engine.runtime import Graphs
 from mrnn_edge.errors import ModelError
-from mrnn_edge.generation import search_space
-from mrnn_edge.image import Pixels, read_pixels
-from mrnn_edge.progress import Track, untracked
-from mrnn_edge.runtime import Graphs
+from mrnn_edge.image.read import Pixels, read_pixels
+from mrnn_edge.language.captions import search_space
+from mrnn_edge.options import DecodeOptions
+from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import (
     BATCHES,
     LIMIT,
@@ -28,9 +30,9 @@ from mrnn_edge.verify import (
     run_steps,
 )
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.encoders import EfficientNetLite
-from mrnn_edge_train.model import MRNN
-from mrnn_edge_train.validation import best_sentences, image_vectors, step_function
+from mrnn_edge_train.network.encoders import EfficientNetLite
+from mrnn_edge_train.network.model import MRNN
+from mrnn_edge_train.stages.validation import best_sentences, image_vectors, step_function
 
 _CHUNK = 32
 

@@ -1,7 +1,7 @@
 """The prior of a model: what its encoder makes of the training pictures.
 
 Takes the open encoder and the pictures, gives their mean image vector and the centres of groups of
-them (mrnn_edge/prior.py says what for). Knows no sentence.
+them (mrnn_edge/bundle/prior.py says what for). Knows no sentence.
 """
 
 import warnings
@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from mrnn_edge.config import ImageSpec
-from mrnn_edge.decode import Floats
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.engine.graphs import EncoderGraph
 from mrnn_edge.errors import InputError
-from mrnn_edge.graphs import EncoderGraph
-from mrnn_edge.image import read_pixels
-from mrnn_edge.prior import PriorVectors
-from mrnn_edge.progress import Track, untracked
-from mrnn_edge_train.complaints import complain_of_unreadable, spare
+from mrnn_edge.image.read import read_pixels
+from mrnn_edge.timing import Track, untracked
+from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
 
 GROUPS: Final = 100
 """Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""

@@ -18,7 +18,9 @@ from onnx import numpy_helper
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mrnn_edge.bundle import (
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import BundleConfig, GraphPair, GraphRole, Precision
+from mrnn_edge.bundle.folder import (
     Bundle,
     describe_graph,
     describe_prior,
@@ -26,12 +28,12 @@ from mrnn_edge.bundle import (
     to_json,
     write_bundle,
 )
-from mrnn_edge.config import BundleConfig, DecodeOptions, GraphPair, GraphRole, Precision
-from mrnn_edge.decode import Floats, StepFunction
+from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.decode.hypotheses import StepFunction
+from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import ModelError
-from mrnn_edge.generation import search_space
-from mrnn_edge.prior import PriorVectors
-from mrnn_edge.runtime import Graphs, open_graphs
+from mrnn_edge.language.captions import search_space
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
 from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
@@ -43,9 +45,9 @@ from mrnn_edge_export.parity import (
     reference_of,
     step_difference,
 )
-from mrnn_edge_train.folded import FoldedStep
-from mrnn_edge_train.model import scaled_tanh_slope
-from mrnn_edge_train.validation import best_sentences, step_function
+from mrnn_edge_train.network.folded import FoldedStep
+from mrnn_edge_train.network.model import scaled_tanh_slope
+from mrnn_edge_train.stages.validation import best_sentences, step_function
 
 _NAMES = {
     "recurrent.weight": "recurrent.weight",

@@ -20,7 +20,7 @@ from mrnn_edge.camera.address import HIDDEN, Address, SourceKind, hide_credentia
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.errors import CameraUnavailableError
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _KNOCK_S: Final = 2.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mrnn_edge.records import Caption
+from mrnn_edge.language.records import Caption
 
 
 @dataclass(frozen=True, kw_only=True)

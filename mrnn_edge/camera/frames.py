@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 USUAL_RATE: Final = 25.0
 """Frames a second where nothing says it: in a sequence of pictures, and in some videos."""

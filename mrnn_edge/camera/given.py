@@ -11,7 +11,7 @@ import numpy as np
 
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.errors import ImageInputError, OptionError
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 
 class GivenFrames:

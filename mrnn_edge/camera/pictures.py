@@ -13,8 +13,8 @@ from mrnn_edge.camera.address import hide_credentials
 from mrnn_edge.camera.frames import ALL, USUAL_RATE, Frame, Selection
 from mrnn_edge.camera.notice import Notice, unheard
 from mrnn_edge.errors import CameraUnavailableError, InputError, TruncatedVideoError
-from mrnn_edge.formats import SUFFIXES
-from mrnn_edge.image import load_image
+from mrnn_edge.image.formats import SUFFIXES
+from mrnn_edge.image.read import load_image
 
 
 class PictureSequence:

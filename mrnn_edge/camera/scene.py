@@ -16,25 +16,24 @@ things above 0.38 in 99 of 100 (docs/measurements/camera.md). Knows no camera an
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.camera.deadline import BeamClock
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.camera.stillness import Stillness
-from mrnn_edge.config import DecodeOptions, ImageSpec
-from mrnn_edge.decode import Floats, Hypothesis
+from mrnn_edge.decode.hypotheses import Hypothesis
+from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import InputError, OptionError
-from mrnn_edge.generation import CaptionGenerator
-from mrnn_edge.image import Pixels, to_pixels
-from mrnn_edge.score import BITS_PER_NAT, path_log_probs
+from mrnn_edge.image.read import Pixels, to_pixels
+from mrnn_edge.language.captions import CaptionGenerator
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import StageTimer
-
-if TYPE_CHECKING:
-    from mrnn_edge.captioner import Captioner
 
 CUT: Final = 0.45
 """Cosine distance from which on a frame shows another scene; noise of sigma 16 reaches 0.34 in one
@@ -104,20 +103,6 @@ class Scene:
         self._standing: Hypothesis | None = None
         self._text: str | None = None
         self._skipped = 0
-
-    @classmethod
-    def of(cls, captioner: "Captioner", options: WatchOptions, *, source: str) -> "Scene":
-        """A scene that an open model describes; `source` is its name in the records.
-
-        Raises OptionError as `Captioner.caption_batch` does.
-        """
-        return cls(
-            encode=captioner.graphs.encoder,
-            captions=captioner.captions,
-            image=captioner.config.image,
-            options=options,
-            source=source,
-        )
 
     @property
     def skipped(self) -> int:

@@ -15,7 +15,7 @@ from mrnn_edge.camera.pictures import PictureSequence, list_pictures
 from mrnn_edge.camera.reconnect import MARGIN_S, ReconnectPolicy
 from mrnn_edge.camera.video import Video
 from mrnn_edge.errors import OptionError
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 Source: TypeAlias = "int | str | os.PathLike[str] | Iterable[Pixels | Frame]"
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 FIELDS: Final = 16
 """Rows and columns of the grid."""

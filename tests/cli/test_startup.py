@@ -54,7 +54,7 @@ def test_help_and_version_import_no_package_but_click(imported, arguments):
 def test_the_list_of_commands_is_printed_without_their_modules(imported):
     found = imported("--help")
     homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
-    assert not found & (homes | {"mrnn_edge.config", "mrnn_edge_cli.options"})
+    assert not found & (homes | {"mrnn_edge.bundle.config", "mrnn_edge_cli.options"})
 
 
 def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, tmp_path, picture):
@@ -63,14 +63,14 @@ def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, t
     assert {"numpy", "PIL.Image", "onnxruntime", "mrnn_edge.captioner"} <= found
     assert not found & NEVER
     homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
-    assert found & homes == {"mrnn_edge_cli.caption"}
+    assert found & homes == {"mrnn_edge_cli.caption.command"}
 
 
 @pytest.mark.parametrize(
     ("module", "without"),
     [
-        ("listing", {"PIL", "numpy", "mrnn_edge.records"}),
-        ("opening", {"PIL", "numpy", "onnxruntime", "mrnn_edge.runtime"}),
+        ("bulk.listing", {"PIL", "numpy", "mrnn_edge.language.records"}),
+        ("engine.opening", {"PIL", "numpy", "onnxruntime", "mrnn_edge.engine.runtime"}),
     ],
 )
 def test_files_are_listed_and_graphs_begun_before_any_package_is_imported(module, without):

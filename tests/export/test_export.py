@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mrnn_edge import Captioner
-from mrnn_edge.config import GraphRole
+from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.errors import DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export import export, parity
@@ -22,12 +22,12 @@ from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
 from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
 from mrnn_edge_export.prior import group
-from mrnn_edge_train.cells import Cell
-from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.data.flickr8k import Split, read_split
 from mrnn_edge_train.loop import prepare, train
-from mrnn_edge_train.model import MRNN, ModelSizes
+from mrnn_edge_train.network.cells import Cell
+from mrnn_edge_train.network.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
-from mrnn_edge_train.validation import step_function
+from mrnn_edge_train.stages.validation import step_function
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_exported_chain_gives_the_log_probabilities_of_the_trained_network(e
 
 
 def read_image(path):
-    from mrnn_edge.image import load_image
+    from mrnn_edge.image.read import load_image
 
     return load_image(path)
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from mrnn_edge.config import GraphRole
+from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge_export.gradient import export_gradient
-from mrnn_edge_train.cells import Cell
-from mrnn_edge_train.model import MRNN, ModelSizes
+from mrnn_edge_train.network.cells import Cell
+from mrnn_edge_train.network.model import MRNN, ModelSizes
 
 SIZES = ModelSizes(vocabulary=300, feature=9, embedding=20, state=24, multimodal=32)
 METADATA = {"bundle_id": "0123456789abcdef", "graph": str(GraphRole.GRADIENT)}

@@ -6,12 +6,12 @@ import dataset
 import numpy as np
 import pytest
 
-from mrnn_edge.config import ImageSpec
+from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError
-from mrnn_edge_export import quantize
+from mrnn_edge_export.int8 import quantize
 from mrnn_edge_export.prior import training_prior
-from mrnn_edge_train.datasets import read_split
-from mrnn_edge_train.flickr8k import Split
+from mrnn_edge_train.data.datasets import read_split
+from mrnn_edge_train.data.flickr8k import Split
 
 SPEC = ImageSpec(height=8, width=8)
 

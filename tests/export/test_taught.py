@@ -9,18 +9,19 @@ import pytest
 from lessons import lesson
 
 from mrnn_edge import Captioner
-from mrnn_edge.config import DecodeOptions, GraphRole, Precision
+from mrnn_edge.bundle.config import GraphRole, Precision
 from mrnn_edge.errors import ModelError, OptionError
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export.export import Origin, export_run
-from mrnn_edge_export.quantize import quantize_model
+from mrnn_edge_export.int8.quantize import quantize_model
 from mrnn_edge_export.taught import Grown, largest_difference, read_step, write_grown
-from mrnn_edge_train.cells import Cell
-from mrnn_edge_train.flickr8k import Split, read_split
+from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.further.teach import teach
 from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.network.cells import Cell
 from mrnn_edge_train.recipe import read_recipe
-from mrnn_edge_train.teach import teach
-from mrnn_edge_train.validation import best_sentences, step_function
+from mrnn_edge_train.stages.validation import best_sentences, step_function
 
 
 @pytest.fixture(scope="module")

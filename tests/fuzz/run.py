@@ -1,7 +1,8 @@
 """The long run of the fuzzing: many cases, several processes, each case against the clock.
 
-    PYTHONPATH=tests python -m fuzz.run pictures --cases 200000 --workers 2 --out /tmp/fuzz
-    PYTHONPATH=tests python -m fuzz.run bundles --cases 20000
+    export PYTHONPATH=tests:tests/helpers
+    python -m fuzz.run pictures --cases 200000 --workers 2 --out /tmp/fuzz
+    python -m fuzz.run bundles --cases 20000
 
 A case is its number: the same number is the same bytes. A case that raises anything outside our
 tree, that outlasts the limit or that ends its process is a finding; its input is saved under

@@ -11,9 +11,9 @@ import numpy as np
 import tiny
 
 from mrnn_edge import Captioner, DecodeOptions
-from mrnn_edge.config import ImageSpec
+from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import InputError, ModelError
-from mrnn_edge.image import read_picture
+from mrnn_edge.image.read import read_picture
 
 READ = "picture"
 CAPTIONED = "caption"

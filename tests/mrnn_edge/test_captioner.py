@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mrnn_edge import Captioner, DecodeOptions, Picture
 from mrnn_edge.errors import FileError, ImageInputError, OptionError
-from mrnn_edge.image import read_pixels
-from mrnn_edge.records import Caption
+from mrnn_edge.image.read import read_pixels
+from mrnn_edge.language.records import Caption
 
 
 def plain(colour, side=tiny.SIDE):

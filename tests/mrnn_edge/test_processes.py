@@ -13,7 +13,7 @@ import tiny
 from conftest import noise_picture
 
 from mrnn_edge import Captioner, errors
-from mrnn_edge.bundle import default_model, find_bundle
+from mrnn_edge.bundle.folder import default_model, find_bundle
 
 # In a process of its own: this one has threads, of the runtime and of other tests, and Python
 # warns of a fork then.

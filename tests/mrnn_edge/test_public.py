@@ -60,7 +60,7 @@ def test_the_facade_comes_without_runtime_torch_or_command():
 
 
 def test_evaluation_comes_without_torch():
-    found = imported_after("import mrnn_edge_train.evaluate, mrnn_edge_export.card")
+    found = imported_after("import mrnn_edge_train.evaluation.evaluate, mrnn_edge_export.card")
     assert not found & {"torch", "onnx", "onnxruntime"}
 
 

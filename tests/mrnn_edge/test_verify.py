@@ -5,7 +5,7 @@ import pytest
 import tiny
 from fake_cuda import fake_runtime
 
-from mrnn_edge.config import GraphRole
+from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.errors import BundleError
 from mrnn_edge.verify import REFERENCE_STEPS, reference_pixels, run_steps, verify_model
 

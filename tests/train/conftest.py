@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from mrnn_edge_train.cells import Cell
+from mrnn_edge_train.network.cells import Cell
 from mrnn_edge_train.recipe import Finetune, Recipe, SelfCritical, read_recipe
 
 

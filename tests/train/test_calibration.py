@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mrnn_edge.config import DecodeOptions
-from mrnn_edge.generation import search_space
-from mrnn_edge_train.batches import Examples
+from mrnn_edge.language.captions import search_space
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge_train.calibration import calibrate, divide_logits, fit_temperature
 from mrnn_edge_train.loop import prepare, resume, train
 from mrnn_edge_train.runs import read_run
-from mrnn_edge_train.stages import build_model
-from mrnn_edge_train.validation import (
+from mrnn_edge_train.stages.batches import Examples
+from mrnn_edge_train.stages.stages import build_model
+from mrnn_edge_train.stages.validation import (
     best_sentences,
     dev_figures,
     image_vectors,

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mrnn_edge.config import ImageSpec
-from mrnn_edge.doctor.machine import processor
+from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, OptionError, TrainingError
-from mrnn_edge.image import read_pixels
-from mrnn_edge_train.batches import Examples
-from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
+from mrnn_edge.image.read import read_pixels
+from mrnn_edge.machine import processor
 from mrnn_edge_train.loop import prepare, train
-from mrnn_edge_train.model import MRNN, ModelSizes
+from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.network.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import read_recipe
-from mrnn_edge_train.validation import perplexity
+from mrnn_edge_train.stages.batches import Examples
+from mrnn_edge_train.stages.validation import perplexity
 
 
 @pytest.fixture

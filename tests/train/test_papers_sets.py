@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
-from mrnn_edge_train.datasets import inspect, read_split
-from mrnn_edge_train.flickr8k import Split
-from mrnn_edge_train.listing import split_of
+from mrnn_edge_train.data.datasets import inspect, read_split
+from mrnn_edge_train.data.flickr8k import Split
+from mrnn_edge_train.data.listing import split_of
 
 ENG = """<DOC>
 <DOCNO>annotations/{key}.eng</DOCNO>

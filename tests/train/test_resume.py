@@ -17,7 +17,7 @@ from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge_train import checkpoint, course
 from mrnn_edge_train.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
 from mrnn_edge_train.loop import prepare, recipe_of, resume, train
-from mrnn_edge_train.stages import FeatureStage
+from mrnn_edge_train.stages.stages import FeatureStage
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from mrnn_edge_train.averaging import WeightAverage
+from mrnn_edge_train.network.averaging import WeightAverage
 from mrnn_edge_train.checkpoint import TrainingState, read_sound_checkpoint
 from mrnn_edge_train.journal import Progress
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge.progress import Track, untracked
+from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train.journal import read_facts
 from mrnn_edge_train.loop import has_ended, prepare, resume, train
 from mrnn_edge_train.recipe import Recipe, named_recipes, read_recipe, recipe_from_dict

@@ -22,16 +22,16 @@ from safetensors.torch import load_file, save
 from scipy.optimize import minimize_scalar
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_train.batches import Examples
-from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
-from mrnn_edge_train.features import FeatureTable, compute_table
-from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.journal import BEST
-from mrnn_edge_train.model import MRNN, TiedSoftmax
+from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.network.model import MRNN, TiedSoftmax
+from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe
-from mrnn_edge_train.stages import TrainingData, build_model
-from mrnn_edge_train.tuning import features
-from mrnn_edge_train.validation import DevFigures, dev_figures, perplexity
+from mrnn_edge_train.stages.batches import Examples
+from mrnn_edge_train.stages.features import FeatureTable, compute_table
+from mrnn_edge_train.stages.finetune import split_weights
+from mrnn_edge_train.stages.stages import TrainingData, build_model
+from mrnn_edge_train.stages.validation import DevFigures, dev_figures, perplexity
 
 _HEADER = "calibration"
 _WIDEST = 4.0

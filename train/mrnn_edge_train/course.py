@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.errors import TrainingError
-from mrnn_edge.progress import Track
+from mrnn_edge.timing import Track
 from mrnn_edge_train import distributed
-from mrnn_edge_train.averaging import Network, WeightAverage
 from mrnn_edge_train.checkpoint import Checkpoint, TrainingState, write_best
 from mrnn_edge_train.journal import EpochFigures, Progress, write_journal
+from mrnn_edge_train.network.averaging import Network, WeightAverage
 from mrnn_edge_train.recipe import Recipe
-from mrnn_edge_train.stages import Stage, TrainingData
+from mrnn_edge_train.stages.stages import Stage, TrainingData
 
 _SAVE_EVERY = 300.0
 """Seconds after which a checkpoint is written within an epoch."""

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol, TypeVar
 import torch
 from torch import nn
 
-from mrnn_edge.device import usable_cores
 from mrnn_edge.errors import DeviceError, OptionError
+from mrnn_edge.machine import usable_cores
 from mrnn_edge_train import distributed
 
 CPU: Final = torch.device("cpu")

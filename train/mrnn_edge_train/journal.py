@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from mrnn_edge.bundle import to_json
+from mrnn_edge.bundle.folder import to_json
 from mrnn_edge.errors import OptionError
 from mrnn_edge.files import write_whole
 

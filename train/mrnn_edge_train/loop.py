@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 
-from mrnn_edge.doctor.machine import processor
 from mrnn_edge.errors import OptionError
 from mrnn_edge.files import write_whole
-from mrnn_edge.progress import Track, untracked
+from mrnn_edge.machine import processor
+from mrnn_edge.timing import Track, untracked
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import distributed
 from mrnn_edge_train.calibration import calibrate
@@ -37,20 +37,11 @@ from mrnn_edge_train.checkpoint import (
     read_best,
     read_sound_checkpoint,
 )
-from mrnn_edge_train.complaints import complain_of_unreadable, left_out, spare
 from mrnn_edge_train.course import Course, run_stage
-from mrnn_edge_train.datasets import inspect, read_split
+from mrnn_edge_train.data.complaints import complain_of_unreadable, left_out, spare
+from mrnn_edge_train.data.datasets import inspect, read_split
+from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.device import CPU, device_failures, device_name, has_bfloat16
-from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
-from mrnn_edge_train.features import (
-    FeatureTable,
-    compute_readable,
-    read_table,
-    table_key,
-    write_table,
-)
-from mrnn_edge_train.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
-from mrnn_edge_train.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.journal import (
     VOCABULARY,
     EpochFigures,
@@ -59,11 +50,20 @@ from mrnn_edge_train.journal import (
     read_facts,
     write_journal,
 )
-from mrnn_edge_train.model import MRNN
+from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.network.model import MRNN
+from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
-from mrnn_edge_train.selfcritical import SelfCriticalStage
-from mrnn_edge_train.stages import FeatureStage, TrainingData
-from mrnn_edge_train.tuning import features
+from mrnn_edge_train.stages.features import (
+    FeatureTable,
+    compute_readable,
+    read_table,
+    table_key,
+    write_table,
+)
+from mrnn_edge_train.stages.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
+from mrnn_edge_train.stages.selfcritical import SelfCriticalStage
+from mrnn_edge_train.stages.stages import FeatureStage, TrainingData
 
 
 def unheard(_text: str) -> None:

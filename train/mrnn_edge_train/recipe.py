@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mrnn_edge.config import MAX_LENGTH_PENALTY, DecodeOptions
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.cells import Cell
+from mrnn_edge.options import MAX_LENGTH_PENALTY, DecodeOptions
+from mrnn_edge_train.network.cells import Cell
 
 
 class Schedule(StrEnum):

@@ -14,11 +14,11 @@ from safetensors.torch import load
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
-from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.journal import BEST, RUN, VOCABULARY
-from mrnn_edge_train.model import MRNN, ModelSizes
+from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.network.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
+from mrnn_edge_train.stages.finetune import split_weights
 
 
 @dataclass(frozen=True, kw_only=True)

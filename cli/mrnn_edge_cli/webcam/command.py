@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import CameraError, OptionError, TruncatedVideoError
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.failures import ExitCode
@@ -108,7 +108,7 @@ def webcam(
     """
     from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.reconnect import ReconnectPolicy
-    from mrnn_edge.camera.scene import Scene, WatchOptions
+    from mrnn_edge.camera.scene import WatchOptions
     from mrnn_edge.camera.source import open_source, source_files
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.outputs import check_outputs
@@ -168,7 +168,7 @@ def webcam(
         )
         stack.callback(frames.close)
         captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-        scene = Scene.of(captioner, wishes, source=frames.name)
+        scene = captioner.scene(wishes, source=frames.name)
         watching = Watch(scene, interval_s=interval, notice=notice)
         window = None if headless else _window(notice)
         # What is opened from here on is closed before a signal ends the process.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mrnn_edge.camera.events import CaptionEvent
-from mrnn_edge.image import Pixels
-from mrnn_edge.records import Word
+from mrnn_edge.image.read import Pixels
+from mrnn_edge.language.records import Word
 from mrnn_edge_cli.explain import strength
 from mrnn_edge_cli.webcam.sinks import UNSURE
 

@@ -20,7 +20,7 @@ from mrnn_edge.camera.frames import FrameSource
 from mrnn_edge.camera.notice import Notice
 from mrnn_edge.camera.opencv import import_cv2, takes_path
 from mrnn_edge.errors import OptionError
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 from mrnn_edge_cli.output import say
 
 CODECS: Final = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "XVID"}

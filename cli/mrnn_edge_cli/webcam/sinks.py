@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
-from mrnn_edge.records import Caption
+from mrnn_edge.language.records import Caption
 from mrnn_edge_cli.explain import bits, explained, has_colours
 from mrnn_edge_cli.output import write
 from mrnn_edge_cli.webcam.text_file import Start, TextFile

@@ -18,7 +18,7 @@ from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame, FrameSource
 from mrnn_edge.camera.opencv import import_cv2
 from mrnn_edge.camera.watch import Watch, WatchBeside
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.recording import Recording

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from mrnn_edge.camera.opencv import import_cv2
-from mrnn_edge.image import Pixels
+from mrnn_edge.image.read import Pixels
 
 _TITLE: Final = "mrnn-edge"
 _PROBE: Final = """

@@ -10,7 +10,7 @@ from fake_capture import Camera, FakeCapture, colour
 
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
-from mrnn_edge.camera.scene import Scene, WatchOptions
+from mrnn_edge.camera.scene import WatchOptions
 from mrnn_edge.camera.video import Video
 from mrnn_edge.camera.watch import Watch
 from mrnn_edge.errors import CameraLostError
@@ -79,7 +79,7 @@ def view(
 ) -> View:  # fmt: skip
     if clock is None:  # what a file waits for is the window's; a live source has its own time
         clock = time.monotonic if source.live or window is None else window.clock
-    scene = Scene.of(captioner, WatchOptions(), source="s")
+    scene = captioner.scene(WatchOptions(), source="s")
     return View(
         source,
         Watch(scene, interval_s=interval_s),
@@ -279,7 +279,7 @@ def test_a_snapshot_is_a_png_of_what_is_shown(captioner, tmp_path, monkeypatch, 
 
 def test_a_live_picture_moves_on_while_a_caption_is_decoded(captioner):
     go = threading.Event()
-    watching = Watch(Scene.of(captioner, WatchOptions(), source="s"), interval_s=0.0)
+    watching = Watch(captioner.scene(WatchOptions(), source="s"), interval_s=0.0)
 
     class Slow:
         def see(self, frame):

@@ -10,12 +10,13 @@ from fake_capture import colour
 from tiny import IMAGE, SIDE, STATE, TinyNetwork, vocabulary
 
 from mrnn_edge import Captioner
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.camera.scene import CUT, Scene, WatchOptions, cosine_distance, reduce
-from mrnn_edge.config import DecodeOptions, ImageSpec, Sampling
 from mrnn_edge.errors import ConstraintError, NumericalError, OptionError
-from mrnn_edge.generation import CaptionGenerator, search_space
-from mrnn_edge.prior import PriorVectors
+from mrnn_edge.language.captions import CaptionGenerator, search_space
+from mrnn_edge.options import DecodeOptions, Sampling
 
 WORDS = vocabulary()
 END, RED, BLUE = WORDS.end, *WORDS.encode(["red", "blue"])

@@ -13,8 +13,8 @@ from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, WatchBeside, watch
-from mrnn_edge.config import DecodeOptions
 from mrnn_edge.errors import CameraLostError, ImageInputError, NumericalError, OptionError
+from mrnn_edge.options import DecodeOptions
 
 RED, BLUE, GREEN = colour(250, 5, 5), colour(5, 5, 250), colour(5, 250, 5)
 
@@ -168,7 +168,7 @@ def test_watch_closes_a_source_that_it_cannot_describe(captioner, tmp_path, monk
 
 
 def scene(captioner: Captioner) -> Scene:
-    return Scene.of(captioner, WatchOptions(), source="cam")
+    return captioner.scene(WatchOptions(), source="cam")
 
 
 def test_captions_come_back_every_time_a_source_was_lost(captioner: Captioner):

@@ -1,0 +1,1 @@
+"""`mrnn-edge caption`, and where its captions go."""

@@ -1,0 +1,289 @@
+"""Captions of many files to where they belong: standard output, a file, sidecars, a page.
+
+Takes an open captioner, the files and the places; writes an entry a file as it comes, counts, and
+says at the end how it went. A signal stops it between two batches (stopping.py).
+"""
+
+import errno
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mrnn_edge.errors import InputError, NumericalError, SidecarError
+from mrnn_edge_cli.caption.formats import Format, LineFormat
+from mrnn_edge_cli.caption.output_file import Existing, open_output
+from mrnn_edge_cli.failures import ExitCode
+from mrnn_edge_cli.output import Progress, one_line, say, write
+from mrnn_edge_cli.stopping import stoppable
+
+if TYPE_CHECKING:
+    from mrnn_edge import Captioner
+    from mrnn_edge.bulk.listing import Listed
+    from mrnn_edge.image.read import Picture
+    from mrnn_edge.language.records import Outcome
+    from mrnn_edge.options import DecodeOptions
+    from mrnn_edge_cli.caption.sidecar import SidecarKind
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where outcomes go."""
+
+    form: Format
+    output: Path | None
+    """None: standard output."""
+    existing: Existing
+    html: Path | None
+    sidecars: Sequence["SidecarKind"]
+    replace_sidecars: bool
+    read: Sequence[str]
+    """The files that the run reads: pictures, a list of them, the model's."""
+
+    def check(self) -> None:
+        """Raise OptionError where a place would destroy something (outputs.py)."""
+        if self.output is None and self.html is None:
+            return
+        from mrnn_edge_cli.outputs import check_outputs
+
+        check_outputs(
+            {"--output": self.output, "--html": self.html},
+            sources=self.read,
+            force=self.existing is Existing.REPLACE,
+            resume=self.existing is Existing.RESUME,
+            resumable=("--output",),
+            pages=("--html",),
+        )
+
+    def protected(self) -> frozenset[object]:
+        """What no sidecar may replace, with --force neither."""
+        if not self.sidecars or not self.replace_sidecars:
+            return frozenset()
+        from mrnn_edge_cli.outputs import identities
+
+        outputs = (path for path in (self.output, self.html) if path is not None)
+        return frozenset(identities([*self.read, *outputs]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is read, and when to stop."""
+
+    files: Sequence["Listed"]
+    left_out: Sequence[str]
+    """What lies in the folders and is no picture of the user's (listing.py)."""
+    standard_input: bytes
+    first: "Picture | InputError | None"
+    """The first of them, if it was read while the model was being opened."""
+    allow_truncated: bool
+    fail_fast: bool
+
+
+@dataclass
+class _Tally:
+    """How a run goes."""
+
+    captioned: int = 0
+    failed: int = 0
+    sidecars_left: int = 0
+    other_xmp: str | None = None
+    """The first picture that has another program's XMP sidecar beside it."""
+
+    @property
+    def total(self) -> int:
+        return self.captioned + self.failed
+
+
+def caption_all(
+    captioner: "Captioner",
+    reading: Reading,
+    wishes: "DecodeOptions",
+    places: Places,
+    *,
+    quiet: bool,
+) -> int:
+    """Caption the files with a model that was not checked yet; the exit code.
+
+    Raises OptionError for wishes and places that cannot be, before a file is touched; BundleError
+    for a model whose weights are not finite.
+    """
+    from mrnn_edge.bulk.run import caption_files
+
+    captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
+    places.check()
+    # Whether the model's weights are sound a grey picture tells, once a run: before the first of
+    # many pictures. One that is read already shows it as well, and sooner; then the grey one is
+    # asked where its numbers are not finite, which may be its own fault.
+    checked = reading.first is None
+    if checked:
+        captioner.check()
+    tally = _Tally()
+    with ExitStack() as stack:
+        page = None
+        if places.html is not None:
+            from mrnn_edge_cli.caption.page import Page
+
+            page = stack.enter_context(Page.at(places.html))
+        settings = _settings(captioner, reading, wishes, places)
+        put, done, failed_before = _destination(stack, places, settings, reading.files)
+        protected = places.protected()  # now that the output is open, and a file like others
+        stop = stack.enter_context(stoppable())
+        outcomes = stack.enter_context(
+            closing(
+                caption_files(
+                    captioner,
+                    reading.files,
+                    wishes,
+                    done=done,
+                    standard_input=reading.standard_input,
+                    first=reading.first,
+                    allow_truncated=reading.allow_truncated,
+                    stop=stop,
+                )
+            )
+        )
+        wanted = len(reading.files) - len(done)
+        start = time.monotonic()
+        # Lines that scroll by on the same terminal show how far it is, and would tear a bar.
+        hidden = quiet or (places.output is None and _is_terminal())
+        for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
+            if isinstance(outcome.result, NumericalError) and not checked:
+                captioner.check()
+            _count(outcome, tally)
+            _write_sidecars(outcome, places, protected, tally)
+            if page is not None:
+                page.add(outcome)
+            if (entry := places.form.entry(outcome)) is not None:
+                put(entry)
+            if reading.fail_fast and (tally.failed or tally.sidecars_left):
+                break
+        if (foot := places.form.foot()) is not None:
+            put(foot)
+    if not quiet and tally.other_xmp is not None:
+        name = one_line(os.path.splitext(os.path.basename(tally.other_xmp))[0])
+        say(
+            f"{name}.xmp of another program stands beside {one_line(tally.other_xmp)}: some "
+            "programs now read the new sidecar alone, and no longer show a rating in the old one"
+        )
+    if not quiet and len(reading.files) > 1:
+        seconds = time.monotonic() - start
+        say(_summary(tally, wanted, len(done), reading.left_out, seconds))
+    if stop.exit_code is not None and tally.total < wanted:
+        return stop.exit_code
+    if tally.failed or tally.sidecars_left or failed_before:
+        return ExitCode.SOME_FAILED
+    return ExitCode.DONE
+
+
+def _destination(
+    stack: ExitStack, places: Places, settings: dict[str, Any], files: Sequence["Listed"]
+) -> tuple[Callable[[str], None], set[int], int]:
+    """Where entries are put, the places of the files whose entries are there, and their errors."""
+    form = places.form
+    if places.output is None:
+        if (head := form.head()) is not None:
+            write(head)
+        return write, set(), 0
+    opened = open_output(places.output, existing=places.existing, form=form, run=settings)
+    output = stack.enter_context(opened)
+    done = _done(files, output.written, form) if isinstance(form, LineFormat) else set()
+    return output.write, done, output.failed
+
+
+def _done(files: Sequence["Listed"], written: Counter[str], form: LineFormat) -> set[int]:
+    """The places of files that were written; one that is listed twice was perhaps written once."""
+    left = written.copy()
+    done = set()
+    for place, listed in enumerate(files):
+        key = form.key(listed if isinstance(listed, str) else listed.file)
+        if left[key] > 0:
+            left[key] -= 1
+            done.add(place)
+    return done
+
+
+def _count(outcome: "Outcome", tally: _Tally) -> None:
+    if outcome.failure is None:
+        tally.captioned += 1
+    else:
+        tally.failed += 1
+        say(one_line(outcome.failure))
+
+
+def _write_sidecars(
+    outcome: "Outcome", places: Places, protected: frozenset[object], tally: _Tally
+) -> None:
+    """Before the picture's entry: where that stands, --resume does not come back to the picture."""
+    if not places.sidecars:
+        return
+    from mrnn_edge_cli.caption.sidecar import (
+        SidecarKind,
+        has_other_xmp,
+        sidecar_path,
+        write_sidecar,
+    )
+    from mrnn_edge_cli.outputs import identities
+
+    caption = outcome.result
+    if isinstance(caption, InputError) or caption.text is None:
+        return
+    for kind in places.sidecars:
+        if kind is SidecarKind.XMP and tally.other_xmp is None and has_other_xmp(outcome.file):
+            tally.other_xmp = outcome.file
+        try:
+            if not protected.isdisjoint(identities([sidecar_path(outcome.file, kind)])):
+                raise SidecarError(f"{outcome.file}{kind} is read or written by this run")
+            write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
+        except (SidecarError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise
+            tally.sidecars_left += 1
+            say(one_line(f"{outcome.file}: no {kind} sidecar: {error}"))
+
+
+def said_left_out(left_out: Sequence[str]) -> str:
+    """How much debris there was, and an example."""
+    return f"{len(left_out):,} left out as debris, such as {one_line(left_out[0])}"
+
+
+def _summary(tally: _Tally, wanted: int, done: int, left_out: Sequence[str], seconds: float) -> str:
+    parts = [f"{tally.captioned:,} of {wanted:,} pictures captioned"]
+    if tally.failed:
+        parts.append(f"{tally.failed:,} failed")
+    if tally.sidecars_left:
+        parts.append(f"{tally.sidecars_left:,} sidecars not written")
+    if tally.total < wanted:
+        parts.append(f"{wanted - tally.total:,} left")
+    if done:
+        parts.append(f"{done:,} were there already")
+    if left_out:
+        parts.append(said_left_out(left_out))
+    rate = f" ({tally.total / seconds:,.1f} a second)" if tally.total and seconds > 0.0 else ""
+    return f"{', '.join(parts)}, {seconds:,.1f} s{rate}"
+
+
+def _settings(
+    captioner: "Captioner", reading: Reading, wishes: "DecodeOptions", places: Places
+) -> dict[str, Any]:
+    """What two runs must have in common for one to go on with the other's output."""
+    return {
+        "format": 1,
+        "output": places.form.description,
+        "sidecars": [str(kind) for kind in places.sidecars],
+        "model": captioner.config.name,
+        "bundle_id": captioner.config.id,
+        "precision": str(captioner.precision),
+        "allow_truncated": reading.allow_truncated,
+        "decoding": asdict(wishes),
+    }
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()

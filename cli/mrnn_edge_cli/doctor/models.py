@@ -1,0 +1,57 @@
+"""Model folders: every file against its hash, then one caption of a grey picture."""
+
+import os
+from collections.abc import Iterator
+
+from mrnn_edge.bundle.config import GraphRole
+from mrnn_edge.bundle.folder import Bundle, load_bundle, shipped_models
+from mrnn_edge.engine.device import Device
+from mrnn_edge.errors import ModelError
+from mrnn_edge_cli.doctor.check import Area, Check, Status, fault
+from mrnn_edge_cli.doctor.child import ask
+
+SECONDS = 120.0
+"""For a caption in each precision, loading included."""
+
+
+def checks(model: str | None, device: Device | None) -> Iterator[Check]:
+    """One check a model: the one that is named, or all that are shipped.
+
+    Files are checked also where no runtime can run them.
+    """
+    for name in (model,) if model is not None else shipped_models():
+        yield _check(name, "auto" if device is None else str(device))
+
+
+def _check(model: str, device: str) -> Check:
+    name = f"model {os.path.basename(os.path.normpath(model))}"
+    try:
+        bundle = load_bundle(model)
+        files = _check_files(bundle)
+    except ModelError as error:
+        return fault(Area.MODEL, name, error)
+    config = bundle.config
+    found = f"id {config.id}, {files} files with the right sha256"
+    answer = ask("model", model, device, seconds=SECONDS)
+    if answer.failure is None:
+        where = answer.facts["device"]
+        for precision, caption in answer.facts["captions"].items():
+            found += f"; {precision} on {where}, a grey picture: {caption!r}"
+        return Check(area=Area.MODEL, name=name, status=Status.OK, found=found)
+    if answer.facts.get("device"):
+        # The fault is among the devices; of the model no more can be known.
+        found += "; not run, for want of a device"
+        return Check(area=Area.MODEL, name=name, status=Status.INFO, found=found)
+    return fault(Area.MODEL, name, answer.failure)
+
+
+def _check_files(bundle: Bundle) -> int:
+    """Read everything that config.json names; returns how many files. Raises BundleError."""
+    for precision in bundle.config.precisions:
+        bundle.graph(precision, GraphRole.ENCODER)
+        bundle.graph(precision, GraphRole.STEP)
+    files = 2 * len(bundle.config.precisions)
+    if bundle.config.gradient is not None:
+        bundle.graph(bundle.config.default_precision, GraphRole.GRADIENT)
+        files += 1
+    return files + (bundle.prior() is not None)

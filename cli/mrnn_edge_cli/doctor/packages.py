@@ -1,0 +1,97 @@
+"""numpy, Pillow with the formats that it really reads, and pi-heif where it is installed."""
+
+import contextlib
+import io
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+from types import ModuleType
+
+from mrnn_edge import __version__
+from mrnn_edge.errors import install_command
+from mrnn_edge_cli.doctor.check import Area, Check, Status, fault
+
+
+def checks() -> Iterator[Check]:
+    """The packages without which nothing works, each by using it."""
+    yield _numpy()
+    yield from _pillow()
+    yield _heic()
+
+
+def installed_versions() -> dict[str, str]:
+    """This program's, Python's and the run time's packages, without importing them."""
+    found = {"mrnn-edge": __version__, "python": platform.python_version()}
+    for package in ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _numpy() -> Check:
+    try:
+        import numpy as np
+
+        (np.ones((2, 2), np.float32) @ np.ones(2, np.float32)).tolist()
+    except Exception as error:  # built for another processor it raises RuntimeError
+        return _broken("numpy", error)
+    return Check(area=Area.INSTALLATION, name="numpy", status=Status.OK, found=str(np.__version__))
+
+
+def _pillow() -> Iterator[Check]:
+    name = "pillow"
+    try:
+        import PIL
+        from PIL import Image
+
+        from mrnn_edge.image.formats import FORMATS
+    except Exception as error:  # half of one version and half of another raises RuntimeError
+        yield _broken(name, error)
+        return
+    lacking = [each for each in FORMATS if not _reads(Image, each)]
+    found = f"{PIL.__version__}, reads {', '.join(f for f in FORMATS if f not in lacking)}"
+    if lacking:
+        yield Check(
+            area=Area.INSTALLATION,
+            name=name,
+            status=Status.INFO,
+            found=f"{found}; lacks {', '.join(lacking)}",
+            advice="run: pip install --upgrade --force-reinstall pillow",
+        )
+    else:
+        yield Check(area=Area.INSTALLATION, name=name, status=Status.OK, found=found)
+
+
+def _heic() -> Check:
+    """The package of an extra: its absence is no fault."""
+    try:
+        version = metadata.version("pi-heif")
+    except metadata.PackageNotFoundError:
+        found, advice = "HEIC pictures are not read", install_command("heic")
+        return Check(
+            area=Area.INSTALLATION, name="pi-heif", status=Status.INFO, found=found, advice=advice
+        )
+    return Check(
+        area=Area.INSTALLATION, name="pi-heif", status=Status.OK, found=f"{version}, reads HEIC"
+    )
+
+
+def _reads(image: ModuleType, name: str) -> bool:
+    """Whether a picture that Pillow writes in the format comes back from it."""
+    file = io.BytesIO()
+    try:
+        image.new("RGB", (16, 16), (200, 100, 50)).save(file, name)
+        with image.open(file, formats=(name,)) as again:
+            again.load()
+            return bool(again.size == (16, 16))
+    except Exception:  # KeyError without the plugin, OSError without the codec
+        return False
+
+
+def _broken(name: str, error: Exception) -> Check:
+    return fault(
+        Area.INSTALLATION,
+        name,
+        f"cannot be used ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]}); "
+        f"run: pip install --upgrade --force-reinstall {name}",
+    )

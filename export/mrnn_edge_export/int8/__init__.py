@@ -1,0 +1,1 @@
+"""Float graphs in, graphs of 8-bit integers out."""

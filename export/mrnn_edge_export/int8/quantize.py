@@ -1,0 +1,297 @@
+"""A model's int8 graphs: made of the float ones, measured on dev, written or refused.
+
+Takes a model folder and a data set; needs no training run. Where the captions lose too much, the
+layers that hurt most are left in float, by measurement, before the model is refused.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mrnn_edge.bundle.config import BundleConfig, GraphPair, GraphRole, Precision
+from mrnn_edge.bundle.folder import (
+    Bundle,
+    describe_graph,
+    load_bundle,
+    read_metrics,
+    to_json,
+    write_bundle,
+)
+from mrnn_edge.captioner import Captioner
+from mrnn_edge.errors import InputError, ModelError, OptionError
+from mrnn_edge.files import write_whole
+from mrnn_edge.image.read import Pixels, read_pixels
+from mrnn_edge.options import DecodeOptions
+from mrnn_edge.timing import Track, untracked
+from mrnn_edge.verify import answers
+from mrnn_edge_export.card import render_card
+from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder
+from mrnn_edge_export.int8.sensitivity import worst_layers
+from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
+from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.data.datasets import read_sentences, read_split
+from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.evaluation.evaluate import Evaluation, evaluate, image_vectors
+
+FLOAT_LAYERS: Final = (0, 4, 12)
+"""Layers of the encoder left in float at each attempt; the next is made where one fails."""
+_FILES: Final = {GraphRole.ENCODER: "encoder.int8.onnx", GraphRole.STEP: "step.int8.onnx"}
+_PROBES: Final = 8
+"""Calibration pictures that the layers are compared on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """What was written, and what it costs and saves."""
+
+    folder: Path
+    config: BundleConfig
+    float_graphs: GraphPair
+    """What the int8 ones were made of."""
+    before: Evaluation
+    after: Evaluation
+    changed: float
+    """Share of dev's captions that are not the float graphs', word for word."""
+    float_layers: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    """Names of training pictures that cannot be read and were not calibrated on."""
+
+    @property
+    def int8_graphs(self) -> GraphPair:
+        """What was made."""
+        return self.config.precisions[Precision.INT8]
+
+    @property
+    def drop(self) -> float:
+        """CIDEr lost on dev; below zero where it rose."""
+        return self.before.scores.cider - self.after.scores.cider
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What is calibrated and measured on."""
+
+    calibration: tuple[CaptionedImage, ...]
+    pixels: tuple[Pixels, ...]
+    unreadable: tuple[str, ...]
+    dev: tuple[CaptionedImage, ...]
+    known: frozenset[tuple[str, ...]]
+
+
+def quantize_model(
+    model: str,
+    out: Path | None,
+    *,
+    data: Path,
+    calibrate: int,
+    max_drop: float,
+    command: str,
+    alone: bool = False,
+    threads: int | None = None,
+    track: Track = untracked,
+) -> Quantized:
+    """Give a model int8 graphs, as its default: in a new folder, or without one in place.
+
+    With `alone` the new folder has the int8 graphs and no others: neither the float ones nor the
+    gradient graph, without which a search reads all of an index.
+    `calibrate` training pictures, evenly spread, and their sentences set the ranges; `max_drop` is
+    the CIDEr that dev may lose; `command` is what the model card says made the graphs. In place
+    config.json comes last: before it the model is what it was. Raises OptionError for a model that
+    has int8 graphs already (name a folder) or no float ones, ModelError where too much is lost,
+    BundleError, DatasetError or an InputError.
+    """
+    bundle = load_bundle(model)
+    _check(bundle, out, alone=alone)
+    carried = _carried(bundle, alone=alone)
+    before_captioner = Captioner.load(
+        model, device="cpu", precision=Precision.FLOAT32, threads=threads
+    )
+    parts = _read_data(data, calibrate, bundle, track)
+    before = _measure(before_captioner, parts, track)
+    encoder = calibrate_encoder(
+        bundle.graph(Precision.FLOAT32, GraphRole.ENCODER),
+        parts.pixels,
+        bundle.metadata(GraphRole.ENCODER),
+    )
+    step = _step(bundle, before_captioner, parts)
+    for kept in _float_layers(encoder, parts, bundle, track):
+        graphs = {GraphRole.ENCODER: encoder.quantize(float_layers=kept), GraphRole.STEP: step}
+        name = out.name if out else bundle.config.name
+        config = _config(bundle.config, graphs, name=name, alone=alone)
+        files = {**carried, **{_FILES[role]: graphs[role] for role in graphs}}
+        with _opened(config, files, threads=threads) as captioner:
+            after = _measure(captioner, parts, track)
+            reference = answers(captioner).to_dict()
+        done = Quantized(
+            folder=out or bundle.folder,
+            config=config,
+            float_graphs=bundle.config.precisions[Precision.FLOAT32],
+            before=before,
+            after=after,
+            changed=_changed(before, after),
+            float_layers=kept,
+            unreadable=parts.unreadable,
+        )
+        if done.drop <= max_drop:
+            figures = _figures(done, calibrate=len(parts.pixels), command=command)
+            metrics = {**read_metrics(bundle.folder), "int8": {**figures, "reference": reference}}
+            _write(done, files, metrics, in_place=out is None)
+            return done
+    raise ModelError(
+        f"int8 takes {done.drop:.4f} CIDEr of dev ({before.scores.cider:.4f} to "
+        f"{after.scores.cider:.4f}), {len(kept)} layers left in float; the limit is {max_drop:g}: "
+        "calibrate on more pictures, or allow more with --max-drop"
+    )
+
+
+def _float_layers(
+    encoder: CalibratedEncoder, parts: _Data, bundle: Bundle, track: Track
+) -> Iterator[tuple[str, ...]]:
+    """The layers to leave in float at each attempt; compared when the first has failed."""
+    order: tuple[str, ...] = ()
+    for count in FLOAT_LAYERS:
+        if count and not order:
+            order = worst_layers(encoder, np.stack(parts.pixels[:_PROBES]), bundle, track=track)
+        yield order[:count]
+
+
+def _measure(captioner: Captioner, parts: _Data, track: Track) -> Evaluation:
+    vectors = image_vectors(captioner, parts.dev, track=track)
+    return evaluate(
+        captioner, parts.dev, vectors, parts.known, DecodeOptions(), meteor=False, track=track
+    )
+
+
+def _check(bundle: Bundle, out: Path | None, *, alone: bool) -> None:
+    config = bundle.config
+    if alone and out is None:
+        raise OptionError(
+            "int8 graphs alone, but no new folder: the model would lose its float graphs; name one "
+            "with --output"
+        )
+    if Precision.FLOAT32 not in config.precisions:
+        raise OptionError(
+            f"{config.name} has no float32 graphs to quantise; export the training run"
+        )
+    if out is None and Precision.INT8 in config.precisions:
+        raise OptionError(
+            f"{bundle.folder} has int8 graphs already; name a new folder with --output"
+        )
+    if out is not None and out.exists():
+        raise OptionError(f"{out} exists already; remove it or name another folder")
+
+
+def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Data:
+    train = read_split(data, Split.TRAIN)
+    count = min(calibrate, len(train))
+    chosen = [train[row * len(train) // count] for row in range(count)]
+    pixels: dict[CaptionedImage, Pixels] = {}
+    failures: dict[str, InputError] = {}
+    for image in track(chosen, "read", count):
+        try:
+            pixels[image] = read_pixels(image.path, bundle.config.image)
+        except InputError as error:
+            failures[image.name] = error
+    # Those that training left out are left out here.
+    allowed = min(spare(len(train)), count - 1)
+    complain_of_unreadable(list(failures.values()), count, allowed=allowed)
+    return _Data(
+        calibration=tuple(pixels),
+        pixels=tuple(pixels.values()),
+        unreadable=tuple(failures),
+        dev=read_split(data, Split.DEV),
+        known=read_sentences(data, Split.TRAIN),
+    )
+
+
+def _step(bundle: Bundle, captioner: Captioner, parts: _Data) -> bytes:
+    encode = bundle.vocabulary.encode
+    images, sentences = [], []
+    for picture, image in zip(parts.pixels, parts.calibration, strict=True):
+        vector = captioner.graphs.encoder(picture[None])[0]
+        images += [vector] * len(image.sentences)
+        sentences += [encode(words) for words in image.sentences]
+    feeds = sentence_feeds(captioner.graphs.step, np.stack(images), sentences, captioner.space)
+    return quantize_step(
+        bundle.graph(Precision.FLOAT32, GraphRole.STEP), feeds, bundle.metadata(GraphRole.STEP)
+    )
+
+
+def _config(
+    config: BundleConfig, graphs: Mapping[GraphRole, bytes], *, name: str, alone: bool
+) -> BundleConfig:
+    encoder, step = (
+        describe_graph(_FILES[role], graphs[role]) for role in (GraphRole.ENCODER, GraphRole.STEP)
+    )
+    made = replace(
+        config,
+        name=name,
+        precisions={Precision.INT8: GraphPair(encoder=encoder, step=step)},
+        default_precision=Precision.INT8,
+    )
+    if alone:
+        return replace(made, gradient=None)
+    return replace(made, precisions={**config.precisions, **made.precisions})
+
+
+def _carried(bundle: Bundle, *, alone: bool) -> dict[str, bytes]:
+    """The files that stay as they are, by name."""
+    config = bundle.config
+    pair = config.precisions[Precision.FLOAT32]
+    graphs = () if alone else (pair.encoder, pair.step, config.gradient)
+    entries = (*graphs, config.prior)
+    names = ["vocab.json", *(entry.file for entry in entries if entry is not None)]
+    return {name: (bundle.folder / name).read_bytes() for name in names}
+
+
+@contextmanager
+def _opened(
+    config: BundleConfig, files: Mapping[str, bytes], *, threads: int | None
+) -> Iterator[Captioner]:
+    """The model as it would be, in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        write_bundle(path, {"config.json": to_json(config.to_dict()), **files})
+        yield Captioner.load(path, device="cpu", precision=Precision.INT8, threads=threads)
+
+
+def _changed(before: Evaluation, after: Evaluation) -> float:
+    pairs = zip(before.captions, after.captions, strict=True)
+    return sum(one != other for one, other in pairs) / len(before.captions)
+
+
+def _figures(done: Quantized, *, calibrate: int, command: str) -> dict[str, Any]:
+    sides = {Precision.FLOAT32: done.before, Precision.INT8: done.after}
+    return {
+        "calibration_pictures": calibrate,
+        "float_layers": list(done.float_layers),
+        "dev": {
+            "images": done.before.images,
+            "cider": {str(side): found.scores.cider for side, found in sides.items()},
+            "perplexity": {str(side): found.perplexity for side, found in sides.items()},
+            "captions_changed": done.changed,
+        },
+        "command": command,
+    }
+
+
+def _write(
+    done: Quantized,
+    files: Mapping[str, bytes],
+    metrics: Mapping[str, Any],
+    *,
+    in_place: bool,
+) -> None:
+    texts = {"metrics.json": to_json(metrics), "README.md": render_card(done.config, metrics)}
+    config = to_json(done.config.to_dict())
+    if not in_place:
+        write_bundle(done.folder, {**files, **texts, "config.json": config})
+        return
+    graphs = {name: files[name] for name in _FILES.values()}
+    for name, content in {**graphs, **texts, "config.json": config}.items():
+        write_whole(done.folder / name, content)

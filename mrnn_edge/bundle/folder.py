@@ -1,0 +1,341 @@
+"""A model folder: find it, check it, hand out its parts; write one whole or not at all.
+
+    config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
+    [gradient.onnx]  [prior.npy]  metrics.json  README.md
+
+Each file is read once; what was hashed is what the runtime gets. Knows files and hashes; runs no
+graph (runtime.py does, and checks the signatures).
+"""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrnn_edge.bundle.config import BundleConfig, GraphFile, GraphRole, Precision, PriorFile
+from mrnn_edge.bundle.graph_bytes import graph_faults
+from mrnn_edge.errors import (
+    BundleError,
+    ModelNotFoundError,
+    OptionError,
+    VocabularyMismatchError,
+)
+from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+
+if TYPE_CHECKING:
+    from mrnn_edge.bundle.prior import PriorVectors
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
+_MAX_JSON_BYTES = 64 << 20
+"""The shipped models' longest is vocab.json, 0.04 MB."""
+_LFS_POINTER = b"version https://git-lfs"
+_CHECKPOINTS = ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02", "a pickle"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A checked model folder. The graphs' bytes stay on disk until `graph` reads them."""
+
+    folder: Path
+    config: BundleConfig
+    vocabulary: Vocabulary
+    vocabulary_sha256: str
+
+    def graph(self, precision: Precision, role: GraphRole) -> bytes:
+        """The bytes of a graph, their size and sha256 checked against config.json.
+
+        The gradient is one for all precisions. Raises OptionError for a precision or a gradient
+        that the bundle lacks, BundleError for a damaged file.
+        """
+        if precision not in self.config.precisions:
+            raise OptionError(
+                f"{self.config.name} has no {precision} graphs; "
+                f"it has {', '.join(self.config.precisions)}"
+            )
+        pair = self.config.precisions[precision]
+        entries = {
+            GraphRole.ENCODER: pair.encoder,
+            GraphRole.STEP: pair.step,
+            GraphRole.GRADIENT: self.config.gradient,
+        }
+        entry = entries[role]
+        if entry is None:
+            raise OptionError(f"{self.config.name} has no {role} graph; export the model anew")
+        return _read_graph(self.folder, entry)
+
+    def prior(self) -> "PriorVectors | None":
+        """The image vectors of training pictures, or None where the bundle has none.
+
+        Raises BundleError for a damaged file, or one that config.json does not describe.
+        """
+        entry = self.config.prior
+        if entry is None:
+            return None
+        # numpy, beside whose import a start reads the graphs.
+        from mrnn_edge.bundle.prior import PriorVectors
+
+        data = _read_hashed(self.folder, entry)
+        try:
+            prior = PriorVectors.from_npy(data)
+        except ValueError as error:
+            raise BundleError(
+                f"{self.folder / entry.file}: {error}; export the model anew"
+            ) from None
+        expected = (entry.groups, self.config.sizes.image)
+        if prior.centres.shape != expected:
+            raise BundleError(
+                f"{self.folder / entry.file} holds centres of {list(prior.centres.shape)}, "
+                f"config.json says {list(expected)}; export the model anew"
+            )
+        return prior
+
+    def metadata(self, role: GraphRole) -> dict[str, str]:
+        """What a graph of this bundle must carry in its metadata_props."""
+        return graph_metadata(
+            bundle_id=self.config.id, vocabulary_sha256=self.vocabulary_sha256, role=role
+        )
+
+
+def graph_metadata(*, bundle_id: str, vocabulary_sha256: str, role: GraphRole) -> dict[str, str]:
+    """The metadata_props that tie a graph to its bundle, its words and its role."""
+    return {"bundle_id": bundle_id, "vocabulary_sha256": vocabulary_sha256, "graph": str(role)}
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models inside the package, the default first; none in a zip."""
+    folder = _models_folder()
+    if not folder.is_dir():
+        return ()
+    names = sorted(path.name for path in folder.iterdir() if (path / "config.json").is_file())
+    default = default_model()
+    return tuple(sorted(names, key=lambda name: (name != default, name)))
+
+
+def default_model() -> str:
+    """The name of the model that is used where none is requested.
+
+    Raises ModelNotFoundError where the package is no folder: in a zip, or frozen without its data.
+    """
+    if not _models_folder().is_dir():
+        raise ModelNotFoundError(
+            f"the models of mrnn-edge are not at {_models_folder()}; install the wheel with pip, "
+            "since it does not run from within a zip (a frozen program: docs/frozen.md)"
+        )
+    return (_models_folder() / "default").read_text(encoding="utf-8").strip()
+
+
+def shipped_name(folder: Path) -> str | None:
+    """The name by which the shipped model in this folder is found, None for any other folder."""
+    name = folder.name
+    return name if name in shipped_models() and folder == _models_folder() / name else None
+
+
+def find_bundle(model: str | os.PathLike[str] | None) -> Path:
+    """The folder of a shipped model's name, or the folder itself; None is the default model.
+
+    Raises ModelNotFoundError that lists the names there are.
+    """
+    shipped = shipped_models()
+    if model is None:
+        return _models_folder() / default_model()
+    name = os.fspath(model)
+    if name in shipped:
+        return _models_folder() / name
+    # os.path answers False where pathlib raises: a NUL, a name too long.
+    if os.path.isdir(name):
+        return Path(name)
+    what = (
+        "is a file, not a model folder (`mrnn-edge export` makes one of a training run)"
+        if os.path.exists(name)
+        else "is no model name and no folder"
+    )
+    raise ModelNotFoundError(
+        f"{name} {what}; shipped models: {', '.join(shipped_models()) or 'none'} "
+        f"(in {_models_folder()})"
+    )
+
+
+def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
+    """Find and check a bundle: config.json, vocab.json, their agreement, the graphs' presence.
+
+    Raises ModelNotFoundError, BundleError or VocabularyMismatchError.
+    """
+    folder = find_bundle(model)
+    config = BundleConfig.from_dict(_read_json(folder, "config.json"))
+    vocab_json = _read_text(folder, "vocab.json")
+    vocabulary = _parse_vocabulary(folder, vocab_json, config.tokens)
+    if len(vocabulary) != config.sizes.vocabulary:
+        raise VocabularyMismatchError(
+            f"{folder}: vocab.json has {len(vocabulary)} words, "
+            f"config.json says {config.sizes.vocabulary}; take both from one export"
+        )
+    for entry in _entries(config):
+        _check_name(entry.file)
+        if not (folder / entry.file).is_file():
+            raise BundleError(
+                f"{folder / entry.file} is missing, config.json names it; copy the whole folder"
+            )
+    return Bundle(
+        folder=folder,
+        config=config,
+        vocabulary=vocabulary,
+        vocabulary_sha256=vocabulary_digest(vocab_json),
+    )
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of a bundle. Raises BundleError if it is missing or no JSON object."""
+    metrics = _read_json(folder, "metrics.json")
+    if not isinstance(metrics, dict):
+        raise BundleError(f"{folder / 'metrics.json'}: expected a JSON object")
+    return metrics
+
+
+def to_json(data: Any) -> bytes:
+    """The bytes of a JSON file of a bundle."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode("ascii")
+
+
+def describe_graph(file: str, data: bytes) -> GraphFile:
+    """config.json's entry for a graph."""
+    return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def describe_prior(file: str, data: bytes, *, groups: int) -> PriorFile:
+    """config.json's entry for the vectors of so many groups of training pictures."""
+    digest = hashlib.sha256(data).hexdigest()
+    return PriorFile(file=file, sha256=digest, bytes=len(data), groups=groups)
+
+
+def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder with these files: it appears whole, under its name, or not at all.
+
+    Raises OptionError if the folder exists.
+    """
+    import shutil  # reading a bundle needs none of these: 7 ms of a start
+    import tempfile
+
+    from mrnn_edge.files import write_whole
+
+    if folder.exists():
+        raise OptionError(f"{folder} exists already; remove it or name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, data in files.items():
+            write_whole(half / name, data)
+        half.chmod(0o755)
+        half.rename(folder)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+
+
+def _models_folder() -> Path:
+    return Path(__file__).parents[1] / "models"
+
+
+def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:
+    """The files that config.json names."""
+    found: list[GraphFile | PriorFile] = []
+    for pair in config.precisions.values():
+        found += [pair.encoder, pair.step]
+    return [*found, *(entry for entry in (config.gradient, config.prior) if entry is not None)]
+
+
+def _check_name(file: str) -> None:
+    if not _PLAIN_NAME.fullmatch(file):
+        raise BundleError(
+            f"config.json names the file {file!r}; "
+            "expected a plain file name that ends in .onnx or .npy"
+        )
+
+
+def _read(folder: Path, file: str, *, most: int) -> bytes:
+    """A regular file, as far as one byte more than `most`: a FIFO would block, a device not end."""
+    path = folder / file
+    try:
+        with open(path, "rb", opener=_without_waiting) as opened:
+            found = os.fstat(opened.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise BundleError(f"{path} is no regular file; copy the whole folder")
+            return opened.read(min(most, found.st_size) + 1)
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing; expected a model folder with {file}") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _read_text(folder: Path, file: str) -> bytes:
+    data = _read(folder, file, most=_MAX_JSON_BYTES)
+    if len(data) > _MAX_JSON_BYTES:
+        raise BundleError(
+            f"{folder / file} has more than {_MAX_JSON_BYTES:,} bytes, the limit; "
+            "it is no file of a model"
+        )
+    return data
+
+
+def _read_json(folder: Path, file: str) -> Any:
+    data = _read_text(folder, file)
+    return _parse_json(data, folder / file)
+
+
+def _parse_json(data: bytes, path: Path) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    try:
+        return json.loads(data, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:  # ValueError: bad JSON or bad UTF-8
+        raise BundleError(f"{path} is not JSON ({error}); export the model anew") from None
+
+
+def _read_graph(folder: Path, entry: GraphFile) -> bytes:
+    data = _read_hashed(folder, entry)
+    path = folder / entry.file
+    for start, kind in _CHECKPOINTS:
+        if data.startswith(start):
+            raise BundleError(f"{path} is {kind}, not a graph; run `mrnn-edge export` on it")
+    try:
+        fault = next(graph_faults(data), None)
+    except ValueError as error:
+        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model anew") from None
+    if fault is not None:
+        raise BundleError(f"{path}: {fault}; only graphs as `mrnn-edge export` makes them are run")
+    return data
+
+
+def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
+    data = _read(folder, entry.file, most=entry.bytes)
+    path = folder / entry.file
+    if data.startswith(_LFS_POINTER):
+        raise BundleError(f"{path} is a Git LFS pointer, not its content; run `git lfs pull`")
+    if len(data) != entry.bytes:
+        raise BundleError(
+            f"{path} is {'longer' if len(data) > entry.bytes else 'shorter'} than config.json "
+            f"says, {entry.bytes:,} bytes; it is cut off or replaced: copy the folder again"
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if found != entry.sha256:
+        raise BundleError(
+            f"{path} has sha256 {found[:12]}…, config.json says {entry.sha256[:12]}…; "
+            "it is damaged or replaced: copy the folder again"
+        )
+    return data
+
+
+def _parse_vocabulary(folder: Path, vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
+    words = _parse_json(vocab_json, folder / "vocab.json")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BundleError(f"{folder / 'vocab.json'} is no list of words; export the model anew")
+    return Vocabulary(tuple(words), special)

@@ -1,0 +1,1 @@
+"""The bytes of graphs in, functions over arrays out. The only importer of onnxruntime."""

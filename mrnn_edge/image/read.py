@@ -1,0 +1,385 @@
+"""Any picture in, uint8 pixels [H, W, 3] of the model's size out; for training and run time.
+
+A JPEG much larger than that is decoded small. Every exception of the codecs becomes an InputError
+here. Knows Pillow and numpy; knows no model beyond the size it asks for. Which formats there are
+is in formats.py, how a cut-off file is read in salvage.py.
+"""
+
+import errno
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import IO, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.errors import (
+    FileError,
+    ImageDecodeError,
+    ImageInputError,
+    ImageTooLargeError,
+    InputError,
+)
+from mrnn_edge.image.formats import open_file, open_image
+from mrnn_edge.image.salvage import decode_the_rest
+
+Pixels: TypeAlias = NDArray[np.uint8]
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels
+
+MAX_PIXELS: Final = 89_478_485
+"""Pictures above this are refused before decoding. It is Pillow's own line (a quarter of a GiB of
+RGB), so that its warning and this refusal fall together."""
+
+DRAFT: Final = 2
+"""A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many
+times the model's size: what is left to the antialiased resize is a factor of two at least. What has
+a side below four times the model's, as all of Flickr8K at 224 has, keeps the pixels it always had.
+docs/startup.md has what the captions make of it."""
+
+_BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+_READ_FAILURES: Final = frozenset(
+    (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+)
+"""A disk or a network that fails under the file. Damaged pictures raise others, such as EINVAL for
+a place before the beginning."""
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+_ON_THE_SIDE: Final = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+_GAP: Final = 3.0
+"""Pillow's reducing gap: large pictures shrink by whole factors first, which it documents as close
+to the full computation from 3.0 on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What came of one source, ready for the encoder."""
+
+    pixels: Pixels
+    """uint8 [H, W, 3] of the model's size, RGB, upright."""
+    frames: int
+    """Frames or pages that the file holds, the first of which this is; 1 for a still."""
+    notes: tuple[str, ...]
+    """What a person should know about how it was read."""
+    decode_ms: float
+    """Wall time of reading and resizing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """How an image that is decoded small comes to the model's size."""
+
+    spec: ImageSpec
+    box: tuple[float, float, float, float]
+    """What the picture fills: at 1/8, 900 pixels are 112.5, and the last half pixel is padding."""
+
+    def resize(self, image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+        """The image of the model's size once it is turned; turning comes after, being cheaper."""
+        size = (self.spec.width, self.spec.height)
+        if turn in _ON_THE_SIDE:
+            size = size[::-1]
+        return image.resize(size, Image.Resampling.BICUBIC, box=self.box, reducing_gap=_GAP)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """An open picture, its first frame decoded."""
+
+    rgb: Image.Image
+    opened: Image.Image | None
+    """Where further frames could be counted; None where there can be none."""
+    notes: tuple[str, ...]
+
+    def frames(self) -> tuple[int, tuple[str, ...]]:
+        """Frames in the file, from its headers, and notes. None but the first is decoded."""
+        try:
+            return int(getattr(self.opened, "n_frames", 1)), self.notes
+        except Exception:
+            return 1, (*self.notes, "damaged after the first frame")
+
+
+def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool = False) -> Picture:
+    """The first frame, upright, transparency laid on white, in the model's size.
+
+    `source` is a path, the bytes of a file, a binary file object, a Pillow image, or a uint8 array
+    [H, W, 3] in RGB order. With `allow_truncated` a file that is cut off or damaged further down
+    is read as far as it goes, with a note. Raises an InputError if there is no such picture.
+    """
+    start = time.perf_counter()
+    frames, notes = 1, tuple[str, ...]()
+    if (pixels := _ready(source, spec)) is None:
+        with _decoded(source, allow_truncated, spec) as decoded:
+            pixels = to_pixels(decoded.rgb, spec)
+            # Counting moves the file on to other frames, so the pixels are taken first.
+            frames, notes = decoded.frames()
+    spent = time.perf_counter() - start
+    return Picture(pixels=pixels, frames=frames, notes=notes, decode_ms=spent * 1000.0)
+
+
+def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
+    """A picture that was read already, or what `read_picture` makes of the source.
+
+    Raises ImageInputError for one that was read for a model of another size.
+    """
+    if not isinstance(source, Picture):
+        return read_picture(source, spec)
+    pixels = source.pixels
+    if pixels.shape != (spec.height, spec.width, 3) or pixels.dtype != np.uint8:
+        raise ImageInputError(
+            f"a picture read as {list(pixels.shape)}, {pixels.dtype}; expected "
+            f"[{spec.height}, {spec.width}, 3], uint8; read it for this model"
+        )
+    return source
+
+
+def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
+    """The pixels of `read_picture`, for those who need no more."""
+    if (pixels := _ready(source, spec)) is not None:
+        return pixels
+    with _decoded(source, False, spec) as decoded:
+        return to_pixels(decoded.rgb, spec)
+
+
+def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
+    """An upright RGB image squeezed into the size, as uint8 [H, W, 3].
+
+    Bicubic with antialiasing; a picture that has the size already is not touched.
+    """
+    resized = image.resize((spec.width, spec.height), Image.Resampling.BICUBIC, reducing_gap=_GAP)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def load_image(source: ImageSource, *, allow_truncated: bool = False) -> Image.Image:
+    """The picture of `read_picture` as an RGB image of its own size."""
+    with _decoded(source, allow_truncated, None) as decoded:
+        return decoded.rgb
+
+
+@contextmanager
+def _decoded(
+    source: ImageSource, allow_truncated: bool, spec: ImageSpec | None
+) -> Iterator[_Decoded]:
+    """The open picture of its own size, or with `spec` of any size that suits the model."""
+    if isinstance(source, np.ndarray):
+        yield _Decoded(_from_array(source), None, ())
+    elif isinstance(source, Image.Image):
+        with _guarded("the image"):
+            # The caller's own: not to be decoded small.
+            rgb, notes = _decode(source, "the image", None)
+            yield _Decoded(rgb, None, notes)
+    elif isinstance(source, bytes):
+        with _from_file(io.BytesIO(source), "the bytes", allow_truncated, spec) as decoded:
+            yield decoded
+    elif isinstance(source, str | os.PathLike):
+        with (
+            open_file(source) as file,
+            _from_file(file, os.fspath(source), allow_truncated, spec) as decoded,
+        ):
+            yield decoded
+    elif isinstance(source, io.TextIOBase):
+        raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
+    elif hasattr(source, "read") and hasattr(source, "seek"):
+        name = getattr(source, "name", None)
+        name = name if isinstance(name, str) else "the file object"
+        with _from_file(source, name, allow_truncated, spec) as decoded:
+            yield decoded
+    else:
+        raise ImageInputError(
+            f"a picture cannot be made of {type(source).__name__}; "
+            "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
+        )
+
+
+def _ready(source: ImageSource, spec: ImageSpec) -> Pixels | None:
+    """A copy of an array that is what the encoder takes; None for what is still to be read.
+
+    Pillow would copy it there and back and change nothing.
+    """
+    if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
+        return None
+    if source.shape != (spec.height, spec.width, 3):
+        return None
+    return np.array(source, order="C")
+
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise ImageInputError(
+            f"an array of shape {list(array.shape)} and type {array.dtype} is no picture; "
+            "expected uint8 [H, W, 3] in RGB order"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+@contextmanager
+def _from_file(
+    file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
+) -> Iterator[_Decoded]:
+    with _guarded(name):
+        decoded = _read_file(file, name, allow_truncated, spec)
+        with decoded.opened or nullcontext():
+            yield decoded
+
+
+def _read_file(
+    file: IO[bytes], name: str, allow_truncated: bool, spec: ImageSpec | None
+) -> _Decoded:
+    try:
+        return _read_whole(file, name, spec)
+    except ImageDecodeError as error:
+        refused = error
+    from mrnn_edge.image.pixels_only import Bare, pixels_only  # not before a picture is refused
+
+    sources = [Bare(file), *pixels_only(file)]
+    tries = [(_read_whole, source) for source in sources[1:]]
+    if allow_truncated:
+        tries += [(_read_the_rest, source) for source in sources]
+    for read, source in tries:
+        try:
+            decoded = read(source.file, name, spec)
+            return replace(decoded, rgb=source.right_way(decoded.rgb))
+        except ImageDecodeError as error:
+            refused = error
+    raise refused
+
+
+def _read_whole(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
+    with _guarded(name):
+        image = open_image(file, name)
+        rgb, notes = _decode(image, name, spec)
+        return _Decoded(rgb, image, notes)
+
+
+def _read_the_rest(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
+    """What of a file that is cut off or damaged can be read."""
+    with _guarded(name), open_image(file, name) as image:
+        _check_size(image, name)
+        draft = _draft(image, spec)
+        decode_the_rest(image)
+        rgb, notes = _finished(image, draft)
+        if len(rgb.getcolors(1) or ()) == 1:
+            raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
+        return _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
+
+
+@contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    """Turn whatever a codec raises into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError:
+        raise ImageTooLargeError(
+            f"{name}: more memory is needed for it than there is; make it smaller first"
+        ) from None
+    except _BOMBS:
+        raise ImageTooLargeError(
+            f"{name}: more than {MAX_PIXELS:,} pixels, the limit; make it smaller first"
+        ) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
+            raise FileError(f"{name}: cannot be read ({error}); check the disk") from None
+        # Seen from Pillow on damaged files: OSError, SyntaxError, ValueError, RuntimeError,
+        # TypeError, struct.error; no narrower net holds them (661,175 mutated pictures tried).
+        raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
+
+
+def _decode(
+    image: Image.Image, name: str, spec: ImageSpec | None
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """The image in RGB, upright, and what there is to note."""
+    _check_size(image, name)
+    try:
+        draft = _draft(image, spec)
+        image.load()
+    except (MemoryError, *_BOMBS):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
+            raise
+        raise ImageDecodeError(
+            f"{name}: truncated or damaged picture ({error}); get a whole copy"
+        ) from error
+    return _finished(image, draft)
+
+
+def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
+    """Have a large JPEG decoded small; None for what is decoded in full."""
+    if spec is None:
+        return None
+    # The same both ways, for the picture may be turned afterwards.
+    side = DRAFT * max(spec.width, spec.height)
+    size = image.size
+    drafted = image.draft(None, (side, side))  # does nothing for other formats
+    if drafted is None or image.size == size:
+        return None
+    return _Draft(spec=spec, box=drafted[1])
+
+
+def _finished(image: Image.Image, draft: "_Draft | None") -> tuple[Image.Image, tuple[str, ...]]:
+    """A decoded image in RGB, upright; of the model's size if it was decoded small."""
+    turn, notes = _turn(image)
+    if draft is not None:
+        image = draft.resize(image, turn)
+    rgb = _to_rgb(image)  # first, for a turned one has lost the tags of its file
+    return rgb if turn is None else rgb.transpose(turn), notes
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageTooLargeError(
+            f"{name}: {width} x {height} is {width * height:,} pixels, "
+            f"the limit is {MAX_PIXELS:,}; make it smaller first"
+        )
+    if 0 in image.size:
+        raise ImageInputError(f"{name}: {width} x {height} has no pixels")
+
+
+def _turn(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
+    """What sets the image upright. An orientation tag out of range is no reason to turn it.
+
+    Pillow's exif_transpose writes the whole EXIF anew, and fails over tags that are none of ours.
+    """
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
+    except Exception:
+        # Broken EXIF raises ValueError, TypeError, struct.error and others; the picture is sound.
+        return None, ("damaged EXIF, taken as it lies",)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F" or _is_grey_tiff(image):
+        from mrnn_edge.image.deep_grey import deep_grey_to_rgb  # few pictures need it
+
+        return deep_grey_to_rgb(image)
+    if image.has_transparency_data:
+        # Transparent pixels keep a hidden colour that convert("RGB") would bring out.
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
+    return image.convert("RGB")
+
+
+def _is_grey_tiff(image: Image.Image) -> bool:
+    """Whether its bytes may have a sign, which Pillow does not tell by the mode."""
+    return image.mode == "L" and image.format == "TIFF"

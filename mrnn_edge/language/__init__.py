@@ -1,0 +1,1 @@
+"""Image vectors in, captions, scores and their records out. Knows no pictures and no runtime."""

@@ -1,0 +1,206 @@
+"""Sentences given by people, scored and ranked for a picture; what each is worth without it.
+
+    score of a sentence       log2 P(w | I)
+    confidence                log2 P(w | I) - log2 P(w)
+    sentence retrieval        by P(w | I) / P(w)                           (Mao et al. 2014, §6)
+
+Takes an image vector and text, gives records; knows no pictures and no files.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
+from mrnn_edge.decode.score import BITS_PER_NAT, cross_log_probs, log_mean_exp, sentence_log_probs
+from mrnn_edge.errors import OptionError
+from mrnn_edge.language.records import SentenceScore, Word
+from mrnn_edge.options import Prior
+from mrnn_edge.vocab import Vocabulary, tokenize
+
+MAX_WORDS: Final = 1000
+"""Of a sentence. Those scored together are as many positions as the longest of them has."""
+_BLOCK: Final = 256
+"""Sentences whose words are scored together."""
+_STREAM: Final = 2048
+"""Sentences of a stream that are held, and whose shared beginnings are found, at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScorer:
+    """The step, the words and the prior of a model, brought together."""
+
+    step: StepFunction
+    vocabulary: Vocabulary
+    space: SearchSpace
+    prior: PriorVectors | None
+    threads: int
+    """Calls of the step at a time, where there are many."""
+
+    def score(
+        self, image: Floats, sentences: Sequence[str], *, prior: Prior | str | None = None
+    ) -> list[SentenceScore]:
+        """How likely each sentence is for the image vector [M], in their order.
+
+        The confidence is against `prior`, by default that of the training pictures; grounding is
+        always against their mean. Raises OptionError for a sentence without a word, and for a
+        prior that the model lacks.
+        """
+        kind = self._resolve(prior)
+        scores: list[SentenceScore] = []
+        for block in _blocks(sentences, _BLOCK):
+            tokens = [_words_of(sentence) for sentence in block]
+            ids = [self.vocabulary.encode(words) for words in tokens]
+            priors = self.log2_prior(ids, kind)
+            found, habit = self._word_by_word(image, ids)
+            for row, (sentence, words) in enumerate(zip(block, tokens, strict=True)):
+                log2_prob, perplexity = figures(float(found[row].sum()), len(words))
+                scores.append(
+                    SentenceScore(
+                        sentence=sentence,
+                        log2_prob=log2_prob,
+                        perplexity=perplexity,
+                        confidence=None if priors is None else log2_prob - float(priors[row]),
+                        words=to_words(words, found[row], None if habit is None else habit[row]),
+                        unknown_words=self.vocabulary.lacks(words),
+                    )
+                )
+        return scores
+
+    def rank(
+        self,
+        image: Floats,
+        sentences: Iterable[str],
+        *,
+        best: int | None = None,
+        prior: Prior | str | None = None,
+    ) -> Iterator[SentenceScore]:
+        """The sentences, best first by P(w | I) / P(w); ties in the order given.
+
+        `prior` defaults to that of the training pictures where the model carries it; without one
+        the order is that of P(w | I). The stream is read before the first one comes. With `best`
+        only so many are kept, and memory holds them and 2,048 more, however long the stream.
+        Raises OptionError as `score` does.
+        """
+        kind = self._resolve(prior)
+        self._check_prior(kind)
+        kept: list[_Ranked] = []
+        place = 0
+        for block in _blocks(sentences, _STREAM):
+            ids = [self.vocabulary.encode(_words_of(sentence)) for sentence in block]
+            own = self.log2_probs(image[None], ids)[0]
+            priors = self.log2_prior(ids, kind)
+            for row, sentence in enumerate(block):
+                confidence = None if priors is None else float(own[row] - priors[row])
+                kept.append(_Ranked(sentence, place, float(own[row]), confidence))
+                place += 1
+            kept = sorted(kept, key=_Ranked.key)[:best]
+        for start in range(0, len(kept), _BLOCK):
+            block_kept = kept[start : start + _BLOCK]
+            spelt = self.score(image, [each.sentence for each in block_kept], prior=Prior.NONE)
+            for score, each in zip(spelt, block_kept, strict=True):
+                yield replace(score, log2_prob=each.log2_prob, confidence=each.confidence)
+
+    def log2_probs(self, images: Floats, ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """log2 P(w | I) [N, S] of every sentence, as ids, for every image vector of [N, M]."""
+        found = cross_log_probs(self.step, images, ids, self.space, threads=self.threads)
+        return found * BITS_PER_NAT
+
+    def log2_prior(self, ids: Sequence[Sequence[int]], prior: Prior) -> NDArray[np.float64] | None:
+        """log2 P(w) [S] of the sentences, given as ids; None for Prior.NONE.
+
+        Raises OptionError if the model carries no prior.
+        """
+        self._check_prior(prior)
+        if prior is Prior.NONE or self.prior is None:
+            return None
+        vectors, weights = self.prior.of(prior)
+        found = cross_log_probs(self.step, vectors, ids, self.space, threads=self.threads)
+        return log_mean_exp(found, weights) * BITS_PER_NAT
+
+    def _check_prior(self, prior: Prior) -> None:
+        if prior is not Prior.NONE and self.prior is None:
+            raise OptionError(
+                f"this model carries no prior, so there is no {prior}; "
+                "take the prior none, or a model that has one (`mrnn-edge info`)"
+            )
+
+    def _resolve(self, prior: Prior | str | None) -> Prior:
+        if prior is None:
+            return Prior.NONE if self.prior is None else Prior.TRAIN
+        try:
+            return Prior(prior)
+        except ValueError:
+            raise OptionError(f"prior is {prior!r}, expected one of {', '.join(Prior)}") from None
+
+    def _word_by_word(
+        self, image: Floats, ids: Sequence[Sequence[int]]
+    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]] | None]:
+        """Natural log-probabilities of each word, for the image and for the mean vector."""
+        vectors = [image] if self.prior is None else [image, self.prior.mean]
+        rows = np.repeat(np.stack(vectors), len(ids), axis=0)
+        found = sentence_log_probs(self.step, rows, [*ids] * len(vectors), self.space)
+        return found[: len(ids)], found[len(ids) :] or None
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A sentence of a stream, where it stood, and what it is ranked by."""
+
+    sentence: str
+    place: int
+    log2_prob: float
+    confidence: float | None
+
+    def key(self) -> tuple[float, int]:
+        worth = self.log2_prob if self.confidence is None else self.confidence
+        return -worth, self.place
+
+
+def figures(log_prob: float, words: int) -> tuple[float, float]:
+    """log2 probability in bits, and perplexity, of a sentence of so many words."""
+    log2_prob = log_prob * BITS_PER_NAT
+    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
+    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
+
+
+def to_words(
+    words: Sequence[str],
+    log_probs: Sequence[float] | NDArray[np.float64],
+    habit: NDArray[np.float64] | None,
+) -> tuple[Word, ...]:
+    """Words with their natural log-probabilities under the image and under the mean vector.
+
+    The end sign's number, where there is one, stands last and belongs to no word.
+    """
+    found = np.asarray(log_probs, np.float64)
+    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
+    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
+
+
+def _word(word: str, prob: float, grounding: float | None) -> Word:
+    return Word(word=word, prob=prob, grounding=grounding)
+
+
+def _words_of(sentence: str) -> list[str]:
+    words = list(tokenize(sentence))
+    if not words:
+        raise OptionError(f"the sentence {sentence!r} has no word; words are letters and digits")
+    if len(words) > MAX_WORDS:
+        raise OptionError(
+            f"the sentence {sentence[:40]!r}… has {len(words)} words, at most {MAX_WORDS} are "
+            "scored; cut it"
+        )
+    return words
+
+
+def _blocks(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
+    stream = iter(sentences)
+    while block := list(islice(stream, size)):
+        yield block

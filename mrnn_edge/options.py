@@ -1,0 +1,116 @@
+"""What a caller wants of a caption or a score, as frozen dataclasses. Knows no model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge.vocab import tokenize
+
+MAX_LENGTH_PENALTY = 10.0
+"""Beyond it only the length counts; unbounded, the power of the length would overflow."""
+
+MAX_REQUIRED = 8
+"""Words that a sentence can be made to hold: the search keeps a beam for each number of them."""
+
+
+class Prior(StrEnum):
+    """What a sentence's probability is measured against."""
+
+    TRAIN = "train"
+    """The mean of P(w | I') over the training pictures, in groups: the paper's."""
+    MEAN = "mean"
+    """P(w | the mean image vector): one pass in place of K."""
+    NONE = "none"
+    """Nothing: no confidence, and ranks by P(w | I) alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Words drawn at random in place of a search. Raises OptionError for a value out of range."""
+
+    temperature: float = 1.0
+    """Below 1 the likely words get likelier, above 1 the unlikely ones."""
+    top_k: int | None = None
+    """Draw from so many likeliest words only."""
+    top_p: float | None = None
+    """Draw from the fewest likeliest words that hold this share of the probability."""
+    seed: int | None = None
+    """The same seed draws the same sentence for a picture; None draws another each time."""
+
+    def __post_init__(self) -> None:
+        _check_range("temperature", self.temperature, 0.01, 100.0)
+        if self.top_k is not None:
+            _check_range("top_k", self.top_k, 1, 1_000_000)
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise OptionError(f"top_p is {self.top_p}, expected a share above 0, at most 1")
+        if self.seed is not None:
+            _check_range("seed", self.seed, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """What the caller wants of a sentence. Raises OptionError for a value out of range."""
+
+    beam: int | None = None
+    """Hypotheses kept at each step; 1 is greedy decoding, None is 3."""
+    nbest: int = 1
+    """Sentences wanted; widens the beam to this number."""
+    sampling: Sampling | None = None
+    """Draw one sentence in place of searching for the best; takes no beam and no n best."""
+    max_words: int = 20
+    """Words at most, the prefix counted, the end sign not."""
+    length_penalty: float | None = None
+    """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: as the bundle says."""
+    prefix: str = ""
+    """How the sentence begins."""
+    no_repeat_ngram: int = 0
+    """So many words in a row stand only once in a sentence; 0: no limit."""
+    forbid: Sequence[str] = ()
+    """Words that do not come, but in the prefix."""
+    require: Sequence[str] = ()
+    """Words that must come."""
+    min_confidence: float | None = None
+    """Bits of evidence from the image below which no caption is given; None: always give one."""
+
+    def __post_init__(self) -> None:
+        if self.beam is not None:
+            _check_range("beam", self.beam, 1, 100)
+        _check_range("nbest", self.nbest, 1, 100)
+        _check_range("max_words", self.max_words, 1, 1000)
+        _check_range("no_repeat_ngram", self.no_repeat_ngram, 0, 1000)
+        if self.length_penalty is not None:
+            _check_range("length_penalty", self.length_penalty, 0.0, MAX_LENGTH_PENALTY)
+        if self.min_confidence is not None and not math.isfinite(self.min_confidence):
+            raise OptionError(f"min_confidence is {self.min_confidence}, expected a number of bits")
+        for name, words in (("forbid", self.forbid), ("require", self.require)):
+            if isinstance(words, str):
+                raise OptionError(f"{name} is one string; give a list of words")
+            for word in words:
+                if len(tokenize(word)) != 1:
+                    raise OptionError(f"{name}: {word!r} is not one word of letters and digits")
+        if len(self.require) > MAX_REQUIRED:
+            raise OptionError(f"require has {len(self.require)} words, at most {MAX_REQUIRED} can")
+        searching = (self.beam, self.length_penalty) != (None, None) or self.nbest > 1
+        if self.sampling and (searching or self.require):
+            raise OptionError(
+                "sampling draws one sentence; leave it out, or leave out beam, nbest, "
+                "length_penalty and require, which are for a search"
+            )
+        if self.prefix.strip() and not tokenize(self.prefix):
+            raise OptionError(f"prefix: {self.prefix!r} has no word of letters and digits")
+        if len(tokenize(self.prefix)) > self.max_words:
+            raise OptionError(
+                f"prefix has {len(tokenize(self.prefix))} words, max_words is {self.max_words}"
+            )
+
+    @property
+    def width(self) -> int:
+        """The beam that serves both wishes."""
+        return max(3 if self.beam is None else self.beam, self.nbest)
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise OptionError(f"{name} is {value}, expected a number from {least} to {most}")

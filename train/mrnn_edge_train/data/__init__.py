@@ -1,0 +1,1 @@
+"""Data sets in, pictures with their sentences out. No torch."""

@@ -1,0 +1,225 @@
+"""Any data set that can be trained on, told apart by what is there, and checked before training.
+
+    a folder laid out like Flickr8K                 flickr8k.py
+    … like Flickr30K                                flickr30k.py
+    … like IAPR TC-12                               iapr.py
+    FILE.json, Karpathy's                           karpathy.py
+    FILE.csv or FILE.jsonl of file,caption,
+    or a folder with captions.csv or .jsonl         listing.py
+
+Takes a path, gives pictures with their sentences. No torch.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.errors import DatasetError, InputError
+from mrnn_edge.timing import Track, untracked
+from mrnn_edge_train.data import flickr8k, flickr30k, iapr, karpathy, listing
+from mrnn_edge_train.data.complaints import (
+    complain,
+    complain_of_missing,
+    complain_of_unreadable,
+    first_few,
+)
+from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+
+
+def _none(_path: Path) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """How a kind of data set is read."""
+
+    read_split: Callable[[Path, Split], tuple[CaptionedImage, ...]]
+    captioned: Callable[[Path], Iterable[str]] = _none
+    """Names of all pictures with captions, where those stand apart from the splits."""
+    read_sentences: Callable[[Path, Split], frozenset[tuple[str, ...]]] | None = None
+    """A split's, where its pictures need not be there for it."""
+    has_test: Callable[[Path], bool] | None = None
+    """Of a kind whose `read_split` refuses a set without a test split."""
+
+
+_FLICKR8K = _Reader(
+    read_split=flickr8k.read_split,
+    captioned=flickr8k.captioned,
+    read_sentences=flickr8k.read_sentences,
+    has_test=flickr8k.has_test,
+)
+_FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
+_IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
+_LISTING = _Reader(read_split=listing.read_split)
+_FILES: Mapping[str, _Reader] = {
+    ".json": _Reader(read_split=karpathy.read_split),
+    ".csv": _LISTING,
+    ".jsonl": _LISTING,
+}
+_LISTINGS = ("captions.csv", "captions.jsonl")
+_SMALL = ImageSpec(height=16, width=16)
+"""To see whether a picture can be decoded, its size does not matter."""
+
+
+def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
+    """The pictures of a split, in the order of the data set.
+
+    Raises DatasetError if the data set is of no known kind, malformed, or lacks pictures or
+    sentences.
+    """
+    path, reader = _find_reader(data)
+    images = reader.read_split(path, split)
+    if not images:
+        raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
+    _check_files(data, images)
+    return images
+
+
+def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
+    """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
+    path, reader = _find_reader(data)
+    if reader.read_sentences is not None:
+        return reader.read_sentences(path, split)
+    return frozenset(words for image in read_split(data, split) for words in image.sentences)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a data set holds."""
+
+    pictures: Mapping[Split, int]
+    sentences: Mapping[Split, int]
+    twins: tuple[tuple[str, str], ...]
+    """Pairs of pictures of one split that are the same file under two names."""
+    idle: tuple[str, ...] = ()
+    """Files beside the pictures that no split has."""
+    unshown: tuple[str, ...] = ()
+    """Pictures that have captions and are in no split, whether there is a file or not."""
+
+    def lines(self) -> tuple[str, ...]:
+        """What there is to tell, for people."""
+        found = [
+            f"{split}: {self.pictures[split]:,} pictures, {self.sentences[split]:,} sentences"
+            for split in self.pictures
+        ]
+        if self.twins:
+            pairs = [f"{one} = {other}" for one, other in self.twins]
+            found.append(f"the same picture twice: {first_few(pairs)}")
+        if self.idle:
+            found.append(f"files beside the pictures that no split has: {first_few(self.idle)}")
+        if self.unshown:
+            found.append(f"captions of pictures that no split has: {first_few(self.unshown)}")
+        return tuple(found)
+
+
+def inspect(data: Path) -> Inspection:
+    """Read every split. A set may lack a test split. Decodes no picture.
+
+    Raises DatasetError as `read_split` does, and where a picture, by name or by content, is in two
+    splits: figures on dev or test would then be of pictures that were trained on.
+    """
+    splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
+    path, reader = _find_reader(data)
+    if _has_test(path, reader):
+        splits[Split.TEST] = read_split(data, Split.TEST)
+    names: dict[str, CaptionedImage] = {}
+    twice = []
+    for image in chain(*splits.values()):
+        if image.name in names:
+            twice.append(image.name)
+        names[image.name] = image
+    complain(f"{data}: file names that come twice", twice)
+    shared, twins = _same_content(splits)
+    complain(f"{data}: pictures in two splits", shared)
+    return Inspection(
+        pictures={split: len(images) for split, images in splits.items()},
+        sentences={
+            split: sum(len(image.sentences) for image in images) for split, images in splits.items()
+        },
+        twins=tuple(twins),
+        idle=_idle(list(names.values())),
+        unshown=tuple(name for name in reader.captioned(path) if name not in names),
+    )
+
+
+def check_pictures(
+    data: Path, images: Sequence[CaptionedImage], *, track: Track = untracked
+) -> None:
+    """Raise DatasetError, with names and reasons, unless every picture is there and is decoded."""
+    # Here: every command imports this module.
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mrnn_edge.image.read import read_pixels
+
+    _check_files(data, images)
+
+    def fault(image: CaptionedImage) -> InputError | None:
+        try:
+            read_pixels(image.path, _SMALL)
+        except InputError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor() as pool:
+        found = list(track(pool.map(fault, images), "checking", len(images)))
+    complain_of_unreadable([each for each in found if each is not None], len(images))
+
+
+def _find_reader(data: Path) -> tuple[Path, _Reader]:
+    """What to read, and how."""
+    if data.is_dir():
+        if (data / iapr.ANNOTATIONS).is_dir():
+            return data, _IAPR
+        if any((data / name).is_file() for name in flickr30k.CAPTIONS):
+            return data, _FLICKR30K
+        for name in _LISTINGS:
+            if (data / name).is_file():
+                return data / name, _LISTING
+        return data, _FLICKR8K
+    if data.suffix not in _FILES or not data.is_file():
+        raise DatasetError(
+            f"{data} is no data set; expected a folder laid out like Flickr8K, Flickr30K or IAPR "
+            "TC-12, Karpathy's JSON, or a CSV or JSONL of file,caption"
+        )
+    return data, _FILES[data.suffix]
+
+
+def _check_files(data: Path, images: Sequence[CaptionedImage]) -> None:
+    complain_of_missing(str(data), [i.path for i in images if not i.path.is_file()])
+    complain(f"{data}: no sentence for", [i.name for i in images if not i.sentences])
+
+
+def _same_content(
+    splits: Mapping[Split, Sequence[CaptionedImage]],
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Pictures that are the same file: across splits, as text, and within one, as pairs."""
+    contents: dict[str, tuple[Split, str]] = {}
+    shared, twins = [], []
+    for split, images in splits.items():
+        for image in images:
+            digest = hashlib.sha256(image.path.read_bytes()).hexdigest()
+            before, other = contents.setdefault(digest, (split, image.name))
+            if before is not split:
+                shared.append(f"{image.name} of {split} is {other} of {before}")
+            elif other != image.name:
+                twins.append((other, image.name))
+    return shared, twins
+
+
+def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
+    """Picture files in the pictures' folders that are none of them."""
+    used = {image.path for image in images}
+    suffixes = {path.suffix for path in used}
+    folders = sorted({path.parent for path in used})
+    beside = (file for folder in folders for file in sorted(folder.iterdir()))
+    return tuple(file.name for file in beside if file.suffix in suffixes and file not in used)
+
+
+def _has_test(path: Path, reader: _Reader) -> bool:
+    if reader.has_test is not None:
+        return reader.has_test(path)
+    return bool(reader.read_split(path, Split.TEST))

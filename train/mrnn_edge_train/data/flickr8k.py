@@ -1,0 +1,108 @@
+"""Flickr8K on disk: pictures, their five sentences, the official splits. No torch, no pixels.
+
+    ROOT/images/*.jpg
+    ROOT/text/Flickr8k.token.txt                 NAME#K<TAB>sentence
+    ROOT/text/Flickr_8k.{train,dev,test}Images.txt
+
+Your own pictures train the same way, laid out like this.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from mrnn_edge.errors import DatasetError
+from mrnn_edge.vocab import tokenize
+from mrnn_edge_train.data.complaints import complain, complain_of_missing
+
+_CAPTIONS = "Flickr8k.token.txt"
+
+
+class Split(StrEnum):
+    """The official parts of the data set."""
+
+    TRAIN = "train"
+    DEV = "dev"
+    TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedImage:
+    """A picture and its tokenised reference sentences."""
+
+    path: Path
+    sentences: tuple[tuple[str, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """The file's name, its key in the data set and in feature tables."""
+        return self.path.name
+
+
+def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
+    """The pictures of a split in the order of its list.
+
+    Raises DatasetError if a file is missing, a line malformed or a picture without sentences.
+    """
+    text = root / "text"
+    sentences = read_captions(text / _CAPTIONS)
+    names = read_lines(_listing(root, split))
+    folder = root / "images"
+    present = {path.name for path in folder.glob("*")}
+    if not names:
+        raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
+    complain_of_missing(str(root), [folder / name for name in names if name not in present])
+    complain(f"{root}: no sentence for", [name for name in names if name not in sentences])
+    return tuple(
+        CaptionedImage(path=folder / name, sentences=tuple(sentences[name])) for name in names
+    )
+
+
+def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
+    """All sentences of a split, each once; its pictures need not be there."""
+    captions = read_captions(root / "text" / _CAPTIONS)
+    names = read_lines(_listing(root, split))
+    return frozenset(words for name in names for words in captions.get(name, ()))
+
+
+def has_test(root: Path) -> bool:
+    """Whether there is a list of test pictures."""
+    return _listing(root, Split.TEST).is_file()
+
+
+def captioned(root: Path) -> Iterable[str]:
+    """Names of all pictures that have captions, of a split or of none."""
+    return read_captions(root / "text" / _CAPTIONS)
+
+
+def _listing(root: Path, split: Split) -> Path:
+    return root / "text" / f"Flickr_8k.{split}Images.txt"
+
+
+def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
+    """Name -> sentences of a file of NAME#K<TAB>sentence. Raises DatasetError that names a line."""
+    captions: dict[str, list[tuple[str, ...]]] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        key, tab, sentence = line.partition("\t")
+        name, mark, _ = key.rpartition("#")
+        if not tab or not mark:
+            raise DatasetError(
+                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; mend the file"
+            )
+        captions.setdefault(name, []).append(tokenize(sentence))
+    return captions
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises DatasetError if it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K "
+            f"(images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on), Flickr30K or "
+            "IAPR TC-12, or one with a captions.csv or captions.jsonl"
+        ) from None
+    # Not splitlines: a sentence may hold U+2028 and its like.
+    return [line.strip() for line in text.split("\n") if line.strip()]

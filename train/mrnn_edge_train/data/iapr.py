@@ -1,0 +1,81 @@
+"""IAPR TC-12 on disk: a file of annotations beside each picture, by folder and number.
+
+    ROOT/images/NN/NUMBER.jpg
+    ROOT/annotations_complete_eng/NN/NUMBER.eng     (or annotations/, where that lacks a file)
+    ROOT/iaprtc12_train_list.txt, ROOT/iaprtc12_test_list.txt        lines of NN/NUMBER
+
+    <DOC>
+    <DOCNO>annotations/01/1000.eng</DOCNO>
+    <TITLE>…</TITLE>
+    <DESCRIPTION>a boy wearing a hat; a grey wall in the background;</DESCRIPTION>
+    …
+    </DOC>
+
+The files look like XML and are none: Latin-1 without a declaration, `&` as it is. What semicolons
+part are sentences of their own, the first of which says what matters most. The lists are those of
+Guillaumin et al. 2009 and later work, the m-RNN's too: 17,665 pictures and 1,962. There is no dev
+list; the names of the training pictures decide, about one in ten. Without lists the names decide
+everything. No torch, no pixels.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mrnn_edge.errors import DatasetError
+from mrnn_edge.vocab import tokenize
+from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_lines
+from mrnn_edge_train.data.listing import split_of
+
+ANNOTATIONS = "annotations_complete_eng"
+_FOLDERS = (ANNOTATIONS, "annotations")
+_DESCRIPTION = re.compile(r"<DESCRIPTION>(.*?)</DESCRIPTION>", re.DOTALL)
+_LISTS = {Split.TRAIN: "iaprtc12_train_list.txt", Split.TEST: "iaprtc12_test_list.txt"}
+
+
+def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
+    """The pictures of a split in the order of the list, or by folder and name; they need not be
+    there.
+
+    Raises DatasetError, naming the file, if an annotation is missing or not of this form.
+    """
+    return tuple(_read(root, key) for key in _keys(root, split))
+
+
+def captioned(root: Path) -> Iterable[str]:
+    """Names of all pictures that are described, of a split or of none."""
+    return [f"{file.stem}.jpg" for file in sorted((root / ANNOTATIONS).glob("*/*.eng"))]
+
+
+def _keys(root: Path, split: Split) -> Iterable[str]:
+    """`NN/NUMBER` of each picture."""
+    found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}
+    if not found:
+        files = sorted((root / ANNOTATIONS).glob("*/*.eng"))
+        keys = [f"{file.parent.name}/{file.stem}" for file in files]
+        return [key for key in keys if split_of(key) is split]
+    if len(found) < len(_LISTS):
+        raise DatasetError(f"{root}: expected both of {', '.join(_LISTS.values())}, or neither")
+    if split is Split.TEST:
+        return read_lines(found[Split.TEST])
+    train = read_lines(found[Split.TRAIN])
+    return [key for key in train if (split_of(key) is Split.DEV) is (split is Split.DEV)]
+
+
+def _read(root: Path, key: str) -> CaptionedImage:
+    files = [root / folder / f"{key}.eng" for folder in _FOLDERS]
+    file = next((each for each in files if each.is_file()), files[0])
+    try:
+        text = file.read_text(encoding="latin-1")
+    except OSError as error:
+        raise DatasetError(f"{file}: cannot be read ({error}); complete the data set") from None
+    description = _DESCRIPTION.search(text)
+    if description is None:
+        raise DatasetError(
+            f"{file}: found {text[:60]!r}, expected <DESCRIPTION>…</DESCRIPTION>; mend the file"
+        )
+    sentences = (tokenize(part) for part in description[1].split(";"))
+    return CaptionedImage(
+        path=root / "images" / f"{key}.jpg",
+        sentences=tuple(words for words in sentences if words),
+    )

@@ -1,0 +1,1 @@
+"""Captions in, the figures of papers out. No torch."""

@@ -1,0 +1,139 @@
+"""Do people agree? Rank correlation of the model's scores with grades that people gave.
+
+Takes a file of pictures, sentences and grades, gives Kendall's tau. No torch (extras `cpu` and
+`eval`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mrnn_edge.captioner import Captioner
+from mrnn_edge.errors import DatasetError, InputError, MissingExtraError
+from mrnn_edge.options import Prior
+from mrnn_edge.timing import Track, untracked
+from mrnn_edge.vocab import tokenize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A picture, a sentence, and how well they fit in somebody's eyes; more is better."""
+
+    picture: Path
+    sentence: str
+    grade: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kendall:
+    """Rank correlation, -1..1. tau-b corrects for ties, tau-c for grades that are few.
+
+    None where all scores are equal, which order nothing.
+    """
+
+    tau_b: float | None
+    tau_c: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How the model's scores go with people's grades, over the pairs whose picture was read."""
+
+    pairs: int
+    pictures: int
+    log2_prob: Kendall
+    log2_prob_per_word: Kendall
+    """By log2_prob / (words + 1)."""
+    confidence: Kendall | None
+    """None where the model carries no prior."""
+    failures: tuple[InputError, ...]
+    """One a picture that could not be read; its pairs are left out."""
+
+
+def read_pairs(path: Path) -> tuple[Pair, ...]:
+    """Lines of PICTURE<TAB>SENTENCE<TAB>GRADE in UTF-8; pictures relative to the file's folder.
+
+    Raises DatasetError with the line that is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DatasetError(
+            f"{path} is not UTF-8; convert it, for example with iconv -f latin1 -t utf-8"
+        ) from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    pairs = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        fields = line.rstrip("\r").split("\t")
+        try:
+            picture, sentence, grade = fields
+            value = float(grade)
+            fine = math.isfinite(value) and bool(tokenize(sentence))
+        except ValueError:
+            fine = False
+        if not fine:
+            raise DatasetError(
+                f"{path}, line {number}: {line[:60]!r} is not PICTURE<TAB>SENTENCE<TAB>GRADE with "
+                "a word in the sentence and a finite number for a grade; mend the line"
+            )
+        pairs.append(Pair(picture=path.parent / picture, sentence=sentence, grade=value))
+    if len(pairs) < 2:
+        raise DatasetError(f"{path} has {len(pairs)} pairs, expected 2 or more")
+    return tuple(pairs)
+
+
+def agree(
+    captioner: Captioner,
+    pairs: Sequence[Pair],
+    *,
+    prior: Prior | None = None,
+    track: Track = untracked,
+) -> Agreement:
+    """Score every pair and correlate. `prior` is the confidence's, as in `Captioner.score`.
+
+    Raises DatasetError where what could be read leaves fewer than two different grades.
+    """
+    grades, scores, failures = [], [], []
+    by_picture = sorted(pairs, key=lambda pair: pair.picture)
+    groups = [(key, list(group)) for key, group in groupby(by_picture, lambda pair: pair.picture)]
+    for picture, group in track(groups, "pairs", len(groups)):
+        try:
+            scores += captioner.score(picture, [pair.sentence for pair in group], prior=prior)
+        except InputError as error:
+            failures.append(error)
+            continue
+        grades += [pair.grade for pair in group]
+    if len(set(grades)) < 2:
+        named = f"; not read: {'; '.join(map(str, failures))}" if failures else ""
+        raise DatasetError(
+            f"{len(grades)} pairs with {len(set(grades))} different grades, expected two or more "
+            f"different ones{named}"
+        )
+    confidences = [score.confidence for score in scores]
+    return Agreement(
+        pairs=len(grades),
+        pictures=len(groups) - len(failures),
+        log2_prob=_kendall([score.log2_prob for score in scores], grades),
+        log2_prob_per_word=_kendall(
+            [score.log2_prob / (len(score.words) + 1) for score in scores], grades
+        ),
+        confidence=None if None in confidences else _kendall(confidences, grades),
+        failures=tuple(failures),
+    )
+
+
+def _kendall(scores: Sequence[Any], grades: Sequence[float]) -> Kendall:
+    try:
+        from scipy.stats import kendalltau
+    except ModuleNotFoundError:
+        raise MissingExtraError("scipy", "eval") from None
+    if len(set(scores)) < 2:
+        return Kendall(tau_b=None, tau_c=None)
+    taus = [float(kendalltau(scores, grades, variant=variant).statistic) for variant in "bc"]
+    return Kendall(tau_b=taus[0], tau_c=taus[1])

@@ -1,0 +1,1 @@
+"""More for a model that exists: training on, and one new word."""

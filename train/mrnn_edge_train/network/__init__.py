@@ -1,0 +1,1 @@
+"""The m-RNN and its CNN as torch modules."""

@@ -1,0 +1,1 @@
+"""What a run does with the network, stage by stage."""

@@ -1,0 +1,252 @@
+"""The third stage: the language model learns from the CIDEr-D of captions that it samples.
+
+    gradient of  -(1/N) sum over words (r(s) - mean of the other samples' r) log P(w_n)
+                 + weight * (bits a word of the references)
+
+The end sign is one of the words, of w as of r; a sample that was cut off has none. Self-critical
+training (Rennie et al. 2017) with the mean of a picture's other samples as baseline (Luo 2020). The
+second term keeps it a model of probabilities; with `nothing` some references are told of a picture
+of nothing. The CNN, tuned or not, is frozen; with `crops` it has read some crops of each picture
+beforehand, and a step sees one of them or the whole picture.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.image.read import read_pixels
+from mrnn_edge.timing import Track, untracked
+from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.device import moved
+from mrnn_edge_train.evaluation.reward import CiderReward
+from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.network.cost import bits_per_word
+from mrnn_edge_train.network.encoders import EfficientNetLite
+from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.model import MRNN
+from mrnn_edge_train.network.tuning import features
+from mrnn_edge_train.recipe import Recipe, SelfCritical
+from mrnn_edge_train.stages.augment import Variation, variations, vary
+from mrnn_edge_train.stages.batches import collate, collate_drawn
+from mrnn_edge_train.stages.features import FeatureTable, compute_table
+from mrnn_edge_train.stages.nothing import nothing
+from mrnn_edge_train.stages.stages import Stage, TrainingData
+from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+
+_LONGEST = 20
+"""Words of a sample: it is cut off where it has so many and no end sign."""
+_NOTHINGS = 512
+"""Pictures of nothing that the CNN reads before the stage; they are shown again and again."""
+
+
+class SelfCriticalStage(Stage[MRNN]):
+    """The language model on vectors of a frozen CNN; `kept` is the CNN's part of the weights."""
+
+    name = StageName.SELF_CRITICAL
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: SelfCritical,
+        data: TrainingData,
+        network: MRNN,
+        cnn: EfficientNetLite | None,
+        kept: dict[str, Tensor],
+        *,
+        seed: int,
+        track: Track = untracked,
+    ) -> None:
+        self.network = network
+        self.epochs, self.warmup = settings.epochs, settings.warmup
+        self.schedule = recipe.schedule
+        self.clip, self.average = settings.clip, settings.average
+        self.steps = math.ceil(len(data.train) / settings.images)
+        self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
+        self._kept = kept
+        barred = torch.tensor([data.vocabulary.start, data.vocabulary.unknown])
+        self._barred = barred.to(data.device)
+        train_table, self._dev_table = _tables(recipe, data, cnn, track)
+        views = train_table.features[None]
+        if settings.crops and cnn is not None and recipe.finetune is not None:
+            how = variations(recipe.finetune, data.train, mirror=recipe.mirror)
+            crops = _crops(cnn, data.train, how, count=settings.crops, seed=seed, track=track)
+            views = np.concatenate([views, crops])
+        # [views, pictures, D]: a picture as it is, then its crops.
+        self._views = torch.from_numpy(views)
+        self._nothings = torch.empty(0, views.shape[2])
+        if settings.nothing and cnn is not None:
+            self._nothings = torch.from_numpy(_nothings(cnn, seed=seed))
+        encode = data.vocabulary.encode
+        self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
+        # The end sign is a word of the reward, here as in the samples that came to their end: else
+        # nothing would be lost by stopping in the middle, or by not stopping at all.
+        end = (data.vocabulary.end,)
+        self._reward = CiderReward([[(*ids, *end) for ids in group] for group in self._sentences])
+
+    def groups(self) -> list[dict[str, Any]]:
+        """All parameters alike."""
+        parameters = [each for each in self.network.parameters() if each.requires_grad]
+        return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
+
+    def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
+        """Over pictures in random order, each once with its samples and all its sentences."""
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(len(self._sentences))
+        views = random.integers(len(self._views), size=len(order))
+        instead = self._instead(len(order), random)
+        size, here = self._settings.images, self._data.device
+        for step in range(first, self.steps):
+            chosen = order[step * size : (step + 1) * size]
+            vectors = self._views[views[chosen], chosen]
+            told = vectors.clone()
+            unseen = instead[chosen] >= 0
+            told[unseen] = self._nothings[instead[chosen][unseen]]
+            yield self._cost(chosen.tolist(), vectors.to(here), told.to(here))
+
+    def _instead(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """For each picture the picture of nothing that its references are told of, or -1."""
+        if not len(self._nothings):
+            return np.full(count, -1)
+        numbers = random.integers(len(self._nothings), size=count)
+        return np.where(random.random(count) < self._settings.nothing, numbers, -1)
+
+    def _cost(self, chosen: list[int], vectors: Tensor, told_of: Tensor) -> Tensor:
+        """Of pictures by number: the vectors [N, D] that captions are drawn for, and those that
+        the references are told of."""
+        settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
+        samples = self.sample(vectors)
+        rewards = torch.tensor(
+            [
+                self._reward.score(picture, ids)
+                for picture, group in zip(chosen, samples, strict=True)
+                for ids in group
+            ]
+        ).to(vectors.device)
+        here = vectors.device
+        said = moved(collate_drawn([ids for group in samples for ids in group], vocabulary), here)
+        logits = model(said.inputs, vectors.repeat_interleave(settings.samples, dim=0), said.mask)
+        logits = self._may_be_said(logits)
+        bits = functional.cross_entropy(logits, said.targets, reduction="none")
+        advantage = advantages(rewards.view(-1, settings.samples)).flatten()
+        gain = (advantage.repeat_interleave(said.mask.sum(dim=1)) * bits).mean()
+        groups = [self._sentences[picture] for picture in chosen]
+        told = moved(collate([ids for group in groups for ids in group], vocabulary), here)
+        rows = torch.tensor([row for row, group in enumerate(groups) for _ in group]).to(here)
+        logits = model(told.inputs, rows_of(told_of, rows), told.mask)
+        cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
+        return gain + settings.cost_weight * cost
+
+    @torch.no_grad()
+    def sample(self, vectors: Tensor) -> list[list[tuple[int, ...]]]:
+        """Sentences for each vector of [N, D], from P itself; the end sign last where it came."""
+        model, vocabulary, count = self.network, self._data.vocabulary, self._settings.samples
+        model.eval()
+        image = model.image_vector(vectors).repeat_interleave(count, dim=0)
+        state = image.new_zeros(len(image), model.recurrent.state_size)
+        here = image.device
+        token = torch.full((len(image),), vocabulary.start, device=here)
+        said = torch.full((len(image), _LONGEST), vocabulary.end, device=here)
+        going = torch.arange(len(image), device=here)
+        for at in range(_LONGEST):
+            log_probs, state = model.step(token, state, image[going])
+            token = drawn(self._may_be_said(log_probs).softmax(dim=-1))
+            said[going, at] = token
+            on = token != vocabulary.end
+            going, token, state = going[on], token[on], state[on]
+            if not len(going):
+                break
+        model.train()
+        rows = said.cpu().tolist()
+        samples = [tuple(row[: (*row, vocabulary.end).index(vocabulary.end) + 1]) for row in rows]
+        return [samples[at : at + count] for at in range(0, len(samples), count)]
+
+    def _may_be_said(self, logits: Tensor) -> Tensor:
+        """Logits or log-probabilities [..., V] without the words that no caption has.
+
+        The cost of samples needs it as the sampling does. Else whatever lowers the sampled words
+        raises the unknown one, which is never sampled and so never lowered: within three epochs it
+        was the likeliest everywhere, dev perplexity 16 -> 250,000 (flickr8k-cider).
+        """
+        return logits.index_fill(-1, self._barred, -torch.inf)
+
+    def measure(self, network: MRNN) -> DevFigures:
+        """On the dev pictures' vectors."""
+        data = self._data
+        return dev_figures(
+            network, data.dev, self._dev_table, data.vocabulary, self._recipe.decoding
+        )
+
+    def weights(self, network: MRNN) -> dict[str, Tensor]:
+        """The language model's, and the CNN's that it reads."""
+        return {**network.state_dict(), **self._kept}
+
+
+def drawn(probabilities: Tensor) -> Tensor:
+    """A word for each row of [B, V], by the inverse of the distribution function: [B].
+
+    torch.multinomial draws V numbers a row, which took a quarter of the stage's time.
+    """
+    upto = probabilities.cumsum(dim=-1)
+    toss = torch.rand(len(upto), 1, device=upto.device) * upto[:, -1:]
+    found = torch.searchsorted(upto, toss, right=True)[:, 0]
+    return found.clamp(max=upto.shape[1] - 1)
+
+
+def advantages(rewards: Tensor) -> Tensor:
+    """Rewards [N, K] -> each less the mean of the other K - 1."""
+    count = rewards.shape[1]
+    return rewards - (rewards.sum(dim=1, keepdim=True) - rewards) / (count - 1)
+
+
+def _tables(
+    recipe: Recipe, data: TrainingData, cnn: EfficientNetLite | None, track: Track
+) -> tuple[FeatureTable, FeatureTable]:
+    if cnn is None:
+        return data.train_table, data.dev_table
+    encoder = partial(features, cnn, bfloat16=False)
+    size = recipe.image_size
+    return (
+        compute_table(encoder, data.train, size=size, mirror=False, track=track),
+        compute_table(encoder, data.dev, size=size, mirror=False, track=track),
+    )
+
+
+def _nothings(cnn: EfficientNetLite, *, seed: int) -> NDArray[np.float32]:
+    """What the CNN sees in pictures of nothing, at its own size: [512, D]."""
+    random = np.random.default_rng((seed, _NOTHINGS))
+    found = np.empty((_NOTHINGS, cnn.feature), np.float32)
+    for number in range(_NOTHINGS):
+        pixels = torch.from_numpy(nothing(cnn.size, random)[None])
+        with torch.inference_mode():
+            found[number] = features(cnn, pixels, bfloat16=False)[0].cpu().numpy()
+    return found
+
+
+def _crops(
+    cnn: EfficientNetLite,
+    images: Sequence[CaptionedImage],
+    how: Sequence[Variation],
+    *,
+    count: int,
+    seed: int,
+    track: Track,
+) -> NDArray[np.float32]:
+    """What the CNN sees in `count` crops of each picture, [count, N, D]."""
+    spec = ImageSpec(height=cnn.size, width=cnn.size)
+    found = np.empty((count, len(images), cnn.feature), np.float32)
+    for number, image in enumerate(track(images, "crops", len(images))):
+        random = np.random.default_rng((seed, number))
+        pixels = read_pixels(image.path, spec)
+        crops = [vary(pixels, how[number], random=random) for _ in range(count)]
+        with torch.inference_mode():
+            vectors = features(cnn, torch.from_numpy(np.stack(crops)), bfloat16=False)
+        found[:, number] = vectors.cpu().numpy()
+    return found
