@@ -323,13 +323,13 @@ class Captioner:
 
         `prior` is `train` where left out; `mean` is as many times faster as the model has groups
         of training pictures. A stream of sentences is read once, and may be a file open as text,
-        whose line ends are dropped. Raises as `score` does.
+        whose line ends and empty lines are dropped. Raises as `score` does.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list or a stream of sentences")
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
-        lines = (sentence.rstrip("\r\n") for sentence in sentences)
+        lines = (line.strip("\r\n\ufeff") for line in sentences if line.strip())
         return list(self._sentences.rank(self.encode(image), lines, best=best, prior=prior))
 
     def watch(

@@ -4,6 +4,7 @@ Reads what Linux says in files; elsewhere `platform` has to do. `root` is where 
 that tests can bring their own.
 """
 
+import contextlib
 import os
 import platform
 import re
@@ -92,8 +93,9 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         quota, _, period = read_text(folder / "cpu.max").partition(" ")
         quota = quota or read_text(folder / "cpu.cfs_quota_us")
         period = period or read_text(folder / "cpu.cfs_period_us")
-        if quota.isdigit() and period.isdigit() and int(period):
-            found.append(int(quota) / int(period))
+        with contextlib.suppress(ValueError, ArithmeticError):  # "max", -1, or damaged
+            if int(quota) > 0:
+                found.append(int(quota) / int(period))
     return min(found, default=None)
 
 
@@ -104,15 +106,17 @@ def cgroups(root: Path, controller: str) -> Iterator[Path]:
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
             continue
-        mount = root / "sys/fs/cgroup" / controllers
-        group = mount / path.lstrip("/")
-        # In a container the path may be the host's, of which the mount shows the end alone.
-        yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
+        # Version 1 mounts `cpu,cpuacct` under this name, in another order, or as `cpu` alone.
+        for name in dict.fromkeys((controllers, controller if controllers else "")):
+            mount = root / "sys/fs/cgroup" / name
+            group = mount / path.lstrip("/")
+            # In a container the path may be the host's, of which the mount shows the end alone.
+            yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
 
 
 def read_text(path: Path) -> str:
     """What a file of /proc or /sys says; empty where it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return ""

@@ -94,6 +94,10 @@ class Trace:
             stderr=subprocess.PIPE,
         )
 
+    def lives(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def end(self) -> Traced:
         """What it did, once it has ended."""
         _, errors = self._process.communicate(timeout=150)
@@ -160,6 +164,7 @@ def test_commands_and_captioners_that_live_long_open_no_socket_and_leave_no_file
         Trace(tmp_path / "library", sys.executable, "-c", CAPTIONER, bundle, picture, HELD_S),
     ]
     time.sleep(HELD_S)
+    assert held[0].lives(), "the records fit the pipe, so that nothing was held"
     for each in held:
         traced = each.end()
         assert (traced.code, traced.sockets, traced.home) == (0, (), ()), traced.errors

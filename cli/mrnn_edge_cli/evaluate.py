@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mrnn_edge.bundle.folder import load_bundle
 from mrnn_edge.errors import OptionError
+from mrnn_edge.files import replacing
 from mrnn_edge.options import DecodeOptions, Prior
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.arguments import Exit, Option
@@ -123,6 +124,10 @@ def evaluate(
     from mrnn_edge_cli.outputs import check_outputs
 
     folder = load_bundle(model).folder
+    if save:
+        from mrnn_edge_export.card import check_card
+
+        check_card(load_bundle(model))
     check_outputs({"--captions": captions}, sources=_files(data, folder), force=force)
     images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
@@ -162,8 +167,8 @@ def evaluate(
     # The figures come first: what follows can fail, and they took a while.
     _print(record, json=json)
     if captions is not None:
-        with captions.open("w", encoding="utf-8") as file:
-            file.writelines(f"{name}\t{text}\n" for name, text in found.captions)
+        lines = "".join(f"{name}\t{text}\n" for name, text in found.captions)
+        _write_captions(captions, lines.encode(), new=not force)
     if save:
         from mrnn_edge_export.card import save_evaluation
 
@@ -192,6 +197,14 @@ def _agreement(
     _print(figures, json=json)
     if found.failures:
         raise Exit(ExitCode.SOME_FAILED)
+
+
+def _write_captions(path: Path, data: bytes, *, new: bool) -> None:
+    if path.exists() and not path.is_file():  # a device or a pipe
+        path.write_bytes(data)
+        return
+    with replacing(path, new=new) as file:
+        file.write(data)
 
 
 def _files(*places: Path) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-from mrnn_edge.bulk.listing import list_files
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
 from mrnn_edge_cli import options as opt
@@ -12,7 +11,7 @@ from mrnn_edge_cli.caption.bulk import said_left_out
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
-from mrnn_edge_cli.outputs import check_outputs
+from mrnn_edge_cli.outputs import check_outputs, model_files
 
 
 def index(
@@ -36,15 +35,8 @@ def index(
     another file that stands there only with --force.
     """
     folder = _folder(folder)
-    # What exists and is no index of this model is refused where it is read, unless with --force.
-    pictures = (each for each in list_files([folder], recursive=True) if isinstance(each, str))
-    check_outputs(
-        {"--output": out},
-        sources=pictures if force else (),
-        force=force,
-        resume=True,
-        resumable=("--output",),
-    )
+    # What exists and is no index of this model is refused where it is read; so is a picture.
+    check_outputs({"--output": out}, sources=model_files(model), force=force, resumed=("--output",))
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
     from mrnn_edge.index.index import Index
 

@@ -10,16 +10,19 @@ under two options. Links and other spellings of a path are seen through; devices
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from mrnn_edge.bundle.folder import find_bundle
 from mrnn_edge.errors import OptionError
 from mrnn_edge.files import SealedWriter, is_sealed, replacing
 
 _Identity: TypeAlias = tuple[int, int] | str
 _STANDARD: Final = "-"
+_PAGE: Final = "page"
 
 
 def check_outputs(
@@ -27,15 +30,16 @@ def check_outputs(
     *,
     sources: Iterable[str | os.PathLike[str]],
     force: bool,
-    resume: bool = False,
+    resumed: Collection[str] = (),
     resumable: Collection[str] = (),
-    pages: Collection[str] = (),
+    refreshed: Mapping[str, Callable[[Path], bool]] = MappingProxyType({}),
 ) -> None:
     """Raise OptionError where an output would destroy something.
 
-    `outputs` are paths by the name of their option; those of `resumable` are continued where the
-    user said `--resume`, those of `pages` are sealed (files.py). Raises PermissionError for an
-    output that may not be written. All are checked before the first one is opened.
+    `outputs` are paths by the name of their option. Those of `resumed` are continued; those of
+    `resumable` could be, which the message says. `refreshed` has a function of a path: whether the
+    file that exists there may be replaced without `--force`. Raises PermissionError for an output
+    that may not be written. All are checked before the first one is opened.
     """
     wanted = {option: path for option, path in outputs.items() if path is not None}
     if not wanted:
@@ -53,11 +57,19 @@ def check_outputs(
             if identity in taken:
                 raise OptionError(f"{option} {path} is {taken[identity]}; name another file")
             taken[identity] = f"the file of {option} too"
-        resumed = resume and option in resumable
-        if path.is_file() and not (force or resumed or (option in pages and is_sealed(path))):
-            raise OptionError(_existing(option, path, resumable=resumable, pages=pages))
+        if path.is_file() and not (force or option in resumed):
+            may_replace = refreshed.get(option)
+            if may_replace is None or not may_replace(path):
+                way = "--resume continues it, " if option in resumable else ""
+                what = ", and is not ours or was edited since" if may_replace else ""
+                raise OptionError(f"{option} {path} exists already{what}; {way}--force replaces it")
     for option, path in wanted.items():
         _check_writable(option, path)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours that nobody has edited."""
+    return is_sealed(path, _PAGE)
 
 
 @contextmanager
@@ -65,10 +77,15 @@ def open_page(path: Path) -> Iterator[SealedWriter]:
     """A page to write; in place of a regular file it appears when it is whole, or not at all."""
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as device:  # or a pipe
-            yield SealedWriter(device)
+            yield SealedWriter(device, _PAGE)
         return
-    with replacing(path) as file:
-        yield SealedWriter(file)
+    with replacing(path, new=not path.exists()) as file:
+        yield SealedWriter(file, _PAGE)
+
+
+def model_files(model: str | None) -> list[Path]:
+    """The files of a model, which no output may replace. Raises ModelNotFoundError."""
+    return list(find_bundle(model).iterdir())
 
 
 def identities(paths: Iterable[str | os.PathLike[str]]) -> set[_Identity]:
@@ -87,16 +104,6 @@ def _identity(path: str | os.PathLike[str]) -> _Identity | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
-def _existing(
-    option: str, path: Path, *, resumable: Collection[str], pages: Collection[str]
-) -> str:
-    what = f"{option} {path} exists already"
-    if option in pages:
-        what += ", and is no page of mrnn-edge or was edited since"
-    way = "--resume continues it, " if option in resumable else ""
-    return f"{what}; {way}--force replaces it"
-
-
 def _check_writable(option: str, path: Path) -> None:
     if path.is_dir():
         raise OptionError(f"{option} {path} is a folder; name a file")
@@ -104,6 +111,6 @@ def _check_writable(option: str, path: Path) -> None:
     if not path.exists():
         place, needed = Path(os.path.realpath(path)).parent, os.W_OK | os.X_OK
         if not place.is_dir():
-            raise OptionError(f"{option} {path}: there is no folder {path.parent}; make it first")
+            raise OptionError(f"{option} {path}: there is no folder {place}; make it first")
     if not os.access(place, needed):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))

@@ -1,5 +1,6 @@
 """The two ways in which `mrnn-edge train` starts from a model: train on, and teach a word."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -134,7 +135,7 @@ def teach_word(
 
 
 def _check_out(out: Path) -> None:
-    if out.exists():
+    if os.path.lexists(out):
         raise OptionError(f"{out} exists already; remove it or name another folder")
 
 

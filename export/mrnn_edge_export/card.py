@@ -8,6 +8,7 @@ from typing import Any
 
 from mrnn_edge.bundle.config import BundleConfig, Precision
 from mrnn_edge.bundle.folder import Bundle, read_metrics, to_json
+from mrnn_edge.errors import OptionError
 from mrnn_edge.files import write_whole
 
 
@@ -226,6 +227,17 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
     return str(value)
+
+
+def check_card(bundle: Bundle) -> None:
+    """Raise OptionError for a card that somebody has edited, which rendering would lose."""
+    card = bundle.folder / "README.md"
+    expected = render_card(bundle.config, read_metrics(bundle.folder))
+    if card.is_file() and card.read_bytes() != expected:
+        raise OptionError(
+            f"{card} was edited since mrnn-edge wrote it, and would be written again; keep a copy "
+            "elsewhere and remove it, or work on a copy of the model"
+        )
 
 
 def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:

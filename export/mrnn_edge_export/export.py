@@ -6,6 +6,7 @@ graphs, the prior, metrics.json and README.md, all or nothing, after parity with
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def export_run(
     pictures make the prior; it defaults to the one that the run was trained on. Raises
     OptionError, DatasetError, or ModelError where torch and ONNX Runtime disagree.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise OptionError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
     splits = _pictures(data or Path(run.facts["data"]))

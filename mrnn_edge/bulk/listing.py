@@ -39,7 +39,13 @@ _DEBRIS: Final = frozenset(
 """Names, lower-case, of folders that hold copies, thumbnails and what was deleted."""
 _TRASH: Final = ".trash-"
 """With the number of its user behind it, on each disk of a Linux desktop."""
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # which begins as that of UTF-16 does
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+"""Byte-order marks and their encodings."""
 
 
 def list_files(
@@ -90,11 +96,12 @@ def read_names(data: bytes, *, nul_ended: bool = False) -> list[str]:
     A list of lines may have the line ends of any system and a byte-order mark, in UTF-8 or UTF-16.
     Raises OptionError, which says what to do, for a list of another kind.
     """
-    if data[:2] in _UTF_16:
+    marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
+    if marked is not None:
         try:
-            data = os.fsencode(data.decode("utf-16"))
+            data = os.fsencode(data.decode(marked))
         except UnicodeError as error:
-            raise OptionError(f"the list is damaged UTF-16 ({error}); save it as UTF-8") from None
+            raise OptionError(f"the list is damaged {marked} ({error}); save it as UTF-8") from None
     data = data.removeprefix(codecs.BOM_UTF8)
     if nul_ended:
         if data and b"\0" not in data:

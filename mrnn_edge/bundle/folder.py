@@ -144,6 +144,8 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     if model is None:
         return _models_folder() / default_model()
     name = os.fspath(model)
+    if name.startswith("~"):  # a shell expands no `--model=~/mine`
+        name = os.path.expanduser(name)
     if name in shipped:
         return _models_folder() / name
     # os.path answers False where pathlib raises: a NUL, a name too long.
@@ -222,7 +224,7 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
 
     from mrnn_edge.files import write_whole
 
-    if folder.exists():
+    if os.path.lexists(folder):
         raise OptionError(f"{folder} exists already; remove it or name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -5,7 +5,6 @@
 pictures. Opens nothing.
 """
 
-import contextlib
 import os
 import re
 import stat
@@ -63,8 +62,11 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
         raise OptionError("the source is empty; give 0, /dev/video2, a file or a URL")
     if text.isascii() and text.isdigit():
         return Address(kind=SourceKind.DEVICE, location=str(int(text)), name=str(int(text)))
-    with contextlib.suppress(FileError):  # an address, which is a stream here
-        text = local_path(text)
+    if text.lower().startswith(("~", "file:")):  # other addresses are streams
+        try:
+            text = local_path(text)
+        except FileError as error:
+            raise OptionError(str(error)) from None
     if scheme := _STREAM.match(text):
         name = hide_credentials(text)
         if scheme[1].lower() not in _SCHEMES:

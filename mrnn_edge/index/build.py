@@ -90,7 +90,12 @@ def update_index(
     files = list(list_files([folder], recursive=True, left_out=left_out))
     if not files:
         # An empty place where a disk was mounted must not empty the index.
-        raise OptionError(f"no picture in {folder}; looked for {' '.join(sorted(SUFFIXES))}")
+        debris = f" ({len(left_out)} left out as debris)" if left_out else ""
+        raise OptionError(
+            f"no picture in {folder}{debris}; looked for {' '.join(sorted(SUFFIXES))}"
+        )
+    if replace and path.exists() and any(_is_same(path, each) for each in files):
+        raise OptionError(f"{path} is a picture of {folder}; name another file for the index")
     origin = Origin(
         bundle_id=captioner.config.id,
         model=captioner.config.name,
@@ -122,6 +127,12 @@ def update_index(
         left_out=tuple(left_out),
         failures=tuple(failures),
     )
+
+
+def _is_same(path: Path, listed: Listed) -> bool:
+    with contextlib.suppress(OSError):
+        return isinstance(listed, str) and os.path.samefile(path, listed)
+    return False
 
 
 def check_model(index: IndexFile, bundle_id: str, model: str) -> None:

@@ -13,6 +13,12 @@ from mrnn_edge_cli.evaluate import evaluate
 from mrnn_edge_cli.failures import _CODES, ExitCode, exit_code
 
 
+def without_card(model):
+    """A model that --save writes a card for: it would not replace one that was edited."""
+    (model / "README.md").unlink()
+    return model
+
+
 def test_version_is_the_packages(command):
     assert command("--version").stdout == f"mrnn-edge {__version__}\n"
 
@@ -38,7 +44,7 @@ def test_every_branch_of_the_error_tree_has_its_exit_code():
 
 
 def test_info_tells_name_id_sizes_and_licences(command, tmp_path):
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     facts = json.loads(command("info", "--model", model, "--json").stdout)
     assert (facts["model"], facts["id"]) == ("tiny-test", tiny.ID)
     assert facts["sizes"] == {"vocabulary": 12, "image": 6, "state": 4}
@@ -63,7 +69,7 @@ def test_verify_passes_a_sound_model_and_fails_another_with_4(command, tmp_path,
 
 def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     captions = tmp_path / "captions.tsv"
     done = command(
         "eval", "--data", data, "--split", "test", "--model", model, "--json", "--quiet",
@@ -88,7 +94,7 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
 
 def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path):
     data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     captions = tmp_path / "captions.tsv"
     wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--force")
 
@@ -131,7 +137,7 @@ def test_eval_records_the_device(bundle, monkeypatch, tmp_path, capsys):
 
 def test_eval_consensus_says_how_it_chose_and_stays_off_the_card(command, tmp_path):
     data = dataset.write(tmp_path / "set", train=6, dev=3, test=2)
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet")
     shape = ("--consensus", "--nbest", 4, "--neighbours", 5, "--similarities", 7)
     done = command(*wishes, *shape)
@@ -159,7 +165,7 @@ def test_a_data_set_that_is_not_there_is_a_usage_error(command, tmp_path):
 
 def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(command, tmp_path):
     data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet", "--save")
     done = command(*wishes, "--retrieval")
     assert done.returncode == 0, done.stderr
@@ -185,7 +191,7 @@ def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(com
 
 
 def test_eval_pairs_prints_the_taus_and_leaves_out_what_cannot_be_read(command, tmp_path):
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     for seed, name in enumerate(("a.png", "b.png")):
         noise_picture(tmp_path / name, seed=seed)
     table = tmp_path / "pairs.tsv"
@@ -204,7 +210,7 @@ def test_eval_pairs_prints_the_taus_and_leaves_out_what_cannot_be_read(command, 
 
 
 def test_eval_refuses_wishes_that_do_not_go_together(command, tmp_path):
-    model = tiny.write(tmp_path / "model")
+    model = without_card(tiny.write(tmp_path / "model"))
     for arguments, message in (
         ([], "give --data"),
         (["--pairs", "x", "--data", "y"], "--pairs goes with --prior alone"),
@@ -218,3 +224,12 @@ def test_eval_refuses_wishes_that_do_not_go_together(command, tmp_path):
         done = command("eval", "--model", model, *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
+
+
+def test_a_card_that_was_edited_is_not_written_again(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=3, test=2)
+    model = tiny.write(tmp_path / "model")
+    (model / "README.md").write_text("my own notes")
+    done = command("eval", "--data", data, "--model", model, "--save")
+    assert (done.returncode, "was edited" in done.stderr) == (2, True)
+    assert (model / "README.md").read_text() == "my own notes"

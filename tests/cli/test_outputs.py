@@ -1,6 +1,8 @@
 """No output destroys anything: what exists, a source of the run, or another output."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,8 @@ from PIL import Image
 
 from mrnn_edge.camera.source import source_files
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import is_sealed
-from mrnn_edge_cli.outputs import check_outputs, open_page
+from mrnn_edge.files import SealedWriter
+from mrnn_edge_cli.outputs import check_outputs, is_page, open_page
 
 OPTIONS = ("--srt", "--vtt", "--log", "--record")
 
@@ -55,10 +57,10 @@ def test_what_exists_is_refused_by_whatever_name_unless_forced(tmp_path):
 def test_what_is_resumed_is_not_refused_and_nothing_else_with_it(tmp_path):
     log, film = tmp_path / "log", tmp_path / "film"
     log.touch()
-    check({"--log": log, "--record": film}, resume=True, resumable=("--log",))
+    check({"--log": log, "--record": film}, resumed=("--log",))
     film.touch()
     with pytest.raises(OptionError, match="--record .* exists already"):
-        check({"--log": log, "--record": film}, resume=True, resumable=("--log",))
+        check({"--log": log, "--record": film}, resumed=("--log",))
     with pytest.raises(OptionError, match="--resume continues it, --force replaces it"):
         check({"--log": log}, resumable=("--log",))
 
@@ -68,17 +70,34 @@ def test_a_page_is_refreshed_until_somebody_edits_it(tmp_path):
     with open_page(path) as page:
         page.write(b"<p>a dog</p>" * 1000)
         page.end(b"\n</html>\n")
-    check({"--html": path}, pages=("--html",))
+    refreshed = {"--html": is_page}
+    check({"--html": path}, refreshed=refreshed)
     whole = path.read_bytes()
     for place in (0, len(whole) // 2, whole.index(b"sha256") + 9, len(whole) - 1):
         path.write_bytes(whole[:place] + b"X" + whole[place + 1 :])
-        assert not is_sealed(path)
         with pytest.raises(OptionError, match="was edited since"):
-            check({"--html": path}, pages=("--html",))
+            check({"--html": path}, refreshed=refreshed)
     for changed in (whole + b"more", whole[:-1], b"", b"<html>"):
         path.write_bytes(changed)
-        with pytest.raises(OptionError, match="no page of mrnn-edge"):
-            check({"--html": path}, pages=("--html",))
+        with pytest.raises(OptionError, match="is not ours"):
+            check({"--html": path}, refreshed=refreshed)
+    with path.open("wb") as file:
+        SealedWriter(file, "xmp").end(b"\n")
+    assert not is_page(path)
+
+
+def test_a_page_takes_no_name_that_something_got_meanwhile(tmp_path):
+    path = tmp_path / "page.html"
+
+    def write():
+        with open_page(path) as page:
+            page.end(b"\n")
+            path.write_text("work of somebody")
+
+    with pytest.raises(OptionError, match="has appeared meanwhile"):
+        write()
+    assert path.read_text() == "work of somebody"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_two_outputs_are_not_one_file_even_before_it_exists(tmp_path):
@@ -179,19 +198,38 @@ def test_no_command_replaces_a_file_that_exists(command, bundle, tmp_path, argum
     assert theirs.read_text() == "work of yesterday"
 
 
-@pytest.mark.parametrize("option", ["--output", "--html"])
-def test_caption_replaces_nothing_that_it_reads_even_with_force(command, bundle, picture, option):
-    before = picture.read_bytes()
-    listed = picture.parent / "list.txt"
-    listed.write_text(f"{picture}\n")
-    for place in (picture, listed, bundle / "config.json"):
+REPLACING = {
+    "caption --output": ("caption", "--from-file", "list.txt", "--output"),
+    "caption --html": ("caption", "--from-file", "list.txt", "--html"),
+    "bench --html": ("bench", "a.png", "--runs", "1", "--html"),
+    "webcam --srt": ("webcam", "a.png", "--headless", "--srt"),
+    "webcam --log": ("webcam", "a.png", "--headless", "--log"),
+    "index --output": ("index", ".", "--output"),
+}
+
+
+@pytest.mark.parametrize("arguments", REPLACING.values(), ids=REPLACING)
+def test_no_command_replaces_what_it_reads_even_with_force(command, bundle, tmp_path, arguments):
+    noise_picture(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text("a.png\n")
+    read = [tmp_path / "a.png", bundle / "vocab.json"]
+    for place in [*read, *([tmp_path / "list.txt"] if "list.txt" in arguments else [])]:
         kept = place.read_bytes()
-        done = command(
-            "caption", "--from-file", listed, "--model", bundle, "--force", option, place
-        )
-        assert (done.returncode, "is read by this run" in done.stderr) == (2, True), done.stderr
+        done = command(*arguments, place, "--model", bundle, "--force")
+        assert done.returncode == 2, done.stderr
         assert place.read_bytes() == kept
-    assert picture.read_bytes() == before
+
+
+def test_a_picture_on_standard_input_is_no_output(bundle, picture):
+    kept = picture.read_bytes()
+    for option in ("--output", "--html"):
+        command = [sys.executable, "-m", "mrnn_edge_cli", "caption", "-", "--model", str(bundle)]
+        with picture.open("rb") as standard_input:
+            done = subprocess.run(
+                [*command, "--force", option, str(picture)], stdin=standard_input, check=False
+            )
+        assert done.returncode == 2
+        assert picture.read_bytes() == kept
 
 
 def test_a_page_of_before_is_refreshed_and_one_that_was_edited_stays(command, bundle, picture):
@@ -224,12 +262,53 @@ def test_a_sidecar_replaces_nothing_of_its_own_run_even_with_force(command, bund
     assert output.read_text().startswith("file,caption")
 
 
-def test_settings_beside_an_output_replace_no_file_of_somebody_else(command, bundle, picture):
-    theirs = picture.with_name("out.run.json")
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_settings_beside_an_output_replace_no_file_of_somebody_else(command, bundle, picture, more):
+    output, theirs = picture.with_name("out"), picture.with_name("out.run.json")
     theirs.write_text('{"distance": "10 km"}')
-    done = command(
-        "caption", picture, "--model", bundle, "--ndjson", "-o", picture.with_name("out")
-    )
+    done = command("caption", picture, "--model", bundle, "--ndjson", "-o", output, *more)
     assert (done.returncode, "out.run.json" in done.stderr) == (2, True)
     assert theirs.read_text() == '{"distance": "10 km"}'
-    assert not picture.with_name("out").exists()
+    assert not output.exists()
+
+
+def test_settings_beside_an_output_replace_nothing_of_their_run(command, bundle, picture):
+    settings = picture.with_name("out.run.json")
+    settings.write_bytes(picture.read_bytes())
+    run = ("caption", settings, "--model", bundle, "-o", picture.with_name("out"), "--force")
+    done = command(*run)
+    assert (done.returncode, "is read by this run" in done.stderr) == (2, True)
+    assert settings.read_bytes() == picture.read_bytes()
+    settings.unlink()
+    done = command(*run, "--html", settings)
+    assert (done.returncode, "is the file of" in done.stderr) == (2, True)
+
+
+def test_an_output_whose_settings_cannot_be_written_stays(command, bundle, picture):
+    output = picture.with_name("out")
+    output.write_text("of before")
+    picture.with_name("out.run.json").mkdir()
+    assert command("caption", picture, "--model", bundle, "-o", output, "--force").returncode == 2
+    assert output.read_text() == "of before"
+
+
+def test_a_pipe_cannot_be_resumed(command, bundle, picture):
+    os.mkfifo(picture.with_name("pipe"))
+    done = command(
+        "caption", picture, "--model", bundle, "-o", picture.with_name("pipe"), "--resume"
+    )
+    assert (done.returncode, "no regular file" in done.stderr) == (2, True)
+
+
+def test_an_address_is_one_line_that_says_that_nothing_is_downloaded(command, bundle):
+    done = command("caption", "https://example.org/a.jpg", "--model", bundle, "--quiet")
+    assert done.returncode == 3
+    assert "nothing is downloaded" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_rating_of_another_program_is_spoken_of_once(command, bundle, picture):
+    picture.with_suffix(".xmp").write_text("rated")
+    done = command("caption", picture, "--model", bundle, "--xmp")
+    assert done.returncode == 0
+    assert done.stderr.count(f"{picture.stem}.xmp of another program") == 1

@@ -16,6 +16,7 @@ one go or stopped and resumed at any step. On a GPU that is not promised: some o
 fixed order. A run may go on on another device. Prints nothing: each epoch's figures are yielded.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -160,7 +161,7 @@ def _table(
 
 def check_out(out: Path) -> None:
     """Raise OptionError unless `out` is free for a run: absent, or an empty folder."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise OptionError(f"{out} is there already and not empty; name another folder")
 
 

@@ -59,14 +59,14 @@ def bench(
     """
     from mrnn_edge_cli import bench as benching
     from mrnn_edge_cli.bench.page import END, page
-    from mrnn_edge_cli.outputs import check_outputs, open_page
+    from mrnn_edge_cli.outputs import check_outputs, is_page, model_files, open_page
 
     if compare is None and (compare_anyway or tolerance is not None):
         raise OptionError(
             "--tolerance and --compare-anyway go with --compare; name a record to compare"
         )
-    read = [path for path in (picture, compare) if path is not None]
-    check_outputs({"--html": html}, sources=read, force=force, pages=("--html",))
+    read = [*model_files(model), *(path for path in (picture, compare) if path is not None)]
+    check_outputs({"--html": html}, sources=read, force=force, refreshed={"--html": is_page})
     allowed = benching.parse_tolerance(tolerance or _TOLERANCE)
     old = None if compare is None else benching.read_record(compare)
     options = benching.BenchOptions(runs=runs, beam=beam)

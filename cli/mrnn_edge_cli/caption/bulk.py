@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mrnn_edge.errors import InputError, NumericalError, SidecarError
 from mrnn_edge_cli.caption.formats import Format, LineFormat
-from mrnn_edge_cli.caption.output_file import Existing, open_output
+from mrnn_edge_cli.caption.output_file import Existing, is_settings, open_output, settings_path
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.output import Progress, one_line, say, write
 from mrnn_edge_cli.stopping import stoppable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mrnn_edge.options import DecodeOptions
     from mrnn_edge_cli.caption.sidecar import SidecarKind
 
+_SETTINGS: Final = "the settings of --output"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -51,25 +52,28 @@ class Places:
         """Raise OptionError where a place would destroy something (outputs.py)."""
         if self.output is None and self.html is None:
             return
-        from mrnn_edge_cli.outputs import check_outputs
+        from mrnn_edge_cli.outputs import check_outputs, is_page
 
+        settings = None
+        if self.output is not None and (self.output.is_file() or not self.output.exists()):
+            settings = settings_path(self.output)
         check_outputs(
-            {"--output": self.output, "--html": self.html},
+            {"--output": self.output, _SETTINGS: settings, "--html": self.html},
             sources=self.read,
             force=self.existing is Existing.REPLACE,
-            resume=self.existing is Existing.RESUME,
+            resumed=("--output",) if self.existing is Existing.RESUME else (),
             resumable=("--output",),
-            pages=("--html",),
+            refreshed={_SETTINGS: is_settings, "--html": is_page},
         )
 
     def protected(self) -> frozenset[object]:
-        """What no sidecar may replace, with --force neither."""
-        if not self.sidecars or not self.replace_sidecars:
+        """What no sidecar may replace: the outputs, and with --force what the run reads."""
+        if not self.sidecars:
             return frozenset()
         from mrnn_edge_cli.outputs import identities
 
-        outputs = (path for path in (self.output, self.html) if path is not None)
-        return frozenset(identities([*self.read, *outputs]))
+        outputs = [path for path in (self.output, self.html) if path is not None]
+        return frozenset(identities([*outputs, *(self.read if self.replace_sidecars else ())]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,12 +239,12 @@ def _write_sidecars(
     if isinstance(caption, InputError) or caption.text is None:
         return
     for kind in places.sidecars:
-        if kind is SidecarKind.XMP and tally.other_xmp is None and has_other_xmp(outcome.file):
-            tally.other_xmp = outcome.file
         try:
             if not protected.isdisjoint(identities([sidecar_path(outcome.file, kind)])):
                 raise SidecarError(f"{outcome.file}{kind} is read or written by this run")
             write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
+            if kind is SidecarKind.XMP and tally.other_xmp is None and has_other_xmp(outcome.file):
+                tally.other_xmp = outcome.file
         except (SidecarError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise

@@ -1,6 +1,7 @@
 """`mrnn-edge caption`: one line, or one record, a picture."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,7 +132,7 @@ def caption(
         from mrnn_edge.bulk.run import STANDARD_INPUT, read_first, read_standard_input
         from mrnn_edge_cli.caption.bulk import Places, Reading, caption_all
 
-        alone = files == paths and len(files) == 1 and output is None
+        alone = len(files) == 1 and output is None and files == _local(paths or [])
         form = _form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output)
         places = Places(
             form=form,
@@ -265,9 +266,20 @@ def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | No
     return Existing.RESUME
 
 
+def _local(paths: Sequence[str]) -> list[str]:
+    """The paths as `list_files` names them."""
+    from mrnn_edge.files import local_path
+
+    with suppress(FileError):
+        return [local_path(path) for path in paths]
+    return []
+
+
 def _read_files(files: "Sequence[Listed]", from_file: str | None, model: Path) -> "list[str]":
     """What the run reads, none of which it may replace."""
     listed = [each for each in files if isinstance(each, str)]
+    if "-" in (*listed, from_file):
+        listed.append("/dev/fd/0")  # a file that standard input was redirected from
     return [*listed, *filter(None, (from_file,)), *(str(each) for each in model.iterdir())]
 
 

@@ -75,12 +75,11 @@ def open_output(
     """
     if existing is Existing.RESUME and not isinstance(form, LineFormat):
         raise OptionError("--resume goes with --ndjson, --csv or plain text; an array has one end")
-    settings = path.with_name(f"{path.name}.run.json")
-    _check_settings_file(settings, existing)
+    settings = settings_path(path)
+    if existing is Existing.RESUME and path.exists() and not path.is_file():
+        raise OptionError(f"{path} is no regular file; only such a one can be continued")
     with _opened(path, existing) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            if existing is Existing.RESUME:
-                raise OptionError(f"{path} is no regular file; only such a one can be gone on with")
             yield _with_head(OutputFile(file, Counter()), form)
             return
         _lock(file, path)
@@ -91,8 +90,8 @@ def open_output(
             return
         from mrnn_edge.files import write_whole  # not at a start, which has no output
 
-        file.truncate(0)
         write_whole(settings, to_json(run))
+        file.truncate(0)
         yield _with_head(OutputFile(file, Counter()), form)
 
 
@@ -138,19 +137,18 @@ def _lock(file: BinaryIO, path: Path) -> None:
         return
 
 
-def _check_settings_file(settings: Path, existing: Existing) -> None:
-    """Raise OptionError for a file of somebody else's where the settings of the run would stand."""
-    if existing is Existing.REPLACE or not settings.is_file():
-        return
+def settings_path(output: Path) -> Path:
+    """Where the settings of the run that writes an output stand."""
+    return output.with_name(f"{output.name}.run.json")
+
+
+def is_settings(path: Path) -> bool:
+    """Whether a file holds settings of a run, which another run may replace."""
     try:
-        known = isinstance(old := json.loads(settings.read_bytes()), dict) and "bundle_id" in old
+        found = json.loads(path.read_bytes())
     except (ValueError, OSError):
-        known = False
-    if not known and existing is Existing.REFUSE:
-        raise OptionError(
-            f"{settings} exists and holds no settings of mrnn-edge, which would be written there; "
-            "name another --output, or --force replaces it"
-        )
+        return False
+    return isinstance(found, dict) and "bundle_id" in found
 
 
 def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:

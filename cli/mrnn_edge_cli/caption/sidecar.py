@@ -29,6 +29,7 @@ _XMP: Final = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  </rdf:RDF>
 </x:xmpmeta>
 """
+_SEAL: Final = "xmp"
 _XMP_END: Final = b'\n<?xpacket end="w"?>\n'
 
 
@@ -60,7 +61,7 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
     if path.exists() and not force:
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
-        if kind is SidecarKind.TEXT or not is_sealed(path):
+        if kind is SidecarKind.TEXT or not is_sealed(path, _SEAL):
             raise SidecarError(
                 f"{path} was not written by mrnn-edge, or was changed since; it stays, --force "
                 "replaces it"
@@ -87,7 +88,7 @@ def _content(caption: str, kind: SidecarKind) -> bytes:
         return f"{caption}\n".encode()
     text = html.escape(caption, quote=False)
     content = io.BytesIO()
-    sealed = SealedWriter(content)
+    sealed = SealedWriter(content, _SEAL)
     sealed.write(_XMP.format(version=__version__, caption=text).encode())
     sealed.end(_XMP_END)
     return content.getvalue()

@@ -111,11 +111,11 @@ def webcam(
     from mrnn_edge.camera.scene import WatchOptions
     from mrnn_edge.camera.source import open_source, source_files
     from mrnn_edge.camera.watch import Watch
-    from mrnn_edge_cli.outputs import check_outputs
+    from mrnn_edge_cli.outputs import check_outputs, model_files
     from mrnn_edge_cli.webcam.recording import Recording, check_name
     from mrnn_edge_cli.webcam.sinks import Lines, Log, Records, Standing
     from mrnn_edge_cli.webcam.speech import Speech, split_command
-    from mrnn_edge_cli.webcam.text_file import Start
+    from mrnn_edge_cli.webcam.text_file import Start, start_of
 
     wishes = WatchOptions(
         interval_s=interval,
@@ -146,9 +146,9 @@ def webcam(
     # Before an output is opened, which empties it.
     check_outputs(
         {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record},
-        sources=source_files(source),
+        sources=[*source_files(source), *model_files(model)],
         force=force,
-        resume=resume,
+        resumed=("--log",) if resume else (),
         resumable=("--log",),
     )
     if record is not None:
@@ -189,19 +189,19 @@ def webcam(
             if standing.last is not None:
                 lines.event(standing.last)  # the window showed it, and shows it no more
 
-        for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt):
+        for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt, force=force):
             add(subtitles)
         if ndjson:
             add(Records())
         elif window is None:
             add(Lines(explain=explain))
         if log is not None:
-            add(Log(log, Start.APPEND if resume else Start.EMPTY))
+            add(Log(log, Start.APPEND if resume else start_of(log, force=force)))
         if speak_cmd is not None:
             add(Speech(speak_cmd))
         recording = None
         if record is not None:
-            recording = Recording.of(frames, record, notice=notice)
+            recording = Recording.of(frames, record, force=force, notice=notice)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)
@@ -264,10 +264,11 @@ def _window(notice: "Notice") -> "Window | None":
 
 
 def _subtitles(
-    frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None
+    frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None, force: bool
 ) -> "Iterator[Sink]":
     """Each is opened as it is taken, so that it can be closed if the next cannot be opened."""
     from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
+    from mrnn_edge_cli.webcam.text_file import start_of
 
     wanted = [(srt, SubtitleFormat.SRT), (vtt, SubtitleFormat.VTT)]
     if frames.live and (srt or vtt):
@@ -280,4 +281,4 @@ def _subtitles(
 
     for path, kind in wanted:
         if path is not None:
-            yield Subtitles(path, kind, end_s=end_s)
+            yield Subtitles(path, kind, start_of(path, force=force), end_s=end_s)

@@ -62,15 +62,23 @@ class Recording:
     """A video file that frames are added to, each shown until the next one's time."""
 
     def __init__(
-        self, path: Path, *, rate: Callable[[], float], busy: Busy, notice: Notice
+        self,
+        path: Path,
+        *,
+        rate: Callable[[], float],
+        busy: Busy,
+        notice: Notice,
+        force: bool = True,
     ) -> None:
         """`rate`, in frames a second, is asked with the first frame: a live source knows it then.
 
-        Raises OptionError as `check_name` does, OSError without a folder.
+        Without `force` a file that has appeared meanwhile stays. Raises OptionError as `check_name`
+        does, OSError for that file and without a folder.
         """
         check_name(path)
         self._is_new = not path.exists()
-        path.open("ab").close()  # now, with the reason, rather than later without
+        mode = "ab" if force or (path.exists() and not path.is_file()) else "xb"
+        path.open(mode).close()  # now, with the reason, rather than later without
         self._path = path
         self._asked_rate = rate
         self._rate = 0.0
@@ -93,7 +101,9 @@ class Recording:
         self._thread.start()
 
     @classmethod
-    def of(cls, source: FrameSource, path: Path, *, notice: Notice) -> "Recording":
+    def of(
+        cls, source: FrameSource, path: Path, *, notice: Notice, force: bool = True
+    ) -> "Recording":
         """The film of a source, at its rate. Raises as the constructor does."""
 
         def rate() -> float:
@@ -101,7 +111,7 @@ class Recording:
             return min(announced, _HIGHEST_RATE) if source.live else announced
 
         busy = Busy.LEAVE_OUT if source.live else Busy.WAIT
-        return cls(path, rate=rate, busy=busy, notice=notice)
+        return cls(path, rate=rate, busy=busy, notice=notice, force=force)
 
     def show(self, bgr: Pixels, time_s: float) -> None:
         """Add a frame, uint8 [H, W, 3] in OpenCV's order; it must not be changed after."""

@@ -19,10 +19,12 @@ class SubtitleFormat(StrEnum):
 class Subtitles(Quiet):
     """Cues as they close; the last one closes at `end_s()`, the end of what was seen."""
 
-    def __init__(self, path: Path, kind: SubtitleFormat, *, end_s: Callable[[], float]) -> None:
+    def __init__(
+        self, path: Path, kind: SubtitleFormat, start: Start, *, end_s: Callable[[], float]
+    ) -> None:
         self._kind = kind
         self._end_s = end_s
-        self._file = TextFile(path, Start.EMPTY, ended="the subtitles end here")
+        self._file = TextFile(path, start, ended="the subtitles end here")
         self._open: CaptionEvent | None = None
         self._cues = 0
         if kind is SubtitleFormat.VTT:

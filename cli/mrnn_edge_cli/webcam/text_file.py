@@ -16,9 +16,17 @@ from mrnn_edge_cli.output import say
 class Start(StrEnum):
     """What becomes of a file that is there, as the mode that opens it."""
 
+    NEW = "xb"
+    """One that has appeared meanwhile stays. Raises FileExistsError."""
     EMPTY = "wb"
     APPEND = "ab"
     """On a line of its own: a power cut may have left half of one."""
+
+
+def start_of(path: Path, *, force: bool) -> Start:
+    """How to open an output that was checked before: a file that has appeared since stays."""
+    is_device = path.exists() and not path.is_file()
+    return Start.EMPTY if force or is_device else Start.NEW
 
 
 class TextFile:

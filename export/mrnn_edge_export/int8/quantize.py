@@ -4,6 +4,7 @@ Takes a model folder and a data set; needs no training run. Where the captions l
 layers that hurt most are left in float, by measurement, before the model is refused.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from mrnn_edge.image.read import Pixels, read_pixels
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import answers
-from mrnn_edge_export.card import render_card
+from mrnn_edge_export.card import check_card, render_card
 from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder
 from mrnn_edge_export.int8.sensitivity import worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
@@ -107,6 +108,8 @@ def quantize_model(
     """
     bundle = load_bundle(model)
     _check(bundle, out, alone=alone)
+    if out is None:
+        check_card(bundle)
     carried = _carried(bundle, alone=alone)
     before_captioner = Captioner.load(
         model, device="cpu", precision=Precision.FLOAT32, threads=threads
@@ -182,7 +185,7 @@ def _check(bundle: Bundle, out: Path | None, *, alone: bool) -> None:
         raise OptionError(
             f"{bundle.folder} has int8 graphs already; name a new folder with --output"
         )
-    if out is not None and out.exists():
+    if out is not None and os.path.lexists(out):
         raise OptionError(f"{out} exists already; remove it or name another folder")
 
 

@@ -15,10 +15,11 @@ from onnx import numpy_helper
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole, Precision
-from mrnn_edge.bundle.folder import load_bundle
+from mrnn_edge.bundle.folder import load_bundle, read_metrics
 from mrnn_edge.errors import BundleError, ModelError, OptionError
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.verify import verify_model
+from mrnn_edge_export.card import render_card
 from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.int8 import encoder as int8_encoder
 from mrnn_edge_export.int8 import quantize as quantize_module
@@ -30,6 +31,13 @@ from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
 from mrnn_edge_train.network.model import MRNN, Cell, ModelSizes
 
 ENCODER, STEP = tiny.metadata(GraphRole.ENCODER), tiny.metadata(GraphRole.STEP)
+
+
+def with_card(folder):
+    """The model with the card that export writes: one that was edited is not written again."""
+    bundle = load_bundle(folder)
+    (folder / "README.md").write_bytes(render_card(bundle.config, read_metrics(folder)))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +60,7 @@ def step_bytes():
 def model(tmp_path, step_bytes, captioner):
     metrics = {"parity": {"reference": tiny.reference(captioner)}}
     files = tiny.files(encoder=small_cnn.encoder(ENCODER), step=step_bytes, metrics=metrics)
-    return tiny.write(tmp_path / "model", files)
+    return with_card(tiny.write(tmp_path / "model", files))
 
 
 @pytest.fixture(scope="module")
@@ -359,7 +367,7 @@ def test_a_second_time_in_place_and_over_a_folder_are_refused(model, data):
 
 
 def test_a_graph_that_export_did_not_write_is_told(tmp_path, data, captioner):
-    folder = tiny.write(tmp_path / "other", tiny.files())
+    folder = with_card(tiny.write(tmp_path / "other", tiny.files()))
     with pytest.raises(ModelError, match="begins with Cast, ReduceMean.*export the model anew"):
         _quantize(folder, data)
 
