@@ -37,17 +37,17 @@ from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
 from mrnn_edge_export.gradient import export_gradient
-from mrnn_edge_export.graphs import IR, OPSET, export_encoder, export_step
+from mrnn_edge_export.modules import IR, OPSET, export_encoder, export_step
 from mrnn_edge_export.parity import (
     Network,
     compare_captions,
     largest_differences,
     reference,
 )
-from mrnn_edge_export.prior import training_prior
+from mrnn_edge_export.training_prior import training_prior
 from mrnn_edge_train import runs
+from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
-from mrnn_edge_train.data.flickr8k import Split
 from mrnn_edge_train.recipe import Recipe
 
 

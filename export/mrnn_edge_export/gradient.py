@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from mrnn_edge.bundle.config import GraphRole
-from mrnn_edge_export.graphs import export_graph
+from mrnn_edge_export.modules import export_graph
 from mrnn_edge_train.network.model import MRNN, TiedSoftmax, scaled_tanh_slope
 
 _SMALL = 1024

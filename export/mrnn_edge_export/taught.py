@@ -38,7 +38,7 @@ from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
 from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
 from mrnn_edge_export.gradient import halved
-from mrnn_edge_export.graphs import export_graph
+from mrnn_edge_export.modules import export_graph
 from mrnn_edge_export.parity import (
     check_differences,
     check_sentences,

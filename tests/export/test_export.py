@@ -19,10 +19,11 @@ from mrnn_edge.errors import DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export import export, parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
-from mrnn_edge_export.graphs import export_step
+from mrnn_edge_export.modules import export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
-from mrnn_edge_export.prior import group
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_export.training_prior import group
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.cells import Cell
 from mrnn_edge_train.network.model import MRNN, ModelSizes

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
+from mrnn_edge_train.data.common import Split, split_of
 from mrnn_edge_train.data.datasets import inspect, read_split
-from mrnn_edge_train.data.flickr8k import Split
-from mrnn_edge_train.data.listing import split_of
 
 ENG = """<DOC>
 <DOCNO>annotations/{key}.eng</DOCNO>
@@ -101,7 +100,7 @@ def test_a_broken_annotation_of_iapr_tc_12_is_named(iapr, text, message):
 
 def test_half_of_the_lists_of_iapr_tc_12_is_too_little(iapr):
     (iapr / "iaprtc12_test_list.txt").unlink()
-    with pytest.raises(DatasetError, match="expected both of"):
+    with pytest.raises(DatasetError, match="expected all of"):
         inspect(iapr)
 
 

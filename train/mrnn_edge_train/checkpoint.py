@@ -25,9 +25,9 @@ from torch import Tensor
 from mrnn_edge.errors import TrainingError
 from mrnn_edge.files import sync_folder, write_whole
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import device_of, random_states, set_random_states
 from mrnn_edge_train.journal import BEST, Progress
 from mrnn_edge_train.network.averaging import Network, WeightAverage
+from mrnn_edge_train.torch_device import device_of, random_states, set_random_states
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 _NEXT = "checkpoint-next.safetensors"

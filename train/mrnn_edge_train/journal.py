@@ -1,17 +1,20 @@
 """How far a training run is, and what its epochs came to: run.json and log.ndjson. No torch."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mrnn_edge.bundle.folder import to_json
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import MissingExtraError, OptionError
 from mrnn_edge.files import write_whole
 
 RUN, LOG, BEST, VOCABULARY = "run.json", "log.ndjson", "best.safetensors", "vocab.json"
+BOARD = "tensorboard"
+"""The folder of TensorBoard's event files in a run's folder."""
 
 
 class StageName(StrEnum):
@@ -121,3 +124,27 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
         ) from None
     return facts
+
+
+def shown(epochs: Iterable[EpochFigures], out: Path) -> Iterator[EpochFigures]:
+    """Yield the epochs, each first written to event files as TensorBoard curves by stage and epoch.
+
+    A resumed run adds to them. Raises MissingExtraError at once without TensorBoard.
+    """
+    try:
+        make = import_module("torch.utils.tensorboard").SummaryWriter
+    except ModuleNotFoundError:
+        raise MissingExtraError("tensorboard", "tensorboard") from None
+    writer = None
+    try:
+        for each in epochs:
+            # Not earlier: a new run needs an empty folder.
+            writer = writer or make(log_dir=str(out / BOARD))
+            for name in ("train_bits", "gradient", "dev_perplexity", "dev_cider", "seconds"):
+                if (value := getattr(each, name)) is not None:
+                    writer.add_scalar(f"{each.stage}/{name}", value, each.epoch)
+            writer.flush()
+            yield each
+    finally:
+        if writer is not None:
+            writer.close()

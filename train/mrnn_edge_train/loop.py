@@ -38,10 +38,14 @@ from mrnn_edge_train.checkpoint import (
     read_sound_checkpoint,
 )
 from mrnn_edge_train.course import Course, run_stage
-from mrnn_edge_train.data.complaints import complain_of_unreadable, left_out, spare
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
+    complain_of_unreadable,
+    left_out,
+    spare,
+)
 from mrnn_edge_train.data.datasets import inspect, read_split
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
-from mrnn_edge_train.device import CPU, device_failures, device_name, has_bfloat16
 from mrnn_edge_train.journal import (
     VOCABULARY,
     EpochFigures,
@@ -64,6 +68,7 @@ from mrnn_edge_train.stages.features import (
 from mrnn_edge_train.stages.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages.stages import FeatureStage, TrainingData
+from mrnn_edge_train.torch_device import CPU, device_failures, device_name, has_bfloat16
 
 
 def unheard(_text: str) -> None:

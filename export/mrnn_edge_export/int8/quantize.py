@@ -30,12 +30,10 @@ from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import answers
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder
-from mrnn_edge_export.int8.sensitivity import worst_layers
+from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
-from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.data.common import CaptionedImage, Split, complain_of_unreadable, spare
 from mrnn_edge_train.data.datasets import read_sentences, read_split
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.evaluation.evaluate import Evaluation, evaluate, image_vectors
 
 FLOAT_LAYERS: Final = (0, 4, 12)

@@ -19,14 +19,13 @@ from mrnn_edge.bundle.folder import load_bundle
 from mrnn_edge.errors import BundleError, ModelError, OptionError
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.verify import verify_model
-from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.int8 import encoder as int8_encoder
 from mrnn_edge_export.int8 import quantize as quantize_module
-from mrnn_edge_export.int8.encoder import calibrate_encoder
+from mrnn_edge_export.int8.encoder import calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.qdq import rounded, weight_scales
 from mrnn_edge_export.int8.quantize import quantize_model
-from mrnn_edge_export.int8.sensitivity import worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
+from mrnn_edge_export.modules import export_step
 from mrnn_edge_train.network.model import MRNN, Cell, ModelSizes
 
 ENCODER, STEP = tiny.metadata(GraphRole.ENCODER), tiny.metadata(GraphRole.STEP)

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
+from mrnn_edge_train.data.common import Split, split_of
 from mrnn_edge_train.data.datasets import check_pictures, inspect, read_split
-from mrnn_edge_train.data.flickr8k import Split
-from mrnn_edge_train.data.listing import split_of
 
 
 def paint(path, shade):

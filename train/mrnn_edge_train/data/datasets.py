@@ -5,7 +5,7 @@
     … like IAPR TC-12                               iapr.py
     FILE.json, Karpathy's                           karpathy.py
     FILE.csv or FILE.jsonl of file,caption,
-    or a folder with captions.csv or .jsonl         listing.py
+    or a folder with captions.csv or .jsonl         caption_list.py
 
 Takes a path, gives pictures with their sentences. No torch.
 """
@@ -19,14 +19,15 @@ from pathlib import Path
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data import flickr8k, flickr30k, iapr, karpathy, listing
-from mrnn_edge_train.data.complaints import (
+from mrnn_edge_train.data import caption_list, flickr8k, flickr30k, iapr, karpathy
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
     complain,
     complain_of_missing,
     complain_of_unreadable,
     first_few,
 )
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
 
 
 def _none(_path: Path) -> Iterable[str]:
@@ -54,7 +55,7 @@ _FLICKR8K = _Reader(
 )
 _FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
 _IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
-_LISTING = _Reader(read_split=listing.read_split)
+_LISTING = _Reader(read_split=caption_list.read_split)
 _FILES: Mapping[str, _Reader] = {
     ".json": _Reader(read_split=karpathy.read_split),
     ".csv": _LISTING,

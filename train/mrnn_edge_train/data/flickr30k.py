@@ -18,8 +18,8 @@ from pathlib import Path
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.data import karpathy
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_captions, read_lines
-from mrnn_edge_train.data.listing import split_of
+from mrnn_edge_train.data.common import CaptionedImage, Split, read_lines, split_lists, split_of
+from mrnn_edge_train.data.flickr8k import read_captions
 
 _TOKENS, _TABLE, _KARPATHY = "results_20130124.token", "results.csv", "dataset_flickr30k.json"
 CAPTIONS = (_TOKENS, _TABLE)
@@ -52,12 +52,9 @@ def _read(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
 
 
 def _names(root: Path, captions: Iterable[str], split: Split) -> Sequence[str]:
-    found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}
-    if len(found) == len(_LISTS):
-        names = read_lines(found[split])
+    if lists := split_lists(root, _LISTS):
+        names = read_lines(lists[split])
         return [name if Path(name).suffix else f"{name}.jpg" for name in names]
-    if found:
-        raise DatasetError(f"{root}: expected all of {', '.join(_LISTS.values())}, or none")
     if (root / _KARPATHY).is_file():
         return [image.name for image in karpathy.read_split(root / _KARPATHY, split)]
     return [name for name in captions if split_of(name) is split]

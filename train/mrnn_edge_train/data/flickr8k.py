@@ -8,36 +8,19 @@ Your own pictures train the same way, laid out like this.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.complaints import complain, complain_of_missing
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
+    complain,
+    complain_of_missing,
+    read_lines,
+)
 
 _CAPTIONS = "Flickr8k.token.txt"
-
-
-class Split(StrEnum):
-    """The official parts of the data set."""
-
-    TRAIN = "train"
-    DEV = "dev"
-    TEST = "test"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionedImage:
-    """A picture and its tokenised reference sentences."""
-
-    path: Path
-    sentences: tuple[tuple[str, ...], ...]
-
-    @property
-    def name(self) -> str:
-        """The file's name, its key in the data set and in feature tables."""
-        return self.path.name
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
@@ -92,17 +75,3 @@ def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
             )
         captions.setdefault(name, []).append(tokenize(sentence))
     return captions
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty. Raises DatasetError if it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K "
-            f"(images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on), Flickr30K or "
-            "IAPR TC-12, or one with a captions.csv or captions.jsonl"
-        ) from None
-    # Not splitlines: a sentence may hold U+2028 and its like.
-    return [line.strip() for line in text.split("\n") if line.strip()]

@@ -24,8 +24,7 @@ from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_lines
-from mrnn_edge_train.data.listing import split_of
+from mrnn_edge_train.data.common import CaptionedImage, Split, read_lines, split_lists, split_of
 
 ANNOTATIONS = "annotations_complete_eng"
 _FOLDERS = (ANNOTATIONS, "annotations")
@@ -49,16 +48,14 @@ def captioned(root: Path) -> Iterable[str]:
 
 def _keys(root: Path, split: Split) -> Iterable[str]:
     """`NN/NUMBER` of each picture."""
-    found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}
-    if not found:
+    lists = split_lists(root, _LISTS)
+    if not lists:
         files = sorted((root / ANNOTATIONS).glob("*/*.eng"))
         keys = [f"{file.parent.name}/{file.stem}" for file in files]
         return [key for key in keys if split_of(key) is split]
-    if len(found) < len(_LISTS):
-        raise DatasetError(f"{root}: expected both of {', '.join(_LISTS.values())}, or neither")
     if split is Split.TEST:
-        return read_lines(found[Split.TEST])
-    train = read_lines(found[Split.TRAIN])
+        return read_lines(lists[Split.TEST])
+    train = read_lines(lists[Split.TRAIN])
     return [key for key in train if (split_of(key) is Split.DEV) is (split is Split.DEV)]
 
 

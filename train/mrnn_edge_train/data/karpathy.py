@@ -12,7 +12,7 @@ from typing import Any
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.data.common import CaptionedImage, Split
 
 _SPLITS = {
     "train": Split.TRAIN,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.reward import DocumentFrequencies, Weighed, cider_d
 
 Tokens = Sequence[str]

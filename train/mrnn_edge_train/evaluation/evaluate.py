@@ -15,7 +15,7 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.metrics import CaptionScores, distinct_ngrams, score_captions
 
 Choice = Callable[[Floats, Sequence[tuple[str, ...]]], int]

@@ -23,7 +23,7 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.decode.score import log_mean_exp
 from mrnn_edge.options import Prior
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 
 Bits = NDArray[np.float64]
 _CHUNK: Final = 250

@@ -13,7 +13,7 @@ import torch
 
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.vocab import Vocabulary, build_vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.further.teach import first_guess
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.folded import FoldedStep

@@ -27,7 +27,7 @@ from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.vocab import Vocabulary, tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.folded import FoldedStep
 from mrnn_edge_train.stages.batches import Batch, Examples, Sentences, collate

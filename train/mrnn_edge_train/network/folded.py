@@ -22,8 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mrnn_edge_train.network.cells import Cell, make_cell
-from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.cells import Cell, make_cell, rows_of
 from mrnn_edge_train.network.model import scaled_tanh
 
 LEAST: Final = 0.01

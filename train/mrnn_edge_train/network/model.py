@@ -25,8 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mrnn_edge_train.network.cells import Cell, make_cell
-from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.cells import Cell, make_cell, rows_of
 
 FEATURE_DIVISOR = 8.0
 _GAIN = 1.7159

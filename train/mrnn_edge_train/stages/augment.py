@@ -1,7 +1,10 @@
 """A training picture seen a little differently each time, as far as its sentences stay true.
 
-A crop of it, and its mirror image unless a sentence says left or right. uint8 in, uint8 out, by a
-random generator of the caller's.
+A crop of it, and its mirror image unless a sentence says left or right. Also pictures of nothing: a
+plain colour or a slope between two, with or without grain. A network that is shown some of them
+with the sentences of other pictures learns that they say nothing about the words; without them it
+takes grey for snow and a slope of brightness for a meadow, with confidence (docs/probabilities.md,
+"Pictures of nothing"). uint8 in, uint8 out; the caller passes the random generator.
 """
 
 from collections.abc import Iterable
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mrnn_edge.image.read import Pixels
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.recipe import Finetune
 
 _SIDES = frozenset(("left", "right"))
@@ -77,3 +80,46 @@ def crop(
 def mirror(pixels: Pixels) -> NDArray[np.uint8]:
     """Left and right changed about."""
     return np.ascontiguousarray(pixels[:, ::-1])
+
+
+def nothing(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    """One picture, [size, size, 3]."""
+    slope = _slope(size, random)[:, :, None]
+    picture = slope * _colour(random) + (1.0 - slope) * _colour(random)
+    if random.random() < 0.5:
+        picture += _grain(size, random)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def _colour(random: np.random.Generator) -> NDArray[np.float64]:
+    """Half of them greys: [3]."""
+    return np.broadcast_to(random.uniform(0.0, 255.0, 3 if random.random() < 0.5 else 1), 3)
+
+
+def _slope(size: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Shares of one colour [size, size]: half to all of the way from 0 to 1, in any direction; for
+    half of the pictures 0 throughout."""
+    if random.random() < 0.5:
+        return np.zeros((size, size))
+    angle = random.uniform(0.0, 2.0 * np.pi)
+    across = np.linspace(-0.5, 0.5, size)
+    along = np.cos(angle) * across + np.sin(angle) * across[:, None]
+    steepness = random.uniform(0.5, 1.0) / np.abs(along).max()
+    shares: NDArray[np.float64] = 0.5 + 0.5 * steepness * along
+    return shares
+
+
+def _grain(size: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Noise of one channel or three, in grains of a pixel up to a quarter of the picture."""
+    cells = round(size / 2.0 ** random.uniform(0.0, np.log2(size / 4)))
+    strength = 2.0 ** random.uniform(2.0, 8.0)
+    channels = [
+        np.asarray(
+            Image.fromarray(random.uniform(-0.5, 0.5, (cells, cells)).astype(np.float32)).resize(
+                (size, size), Image.Resampling.BILINEAR
+            )
+        )
+        for _ in range(3 if random.random() < 0.5 else 1)
+    ]
+    grain: NDArray[np.float64] = strength * np.stack(channels, axis=2).astype(np.float64)
+    return grain

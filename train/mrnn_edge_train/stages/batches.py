@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.distributed import share
 from mrnn_edge_train.distributed import size as processes
 from mrnn_edge_train.stages.augment import is_sided

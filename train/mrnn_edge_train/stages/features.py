@@ -22,8 +22,7 @@ from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.files import write_whole
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.complaints import complain_of_unreadable
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage, complain_of_unreadable
 
 Vectors = NDArray[np.float32]
 Encoder = Callable[[torch.Tensor], torch.Tensor]

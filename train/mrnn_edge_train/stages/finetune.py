@@ -20,21 +20,20 @@ from mrnn_edge.errors import TrainingError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import has_bfloat16, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.network.cells import rows_of
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
-from mrnn_edge_train.network.lookup import rows_of
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features, make_trainable
 from mrnn_edge_train.recipe import Finetune, Recipe
-from mrnn_edge_train.stages.augment import variations, vary
+from mrnn_edge_train.stages.augment import nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate
 from mrnn_edge_train.stages.features import compute_table
-from mrnn_edge_train.stages.nothing import nothing
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import has_bfloat16, moved
 
 CNN_PREFIX = "cnn."
 """Of the CNN's weights among those of the language model."""

@@ -24,22 +24,21 @@ from torch.nn import functional
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.reward import CiderReward
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.network.cells import rows_of
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
-from mrnn_edge_train.network.lookup import rows_of
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe, SelfCritical
-from mrnn_edge_train.stages.augment import Variation, variations, vary
+from mrnn_edge_train.stages.augment import Variation, nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate, collate_drawn
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
-from mrnn_edge_train.stages.nothing import nothing
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import moved
 
 _LONGEST = 20
 """Words of a sample: it is cut off where it has so many and no end sign."""

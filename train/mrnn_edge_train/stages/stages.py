@@ -16,8 +16,7 @@ from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import CPU, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.network.averaging import Network
 from mrnn_edge_train.network.cost import bits_per_word, squared_norm
@@ -26,6 +25,7 @@ from mrnn_edge_train.recipe import Recipe, Schedule
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import CPU, moved
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,13 +18,13 @@ from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import Weighted, device_of, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.metrics import cider
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.stages.batches import Batch, Examples
 from mrnn_edge_train.stages.features import FeatureTable
+from mrnn_edge_train.torch_device import Weighted, device_of, moved
 
 _CHUNK = 250
 """Pictures decoded together."""

@@ -28,7 +28,7 @@ OPSET = 20
 """What torch's exporter writes by itself; ONNX Runtime reads it from 1.17 on."""
 
 
-class EncoderGraph(nn.Module):
+class EncoderModule(nn.Module):
     """uint8 [B, H, W, 3] -> float32 [B, M]."""
 
     def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
@@ -47,7 +47,7 @@ class EncoderGraph(nn.Module):
         return image
 
 
-class StepGraph(nn.Module):
+class StepModule(nn.Module):
     """token [B], state [B, S], image [B, M] -> log_probs [B, V], next_state [B, S]."""
 
     drive_table: Tensor
@@ -73,7 +73,7 @@ def export_encoder(cnn: EfficientNetLite, model: MRNN, metadata: Mapping[str, st
     """The bytes of encoder.onnx."""
     pixels = torch.zeros(2, cnn.size, cnn.size, 3, dtype=torch.uint8)
     return export_graph(
-        EncoderGraph(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
+        EncoderModule(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
     )
 
 
@@ -85,7 +85,7 @@ def export_step(model: MRNN, metadata: Mapping[str, str]) -> bytes:
         "image": torch.zeros(2, model.sizes.multimodal),
     }
     outputs = ["log_probs", "next_state"]
-    return export_graph(StepGraph(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
+    return export_graph(StepModule(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
 
 
 def export_graph(

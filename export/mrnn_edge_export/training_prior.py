@@ -19,7 +19,7 @@ from mrnn_edge.engine.graphs import EncoderGraph
 from mrnn_edge.errors import InputError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.data.common import complain_of_unreadable, spare
 
 GROUPS: Final = 100
 """Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""

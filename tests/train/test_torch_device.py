@@ -9,10 +9,10 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from mrnn_edge.errors import DeviceError, OptionError, TrainingError
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import CPU, choose_device, device_failures, has_bfloat16
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.tuning import features
+from mrnn_edge_train.torch_device import CPU, choose_device, device_failures, has_bfloat16
 
 
 @pytest.fixture

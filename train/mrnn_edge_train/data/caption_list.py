@@ -10,7 +10,6 @@ pixels.
 """
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.data.common import CaptionedImage, Split, split_of
 
 _FORM = "expected file and caption, and perhaps split (train, dev or test), in each line"
 
@@ -55,12 +54,6 @@ def _read(path: Path, images: Path) -> list[tuple[Split, CaptionedImage]]:
         (splits[name], CaptionedImage(path=images / name, sentences=tuple(sentences)))
         for name, sentences in captions.items()
     ]
-
-
-def split_of(name: str) -> Split:
-    """The split that a picture without one belongs to, by its name alone."""
-    bucket = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
-    return {0: Split.DEV, 1: Split.TEST}.get(bucket, Split.TRAIN)
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
