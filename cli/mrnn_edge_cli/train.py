@@ -139,7 +139,7 @@ def train(
     quiet = quiet or not distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
-    tell = loop.unheard if quiet else say
+    tell = loop.ignore if quiet else say
     track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
     if resume is not None:
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:

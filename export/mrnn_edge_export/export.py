@@ -1,7 +1,7 @@
-"""A training run in, a checked model folder out.
+"""Export a training run to a checked model folder.
 
 Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the three
-graphs, the prior, metrics.json and README.md, all or nothing, after parity with torch has held.
+graphs, the prior, metrics.json and README.md, all or nothing, after checking parity with torch.
 """
 
 import dataclasses
@@ -53,13 +53,13 @@ from mrnn_edge_train.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished training run, read back."""
+    """A finished training run."""
 
     recipe: Recipe
     facts: Mapping[str, Any]
     """run.json."""
     best: Mapping[str, Any]
-    """Figures of the epoch that was kept."""
+    """Figures of the best epoch."""
     vocab_json: bytes
     vocabulary: Vocabulary
     network: Network
@@ -67,12 +67,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What people are told of the training data, in config.json and on the model card."""
+    """The training data as config.json and the model card describe it."""
 
     data: str | None = None
     """Name and source of the data set; None: the name of its folder."""
     weights_licence: str = "the terms of the training data hold"
-    """What the terms of the data let people do with the weights."""
+    """Use of the weights that the data's terms allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Exported:
     config: BundleConfig
     parity: Mapping[str, Any]
     unreadable: tuple[str, ...]
-    """Names of training pictures that cannot be read and are not in the prior."""
+    """Names of unreadable training pictures, which the prior leaves out."""
 
 
 def read_run(folder: Path) -> Run:
@@ -109,8 +109,8 @@ def export_run(
 ) -> Exported:
     """Export a run into a new folder; its name becomes the model's.
 
-    `data` is the data set whose dev pictures are captioned on both sides, and whose training
-    pictures make the prior; it defaults to the one that the run was trained on. Raises
+    `data` is the data set for parity (dev pictures) and prior (training pictures); the default is
+    that of the run. Raises
     OptionError, DatasetError, or ModelError where torch and ONNX Runtime disagree.
     """
     if out.exists():
@@ -219,7 +219,7 @@ def _config(
             "seed": run.facts["seed"],
             "seconds": run.facts["seconds"],
             "machine": run.facts["machine"],
-            # Runs from before there was a choice were on the CPU.
+            # Older runs lack the entry: the CPU.
             "devices": run.facts.get("devices", ["cpu"]),
             "torch": run.facts["torch"],
             "recipe": recipe.to_dict(),

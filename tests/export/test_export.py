@@ -196,7 +196,7 @@ def test_a_run_on_a_feature_table_has_no_cnn_to_export(run, tmp_path):
 
 
 def test_a_folder_that_is_no_run_and_a_data_set_that_has_gone_are_told(run, tmp_path):
-    with pytest.raises(OptionError, match="no training run"):
+    with pytest.raises(OptionError, match="not a training run"):
         export_run(tmp_path, tmp_path / "model", origin=Origin())
     with pytest.raises(DatasetError, match="--data"):
         export_run(run, tmp_path / "model", origin=Origin(), data=tmp_path / "gone")

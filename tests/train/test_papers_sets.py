@@ -68,7 +68,7 @@ def test_iapr_tc_12_takes_its_dev_split_out_of_the_training_list_by_name(iapr):
 def test_pictures_of_iapr_tc_12_that_are_described_and_in_no_list_are_told(iapr):
     (iapr / "iaprtc12_test_list.txt").write_text("\n".join(keys(8, 1030)) + "\n")
     last = inspect(iapr).lines()[-1]
-    assert last == "captions of pictures that no split has: 1038.jpg, 1039.jpg"
+    assert last == "captions of pictures that are in no split: 1038.jpg, 1039.jpg"
 
 
 def test_iapr_tc_12_without_lists_is_split_by_name(iapr):
@@ -145,7 +145,7 @@ def test_captions_of_flickr30k_without_a_split_or_a_picture_are_told_and_no_erro
         with file.open("a", encoding="utf-8") as lines:
             lines.write("4.jpg#0\tNobody .\n" if name.endswith("token") else TABLE)
             lines.write("" if name.endswith("token") else "4.jpg| 0| Nobody .\n")
-        assert inspect(flickr30k).lines()[-1] == "captions of pictures that no split has: 4.jpg"
+        assert inspect(flickr30k).lines()[-1] == "captions of pictures that are in no split: 4.jpg"
         file.unlink()
 
 

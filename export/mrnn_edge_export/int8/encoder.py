@@ -1,8 +1,8 @@
-"""The encoder in 8-bit integers: the pixels are its first quantised tensor.
+"""The encoder in 8-bit integers, with the pixels as its first quantised tensor.
 
 (x - 127) / 128 is a uint8 tensor with scale 1/128 and zero point 127, so the float graph's
-normalisation goes, and the first convolution reads the pixels. Takes the bytes of encoder.onnx as
-export writes them and pictures, gives the bytes of encoder.int8.onnx. Knows no sentence.
+normalisation is removed, and the first convolution reads the pixels. Takes the bytes of
+encoder.onnx and pictures, gives the bytes of encoder.int8.onnx. Knows no sentences.
 """
 
 import copy
@@ -36,7 +36,7 @@ from mrnn_edge_export.int8.qdq import (
 
 _SCALE, _ZERO = 1.0 / 128.0, 127
 _FRONT = ["Transpose", "Cast", "Sub", "Mul"]
-"""What stands before the first convolution in a float graph."""
+"""The operators before the first convolution of a float graph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,10 @@ class CalibratedEncoder:
 
     pixels: onnx.ValueInfoProto
     graph: onnx.ModelProto
-    """It takes what the first convolution took, float32 [B, 3, H, W]."""
+    """Its input is that of the first convolution, float32 [B, 3, H, W]."""
     ranges: Ranges
     means: Mapping[str, Floats]
-    """The mean [C] of what each convolution takes, by its name."""
+    """The mean [C] of each convolution's input, by the input's name."""
     metadata: Mapping[str, str]
 
     @property
@@ -59,10 +59,10 @@ class CalibratedEncoder:
         )
 
     def quantize(self, *, float_layers: Collection[str] = ()) -> bytes:
-        """The bytes of the int8 graph, some layers left as they were."""
+        """The bytes of the int8 graph; `float_layers` stay float32."""
         graph = self.graph.graph
         left = {*float_layers}
-        # With a layer goes what bounds its answer; otherwise its range would be the unbounded one.
+        # A layer's Clip stays with it; otherwise the range would be the unbounded one.
         outputs = {node.output[0] for node in graph.node if node.name in left}
         left |= {
             node.name for node in graph.node if node.op_type == "Clip" and node.input[0] in outputs
@@ -82,7 +82,7 @@ def calibrate_encoder(
 ) -> CalibratedEncoder:
     """Read encoder.onnx, and its tensors' ranges over pictures, uint8 [H, W, 3] each.
 
-    Raises ModelError for a graph that is not as export writes it.
+    Raises ModelError if the graph differs from those of `mrnn-edge export`.
     """
     graph = parse(data, GraphRole.ENCODER)
     entry = copy.deepcopy(graph.graph.input[0])
@@ -104,13 +104,13 @@ def _feeds(pixels: Iterable[Pixels], name: str) -> Iterator[Feeds]:
 
 
 def _drop_normalisation(model: onnx.ModelProto) -> str:
-    """Let the graph begin at its first convolution; returns the name of what that takes."""
+    """Start the graph at its first convolution; returns the name of its input."""
     graph = model.graph
     found = [node.op_type for node in graph.node[: len(_FRONT) + 1]]
     if found != [*_FRONT, "Conv"]:
         raise ModelError(
             f"the encoder begins with {', '.join(found)}, expected {', '.join(_FRONT)}, Conv; "
-            "export the model anew"
+            "export the model again"
         )
     start: str = graph.node[len(_FRONT)].input[0]
     height, width = (graph.input[0].type.tensor_type.shape.dim[axis].dim_value for axis in (1, 2))
@@ -123,7 +123,7 @@ def _drop_normalisation(model: onnx.ModelProto) -> str:
 
 
 def _read_pixels(model: onnx.ModelProto, start: str, pixels: onnx.ValueInfoProto) -> None:
-    """Put the pixels, their channels first, in the place of the quantised start."""
+    """Replace the quantised start by the pixels, channels first."""
     graph = model.graph
     first = [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == start]
     for node in first:

@@ -222,7 +222,7 @@ def test_a_step_whose_tables_are_not_found_is_refused_and_not_left_in_float(step
     copy = onnx.helper.make_node("Identity", [token.input[0]], ["copied"])
     token.input[0] = "copied"
     graph.graph.node.insert(0, copy)
-    with pytest.raises(ModelError, match="in 0 tables, expected 2; export the model anew"):
+    with pytest.raises(ModelError, match="in 0 tables, expected 2; export the model again"):
         quantize_step(graph.SerializeToString(), [], STEP)
 
 
@@ -359,7 +359,7 @@ def test_a_second_time_in_place_and_over_a_folder_are_refused(model, data):
 
 def test_a_graph_that_export_did_not_write_is_told(tmp_path, data, captioner):
     folder = tiny.write(tmp_path / "other", tiny.files())
-    with pytest.raises(ModelError, match="begins with Cast, ReduceMean.*export the model anew"):
+    with pytest.raises(ModelError, match="begins with Cast, ReduceMean.*export the model again"):
         _quantize(folder, data)
 
 

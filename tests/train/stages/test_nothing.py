@@ -145,7 +145,7 @@ def test_the_references_are_told_of_nothing_and_the_captions_drawn_of_the_pictur
 
 def test_nothing_without_a_second_stage_is_refused(three_stages):
     settings = dataclasses.replace(three_stages.self_critical, nothing=0.1)
-    with pytest.raises(OptionError, match="nothing is above 0, but the CNN"):
+    with pytest.raises(OptionError, match="nothing is above 0, but needs the tuned CNN"):
         dataclasses.replace(three_stages, finetune=None, self_critical=settings)
 
 

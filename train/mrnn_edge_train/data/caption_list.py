@@ -3,9 +3,9 @@
     file,caption                            {"file": "a.jpg", "caption": "a dog runs"}
     a.jpg,"a dog runs"                      {"file": "a.jpg", "caption": "a dog on grass"}
 
-A file may come in many lines, one a caption; its path is relative to the list. With a third
-column, `split`, that says train, dev or test, the list decides; without it the name does: of ten
-pictures about one goes to dev and one to test, and stays there as the set grows. No torch, no
+A file may have several lines, one for each caption; its path is relative to the list. A third
+column, `split`, may say train, dev or test. Without it the split follows from the name: about one
+picture in ten goes to dev and one to test, and stays there as the set grows. No torch, no
 pixels.
 """
 
@@ -23,7 +23,7 @@ _FORM = "expected file and caption, and perhaps split (train, dev or test), in e
 
 
 def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of their first lines; they need not be there.
+    """The pictures of a split in the order of their first lines; the files may be missing.
 
     Raises DatasetError, naming the line, if the list is not of this form.
     """
@@ -31,7 +31,7 @@ def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def read_all(path: Path, images: Path) -> tuple[CaptionedImage, ...]:
-    """All pictures of a list, whatever their split, their paths relative to the folder `images`."""
+    """All pictures of a list in any split; their paths are relative to the folder `images`."""
     return tuple(image for _, image in _read(path, images))
 
 

@@ -1,6 +1,6 @@
-"""What the readers of data sets share: pictures with sentences, splits, text files, complaints.
+"""What the readers of data sets share: pictures with sentences, splits, text files, errors.
 
-A complaint says what is wrong, the first few names, and how many there are. No torch, no pixels.
+An error says what is wrong, the first few names, and how many there are. No torch, no pixels.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from mrnn_edge.errors import DatasetError, InputError
 _SHOWN = 5
 """Names in an error or a note."""
 _READABLE = 100
-"""Of so many training pictures one may be unreadable."""
+"""One in so many training pictures may be unreadable."""
 
 
 class Split(StrEnum):
@@ -39,7 +39,7 @@ class CaptionedImage:
 
 
 def split_of(name: str) -> Split:
-    """The split that a picture without one belongs to, by its name alone."""
+    """The split of a picture for which the data set names none: a hash of its name."""
     bucket = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
     return {0: Split.DEV, 1: Split.TEST}.get(bucket, Split.TRAIN)
 
@@ -78,11 +78,11 @@ def first_few(names: Sequence[str]) -> str:
 def complain(what: str, names: Sequence[str]) -> None:
     """Raise DatasetError if there are any names."""
     if names:
-        raise DatasetError(f"{what}: {first_few(names)}; mend the data set")
+        raise DatasetError(f"{what}: {first_few(names)}; fix the data set")
 
 
 def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
-    """Raise DatasetError if there are any: pictures by name, with the folder that lacks them."""
+    """Raise DatasetError, naming pictures and their folder, if there are any paths."""
     folders = {path.parent for path in paths}
     if len(folders) == 1:
         complain(f"{where}: missing pictures in {folders.pop()}", [path.name for path in paths])
@@ -90,12 +90,12 @@ def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
 
 
 def spare(count: int) -> int:
-    """How many of so many training pictures may be unreadable: they are left out."""
+    """How many of `count` training pictures may be unreadable; they are left out."""
     return count // _READABLE
 
 
 def left_out(names: Sequence[str]) -> tuple[str, ...]:
-    """What people are told of the training pictures that are: a line, or none of none."""
+    """One line naming the unreadable training pictures; empty if there are none."""
     if not names:
         return ()
     pictures = "picture" if len(names) == 1 else "pictures"
@@ -108,5 +108,5 @@ def complain_of_unreadable(failures: Sequence[InputError], count: int, *, allowe
         first = "; ".join(map(str, failures[:_SHOWN]))
         more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
         raise DatasetError(
-            f"{len(failures)} of {count} pictures cannot be read: {first}{more}; mend the data set"
+            f"{len(failures)} of {count} pictures cannot be read: {first}{more}; fix the data set"
         )

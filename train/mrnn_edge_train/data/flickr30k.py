@@ -1,4 +1,4 @@
-"""Flickr30K on disk, as its authors give it out or as results.csv.
+"""Flickr30K on disk, as its authors publish it or as results.csv.
 
     ROOT/results_20130124.token      NAME#K<TAB>sentence
     or ROOT/results.csv              image_name| comment_number| comment
@@ -6,8 +6,8 @@
     ROOT/train.txt, val.txt, test.txt           names, with .jpg or without
     or ROOT/dataset_flickr30k.json              Karpathy's, of which only the splits are read
 
-Without lists the names of the pictures decide, and figures can be compared with nobody else's. One
-line of results.csv as it goes around lacks its second bar; it is read all the same. No torch, no
+Without lists the split follows from a picture's name, and figures are not comparable with published
+ones. One line of the common results.csv lacks its second bar; it is read all the same. No torch, no
 pixels.
 """
 
@@ -29,7 +29,7 @@ _ROW = re.compile(r"(?P<name>[^|]+)\|\s*\d+\s*(\|\s*|\s+)(?P<sentence>.+)")
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of its list; they need not be there.
+    """The pictures of a split in the order of its list; the files may be missing.
 
     Raises DatasetError, naming the line, if a file is not of this form.
     """
@@ -42,7 +42,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that have captions, of a split or of none."""
+    """Names of all pictures with captions, in a split or not."""
     return _read(root)
 
 
@@ -68,7 +68,7 @@ def _read_table(path: Path) -> Mapping[str, list[tuple[str, ...]]]:
         row = _ROW.fullmatch(line)
         if row is None:
             raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME| K| sentence; mend the file"
+                f"{path}, line {number}: {line[:60]!r} is not NAME| K| sentence; fix the file"
             )
         captions.setdefault(row["name"].strip(), []).append(tokenize(row["sentence"]))
     return captions

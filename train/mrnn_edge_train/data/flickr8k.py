@@ -4,7 +4,7 @@
     ROOT/text/Flickr8k.token.txt                 NAME#K<TAB>sentence
     ROOT/text/Flickr_8k.{train,dev,test}Images.txt
 
-Your own pictures train the same way, laid out like this.
+Your own pictures can be trained on in this layout.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
-    """All sentences of a split, each once; its pictures need not be there."""
+    """All distinct sentences of a split; its pictures may be missing."""
     captions = read_captions(root / "text" / _CAPTIONS)
     names = read_lines(_listing(root, split))
     return frozenset(words for name in names for words in captions.get(name, ()))
@@ -55,7 +55,7 @@ def has_test(root: Path) -> bool:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that have captions, of a split or of none."""
+    """Names of all pictures with captions, in a split or not."""
     return read_captions(root / "text" / _CAPTIONS)
 
 
@@ -71,7 +71,7 @@ def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
         name, mark, _ = key.rpartition("#")
         if not tab or not mark:
             raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; mend the file"
+                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; fix the file"
             )
         captions.setdefault(name, []).append(tokenize(sentence))
     return captions

@@ -11,11 +11,11 @@
     …
     </DOC>
 
-The files look like XML and are none: Latin-1 without a declaration, `&` as it is. What semicolons
-part are sentences of their own, the first of which says what matters most. The lists are those of
+The files resemble XML but are not: Latin-1 without a declaration, `&` unescaped. Semicolons
+separate sentences, of which the first says what matters most. The lists are those of
 Guillaumin et al. 2009 and later work, the m-RNN's too: 17,665 pictures and 1,962. There is no dev
-list; the names of the training pictures decide, about one in ten. Without lists the names decide
-everything. No torch, no pixels.
+list: about one in ten training pictures, chosen by name, is dev. Without lists every split follows
+from the name. No torch, no pixels.
 """
 
 import re
@@ -33,8 +33,9 @@ _LISTS = {Split.TRAIN: "iaprtc12_train_list.txt", Split.TEST: "iaprtc12_test_lis
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of the list, or by folder and name; they need not be
-    there.
+    """The pictures of a split in the order of the list, or by folder and name.
+
+    The files may be missing.
 
     Raises DatasetError, naming the file, if an annotation is missing or not of this form.
     """
@@ -42,7 +43,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that are described, of a split or of none."""
+    """Names of all pictures with a description, in a split or not."""
     return [f"{file.stem}.jpg" for file in sorted((root / ANNOTATIONS).glob("*/*.eng"))]
 
 
@@ -69,7 +70,7 @@ def _read(root: Path, key: str) -> CaptionedImage:
     description = _DESCRIPTION.search(text)
     if description is None:
         raise DatasetError(
-            f"{file}: found {text[:60]!r}, expected <DESCRIPTION>…</DESCRIPTION>; mend the file"
+            f"{file}: found {text[:60]!r}, expected <DESCRIPTION>…</DESCRIPTION>; fix the file"
         )
     sentences = (tokenize(part) for part in description[1].split(";"))
     return CaptionedImage(

@@ -1,4 +1,4 @@
-"""Recurrent cells, each cut in two: what depends on the word alone, and the rest.
+"""Recurrent cells in two parts: what depends on the word alone, and the rest.
 
     relu    r(t) = ReLU(U_r r(t-1) + w(t))                                   (Mao et al. 2014)
     gru     z, g = sigmoid(W w(t) + b + U r(t-1)),  n = tanh(W w(t) + b + g (U r(t-1) + c))
@@ -29,7 +29,7 @@ def rows_of(table: Tensor, rows: Tensor) -> Tensor:
 
 
 class Cell(StrEnum):
-    """The cells to choose from."""
+    """The available cells."""
 
     RELU = "relu"
     GRU = "gru"
@@ -40,7 +40,7 @@ class RecurrentCell(nn.Module, ABC):
     """R units over w(t) of R numbers. `weight` is U, [gates * R, R]."""
 
     gates: int
-    """Maps of the state that a step computes."""
+    """Number of gates, each a map of the state."""
     states: int = 1
     """Vectors of R numbers that the state holds."""
 
@@ -75,7 +75,7 @@ class ReluCell(RecurrentCell):
     def __init__(self, units: int) -> None:
         super().__init__(units)
         with torch.no_grad():
-            # Half the identity: a ReLU recurrence that starts so neither explodes nor forgets.
+            # Half the identity: a ReLU recurrence then neither explodes nor forgets at the start.
             self.weight.copy_(0.5 * torch.eye(units))
 
     def drive(self, word: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class GruCell(RecurrentCell):
 
 
 class LstmCell(RecurrentCell):
-    """Gates in the order i, f, n, o; f starts open (bias 1), or nothing is learnt to be kept."""
+    """Gates in the order i, f, n, o; f starts open (bias 1), so that the cell can remember."""
 
     gates = 4
     states = 2
@@ -152,12 +152,12 @@ _CELLS: dict[Cell, type[RecurrentCell]] = {
 
 
 def make_cell(cell: Cell, units: int) -> RecurrentCell:
-    """A fresh cell of R units."""
+    """A new cell of R units."""
     return _CELLS[cell](units)
 
 
 @torch.no_grad()
 def _orthogonal(weight: Tensor) -> None:
-    """An orthogonal matrix for each gate, so that no gate starts by losing the state."""
+    """An orthogonal matrix for each gate, so that no gate loses the state at the start."""
     for gate in weight.chunk(weight.shape[0] // weight.shape[1]):
         nn.init.orthogonal_(gate)

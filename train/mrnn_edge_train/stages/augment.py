@@ -1,4 +1,4 @@
-"""A training picture seen a little differently each time, as far as its sentences stay true.
+"""Random variations of a training picture that keep its sentences true.
 
 A crop of it, and its mirror image unless a sentence says left or right. Also pictures of nothing: a
 plain colour or a slope between two, with or without grain. A network that is shown some of them
@@ -19,7 +19,7 @@ from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.recipe import Finetune
 
 _SIDES = frozenset(("left", "right"))
-"""Words that a mirror would make untrue."""
+"""Words that mirroring makes untrue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,27 +27,27 @@ class Variation:
     """How far a picture may be changed."""
 
     size: int
-    """Side in pixels of what comes out."""
+    """Side of the result in pixels."""
     smallest: float
-    """Crops keep this share of the area to all of it."""
+    """The least share of the area that a crop keeps."""
     mirror: bool
-    """It may be mirrored, which it is half of the time."""
+    """Mirror with probability 1/2."""
 
 
 def is_sided(words: Iterable[str]) -> bool:
-    """Whether a sentence tells left from right."""
+    """Whether a sentence says left or right."""
     return not _SIDES.isdisjoint(words)
 
 
 def variations(
     settings: Finetune, images: Iterable[CaptionedImage], *, mirror: bool
 ) -> list[Variation]:
-    """What the recipe changes of each picture and its sentences leave open."""
+    """The variation that the recipe and the sentences allow, for each picture."""
     return [variation(settings, image.sentences, mirror=mirror) for image in images]
 
 
 def variation(settings: Finetune, sentences: Iterable[Iterable[str]], *, mirror: bool) -> Variation:
-    """What the recipe changes of a picture with these sentences."""
+    """The variation that the recipe allows for a picture with these sentences."""
     words = {word for sentence in sentences for word in sentence}
     return Variation(
         size=settings.crop_size,
@@ -57,9 +57,9 @@ def variation(settings: Finetune, sentences: Iterable[Iterable[str]], *, mirror:
 
 
 def vary(pixels: Pixels, how: Variation, *, random: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture [S, S, 3] as it is seen this time, [size, size, 3]."""
+    """One variation of a picture: uint8 [S, S, 3] -> [size, size, 3]."""
     picture = crop(pixels, size=how.size, smallest=how.smallest, random=random)
-    # Tossed for each picture: a recipe with mirror images has the same crops as one without.
+    # Drawn for every picture, so that recipes with and without mirroring have the same crops.
     toss = random.random() < 0.5
     return mirror(picture) if toss and how.mirror else picture
 
@@ -67,23 +67,23 @@ def vary(pixels: Pixels, how: Variation, *, random: np.random.Generator) -> NDAr
 def crop(
     pixels: Pixels, *, size: int, smallest: float, random: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """A square of `smallest` to all of the area of [S, S, 3], anywhere, resized to `size`."""
+    """A random square of `smallest` to all of the area: uint8 [S, S, 3] -> [size, size, 3]."""
     whole = pixels.shape[0]
     side = whole * float(np.sqrt(random.uniform(smallest, 1.0)))
     left, top = random.uniform(0.0, whole - side, 2)
     box = (left, top, left + side, top + side)
-    # Bicubic, as the runtime resizes what it is given.
+    # Bicubic, as at run time.
     resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box)
     return np.asarray(resized, dtype=np.uint8)
 
 
 def mirror(pixels: Pixels) -> NDArray[np.uint8]:
-    """Left and right changed about."""
+    """The mirror image of uint8 [S, S, 3]."""
     return np.ascontiguousarray(pixels[:, ::-1])
 
 
 def nothing(size: int, random: np.random.Generator) -> NDArray[np.uint8]:
-    """One picture, [size, size, 3]."""
+    """One random blank picture, uint8 [size, size, 3]."""
     slope = _slope(size, random)[:, :, None]
     picture = slope * _colour(random) + (1.0 - slope) * _colour(random)
     if random.random() < 0.5:
