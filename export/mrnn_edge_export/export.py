@@ -21,6 +21,7 @@ from mrnn_edge.bundle.config import (
     GraphRole,
     ImageSpec,
     Precision,
+    PriorFile,
     Sizes,
 )
 from mrnn_edge.bundle.folder import (
@@ -30,6 +31,7 @@ from mrnn_edge.bundle.folder import (
     to_json,
     write_bundle,
 )
+from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.timing import Track, untracked
@@ -118,11 +120,7 @@ def export_run(
     run = read_run(run_folder)
     splits = _pictures(data or Path(run.facts["data"]))
     identity = bundle_id(run.network, run.vocab_json)
-    digest = vocabulary_digest(run.vocab_json)
-    metadata = {
-        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
-        for role in GraphRole
-    }
+    metadata = metadata_by_role(identity, run.vocab_json)
     model, cnn = run.network.model, run.network.cnn
     graphs = {
         GraphRole.ENCODER: export_encoder(cnn, model, metadata[GraphRole.ENCODER]),
@@ -135,25 +133,56 @@ def export_run(
     vectors, unreadable = training_prior(
         opened.encoder, splits[Split.TRAIN], config.image, track=track
     )
-    prior = vectors.to_npy()
-    config = dataclasses.replace(
-        config, prior=describe_prior("prior.npy", prior, groups=len(vectors.centres))
-    )
+    config = dataclasses.replace(config, prior=describe_vectors(vectors))
     metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
+    write_model(out, config, run.vocab_json, graphs, vectors, metrics)
+    return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
+
+
+def metadata_by_role(identity: str, vocab_json: bytes) -> dict[GraphRole, dict[str, str]]:
+    """The metadata of each graph of the bundle with this id."""
+    digest = vocabulary_digest(vocab_json)
+    return {
+        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
+        for role in GraphRole
+    }
+
+
+def describe_pair(graphs: Mapping[GraphRole, bytes]) -> GraphPair:
+    """The config.json entry of the float pair."""
+    encoder, step = (
+        describe_graph(f"{role}.onnx", graphs[role]) for role in (GraphRole.ENCODER, GraphRole.STEP)
+    )
+    return GraphPair(encoder=encoder, step=step)
+
+
+def describe_vectors(prior: PriorVectors | None) -> PriorFile | None:
+    """The config.json entry of prior.npy, if there is one."""
+    if prior is None:
+        return None
+    return describe_prior("prior.npy", prior.to_npy(), groups=len(prior.centres))
+
+
+def write_model(
+    out: Path,
+    config: BundleConfig,
+    vocab_json: bytes,
+    graphs: Mapping[GraphRole, bytes],
+    prior: PriorVectors | None,
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write a new model folder atomically. Raises BundleError if it exists."""
     write_bundle(
         out,
         {
             "config.json": to_json(config.to_dict()),
-            "vocab.json": run.vocab_json,
-            "encoder.onnx": graphs[GraphRole.ENCODER],
-            "step.onnx": graphs[GraphRole.STEP],
-            "gradient.onnx": graphs[GraphRole.GRADIENT],
-            "prior.npy": prior,
+            "vocab.json": vocab_json,
+            **{f"{role}.onnx": data for role, data in graphs.items()},
+            **({} if prior is None else {"prior.npy": prior.to_npy()}),
             "metrics.json": to_json(metrics),
             "README.md": render_card(config, metrics),
         },
     )
-    return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
 
 
 def bundle_id(network: Network, vocab_json: bytes) -> str:
@@ -193,10 +222,6 @@ def _config(
 ) -> BundleConfig:
     recipe, model = run.recipe, run.network.model
     calibration = run.facts.get("calibration")
-    pair = GraphPair(
-        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
-        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
-    )
     return BundleConfig(
         name=name,
         id=identity,
@@ -207,7 +232,7 @@ def _config(
             state=model.recurrent.state_size,
         ),
         tokens=SpecialTokens(),
-        precisions={Precision.FLOAT32: pair},
+        precisions={Precision.FLOAT32: describe_pair(graphs)},
         default_precision=Precision.FLOAT32,
         opset=OPSET,
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),

@@ -19,14 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mrnn_edge.arrays import Floats
-from mrnn_edge.bundle.config import BundleConfig, GraphPair, GraphRole, Precision
+from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.bundle.folder import (
     Bundle,
     describe_graph,
-    describe_prior,
-    graph_metadata,
-    to_json,
-    write_bundle,
 )
 from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.hypotheses import StepFunction
@@ -35,8 +31,13 @@ from mrnn_edge.errors import ModelError
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
-from mrnn_edge.vocab import Vocabulary, vocabulary_digest
-from mrnn_edge_export.card import render_card
+from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_export.export import (
+    describe_pair,
+    describe_vectors,
+    metadata_by_role,
+    write_model,
+)
 from mrnn_edge_export.gradient import export_gradient_module
 from mrnn_edge_export.modules import export_step_module, step_inputs
 from mrnn_edge_export.parity import (
@@ -127,11 +128,7 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
     """
     vocab_json = grown.vocabulary.to_json()
     identity = _bundle_id(base, grown.step, vocab_json)
-    digest = vocabulary_digest(vocab_json)
-    metadata = {
-        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
-        for role in GraphRole
-    }
+    metadata = metadata_by_role(identity, vocab_json)
     inputs = step_inputs(grown.step.recurrent.state_size, grown.step.multimodal_table.shape[1])
     graphs = {
         GraphRole.ENCODER: _renamed(
@@ -147,35 +144,19 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
     config = dataclasses.replace(_config(base, grown, graphs), name=out.name, id=identity)
     opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
     metrics = {"parity": _parity(grown, config, opened, images)}
-    files = {
-        "config.json": to_json(config.to_dict()),
-        "vocab.json": vocab_json,
-        **{f"{role}.onnx": data for role, data in graphs.items()},
-        **({} if grown.prior is None else {"prior.npy": grown.prior.to_npy()}),
-        "metrics.json": to_json(metrics),
-        "README.md": render_card(config, metrics),
-    }
-    write_bundle(out, files)
+    write_model(out, config, vocab_json, graphs, grown.prior, metrics)
     return config
 
 
 def _config(base: Bundle, grown: Grown, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
     """The base's configuration updated, except for name and id."""
-    prior = None
-    if grown.prior is not None:
-        groups = len(grown.prior.centres)
-        prior = describe_prior("prior.npy", grown.prior.to_npy(), groups=groups)
-    pair = GraphPair(
-        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
-        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
-    )
     return dataclasses.replace(
         base.config,
         sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
-        precisions={Precision.FLOAT32: pair},
+        precisions={Precision.FLOAT32: describe_pair(graphs)},
         default_precision=Precision.FLOAT32,
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
-        prior=prior,
+        prior=describe_vectors(grown.prior),
         training=grown.training,
     )
 

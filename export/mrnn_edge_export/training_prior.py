@@ -35,7 +35,7 @@ def training_prior(
     *,
     track: Track = untracked,
 ) -> tuple[PriorVectors, tuple[str, ...]]:
-    """Mean vector over all the pictures, and their groups by k-means from a fixed start.
+    """Mean vector [M] of all pictures, and their groups [K, M] by k-means from a fixed start.
 
     Unreadable pictures are left out, as in training, and their names are returned too. Raises
     DatasetError if they are more than one in a hundred.

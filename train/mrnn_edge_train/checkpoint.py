@@ -146,13 +146,13 @@ def _sound(folder: Path) -> tuple[Path, Checkpoint]:
 
 
 def write_best(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write the best weights of a run, from any device."""
+    """Write the best weights of a run by name, of any shape, dtype and device."""
     data = save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
     write_whole(folder / BEST, data)
 
 
 def read_best(folder: Path) -> dict[str, Tensor]:
-    """The best weights of a run, on the CPU. Raises TrainingError if they cannot be read."""
+    """The best weights by name, on the CPU. Raises TrainingError if they cannot be read."""
     try:
         return load((folder / BEST).read_bytes())
     except (OSError, SafetensorError) as error:

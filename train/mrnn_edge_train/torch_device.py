@@ -134,7 +134,7 @@ def random_states(device: torch.device) -> dict[str, torch.Tensor]:
 def set_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
     """The inverse, for this process; a device's generator without a stored state is left alone.
 
-    Raises KeyError if the CPU's state is missing.
+    uint8 [N] each, [P, N] with several processes. Raises KeyError if the CPU's state is missing.
     """
     torch.set_rng_state(distributed.own(states["random"]))
     if device.type != CPU.type and "random_device" in states:

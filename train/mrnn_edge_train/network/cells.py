@@ -56,14 +56,14 @@ class RecurrentCell(nn.Module, ABC):
 
     @abstractmethod
     def drive(self, word: Tensor) -> Tensor:
-        """w(t) [..., R] -> what the word adds to the gates [..., gates * R]."""
+        """w(t) float32 [..., R] -> the word's part of the gates [..., gates * R]."""
 
     @abstractmethod
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
-        """[B, gates * R] and state(t-1) [B, S] -> state(t) [B, S]."""
+        """float32 [B, gates * R] and state(t-1) [B, S] -> state(t) [B, S]."""
 
     def output(self, state: Tensor) -> Tensor:
-        """State [..., S] -> r(t) [..., R]."""
+        """State float32 [..., S] -> r(t) [..., R]."""
         return state
 
 
@@ -79,11 +79,11 @@ class ReluCell(RecurrentCell):
             self.weight.copy_(0.5 * torch.eye(units))
 
     def drive(self, word: Tensor) -> Tensor:
-        """w(t) itself."""
+        """w(t) itself, [..., R]."""
         return word
 
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
-        """One step."""
+        """State [B, S] -> [B, S]."""
         return torch.relu(functional.linear(state, self.weight) + drive)
 
 
@@ -99,12 +99,12 @@ class GruCell(RecurrentCell):
         _orthogonal(self.weight)
 
     def drive(self, word: Tensor) -> Tensor:
-        """W w(t) + b."""
+        """W w(t) + b, [..., gates * R]."""
         driven: Tensor = self.input(word)
         return driven
 
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
-        """One step."""
+        """State [B, S] -> [B, S]."""
         reset_d, update_d, new_d = drive.chunk(3, dim=-1)
         reset_s, update_s, new_s = functional.linear(state, self.weight).chunk(3, dim=-1)
         reset = torch.sigmoid(reset_d + reset_s)
@@ -127,12 +127,12 @@ class LstmCell(RecurrentCell):
             self.input.bias[units : 2 * units] = 1.0
 
     def drive(self, word: Tensor) -> Tensor:
-        """W w(t) + b."""
+        """W w(t) + b, [..., gates * R]."""
         driven: Tensor = self.input(word)
         return driven
 
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
-        """One step."""
+        """State [B, S] -> [B, S]."""
         shown, kept = state.chunk(2, dim=-1)
         gates = drive + functional.linear(shown, self.weight)
         enter, forget, new, out = gates.chunk(4, dim=-1)
@@ -140,7 +140,7 @@ class LstmCell(RecurrentCell):
         return torch.cat([torch.sigmoid(out) * torch.tanh(kept), kept], dim=-1)
 
     def output(self, state: Tensor) -> Tensor:
-        """r(t) is the first half."""
+        """r(t) is the first half: [..., 2R] -> [..., R]."""
         return state[..., : self.units]
 
 

@@ -90,7 +90,7 @@ class FoldedStep(nn.Module):
         return len(self.words) + len(self.taught_words)
 
     def weights(self) -> dict[str, Tensor]:
-        """Copies of the weights, as the constructor takes them."""
+        """Copies of the weights by name, as the constructor takes them."""
         return {name: value.clone() for name, value in self.state_dict().items()}
 
     def with_rows(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -61,12 +61,12 @@ class Dropouts:
 
 
 def scaled_tanh(x: Tensor) -> Tensor:
-    """g(x) = 1.7159 tanh(2x/3), LeCun's "Efficient BackProp"."""
+    """g(x) = 1.7159 tanh(2x/3) of float32 [...], LeCun's "Efficient BackProp"."""
     return _GAIN * torch.tanh(x * (2.0 / 3.0))
 
 
 def scaled_tanh_slope(value: Tensor) -> Tensor:
-    """g'(x), of g(x): 2/3 (1.7159 - g(x)^2 / 1.7159)."""
+    """g'(x) from g(x), float32 [...]: 2/3 (1.7159 - g(x)^2 / 1.7159)."""
     return (2.0 / 3.0) * (_GAIN - value * value / _GAIN)
 
 

@@ -40,7 +40,7 @@ CNN_PREFIX = "cnn."
 
 
 def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Split the kept weights of a run into the CNN's, empty if it was not tuned, and the rest."""
+    """Split a run's weights by name into the CNN's, empty if it was not tuned, and the rest."""
     cnn = {name: each for name, each in weights.items() if name.startswith(CNN_PREFIX)}
     rest = {name: each for name, each in weights.items() if name not in cnn}
     return {name.removeprefix(CNN_PREFIX): each for name, each in cnn.items()}, rest
@@ -133,7 +133,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         ]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over pictures in random order, each once with all its sentences."""
+        """Costs [] over pictures in random order, each once with all its sentences."""
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
         size = self._settings.images * distributed.size()
         for step in range(first, self.steps):
@@ -175,7 +175,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         return dev_figures(network.model, data.dev, table, data.vocabulary, self._recipe.decoding)
 
     def weights(self, network: WholeNetwork) -> dict[str, Tensor]:
-        """The language model's by their names, the CNN's under `cnn.`."""
+        """The language model's weights by name, the CNN's under `cnn.`."""
         cnn = {CNN_PREFIX + name: each for name, each in network.cnn.state_dict().items()}
         return {**network.model.state_dict(), **cnn}
 

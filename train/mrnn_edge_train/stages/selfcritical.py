@@ -96,7 +96,7 @@ class SelfCriticalStage(Stage[MRNN]):
         return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over pictures in random order, each once with its samples and all its sentences."""
+        """Costs [] over pictures in random order, each once with its samples and sentences."""
         random = np.random.default_rng((self._seed, epoch))
         order = random.permutation(len(self._sentences))
         views = random.integers(len(self._views), size=len(order))
@@ -184,7 +184,7 @@ class SelfCriticalStage(Stage[MRNN]):
         )
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
-        """The language model's weights, and those of its CNN."""
+        """The language model's weights by name, and those of its CNN."""
         return {**network.state_dict(), **self._kept}
 
 

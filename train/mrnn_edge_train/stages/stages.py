@@ -73,7 +73,7 @@ class Stage(ABC, Generic[Network]):
 
     @abstractmethod
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """The cost of each batch of an epoch from batch `first` on, with the current weights.
+        """Cost [] of each batch of an epoch from batch `first` on, with the current weights.
 
         The batches follow from the seed and the epoch. Each of several processes gives the cost of
         its share, weighted so that their mean is the cost of the whole batch.
@@ -109,7 +109,7 @@ class FeatureStage(Stage[MRNN]):
         return [{"params": parameters, "peak": self._recipe.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over sentences of similar length, each with its picture or the mirror image."""
+        """Costs [] over sentences of similar length, each with its picture or the mirror image."""
         recipe, model = self._recipe, self.network
         batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
         for each in islice(batches, first, None):
@@ -129,7 +129,7 @@ class FeatureStage(Stage[MRNN]):
         )
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
-        """The language model's."""
+        """The language model's weights by name."""
         return dict(network.state_dict())
 
 
