@@ -21,7 +21,8 @@ from PIL import Image, ImageFilter
 
 from mrnn_edge import Caption, Captioner
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_split
+from mrnn_edge_train.data.common import CaptionedImage, Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.evaluation.metrics import cider_each
 
 EDGES = (-np.inf, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0, np.inf)

@@ -20,7 +20,8 @@ from mrnn_edge.decode.score import cross_log_probs
 from mrnn_edge.index.file import IndexFile
 from mrnn_edge.index.nearest import best_rows, query_vector, short_list
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 
 LENGTHS = (50, 100, 200, 300, 500)
 _DRAWN = 50_000

@@ -16,8 +16,8 @@ from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import load
 from mrnn_edge_cli.output import Progress, say, write, write_json
+from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_sentences, read_split
-from mrnn_edge_train.data.flickr8k import Split
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner

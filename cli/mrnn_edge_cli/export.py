@@ -35,8 +35,8 @@ def export(
     """
     need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
     from mrnn_edge_export.export import Origin, export_run
-    from mrnn_edge_train.data.complaints import left_out
-    from mrnn_edge_train.device import use_threads
+    from mrnn_edge_train.data.common import left_out
+    from mrnn_edge_train.torch_device import use_threads
 
     use_threads(threads)
     origin = Origin(data=trained_on, weights_licence=weights_licence)

@@ -40,7 +40,7 @@ def quantize(
     need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
     from mrnn_edge.bundle.config import Precision
     from mrnn_edge_export.int8.quantize import quantize_model
-    from mrnn_edge_train.data.complaints import left_out
+    from mrnn_edge_train.data.common import left_out
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]

@@ -110,7 +110,7 @@ def train(
         )
         need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
         from mrnn_edge_cli.train_on import teach_word, train_on
-        from mrnn_edge_train.device import use_threads
+        from mrnn_edge_train.torch_device import use_threads
 
         use_threads(threads)
         if teach is not None:
@@ -130,8 +130,8 @@ def train(
     if tensorboard:
         need("tensorboard,train", "tensorboard")
     from mrnn_edge_train import distributed, loop
-    from mrnn_edge_train.device import choose_device, use_threads
     from mrnn_edge_train.recipe import read_recipe
+    from mrnn_edge_train.torch_device import choose_device, use_threads
 
     use_threads(threads)
     where = choose_device(device or "cpu")
@@ -139,7 +139,7 @@ def train(
     quiet = quiet or not distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
-    tell = loop.unheard if quiet else say
+    tell = loop.ignore if quiet else say
     track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
     if resume is not None:
         if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
@@ -183,7 +183,7 @@ def train(
     else:
         raise OptionError("give --data and --out, or --resume RUN")
     if tensorboard and distributed.is_first():
-        from mrnn_edge_train.board import shown
+        from mrnn_edge_train.journal import shown
 
         run = shown(run, folder)
     with interrupted:

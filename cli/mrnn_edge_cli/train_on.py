@@ -13,7 +13,7 @@ from mrnn_edge_cli.output import Progress, say, write
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
-    from mrnn_edge_train.data.flickr8k import CaptionedImage
+    from mrnn_edge_train.data.common import CaptionedImage
     from mrnn_edge_train.stages.features import FeatureTable
 
 
@@ -28,10 +28,10 @@ def train_on(
     quiet: bool,
 ) -> None:
     """Train a model's step on a data set; `out` is a model folder."""
-    from mrnn_edge_export.prior import prior_of
     from mrnn_edge_export.taught import Grown, read_step, write_grown
+    from mrnn_edge_export.training_prior import prior_of
+    from mrnn_edge_train.data.common import Split
     from mrnn_edge_train.data.datasets import check_pictures, inspect, read_split
-    from mrnn_edge_train.data.flickr8k import Split
     from mrnn_edge_train.further.further import EPOCHS, Further, Pictures
 
     _check_out(out)
@@ -90,8 +90,8 @@ def teach_word(
     from mrnn_edge.errors import ModelError
     from mrnn_edge.options import DecodeOptions
     from mrnn_edge_export.taught import Grown, read_step, write_grown
+    from mrnn_edge_train.data.caption_list import read_all
     from mrnn_edge_train.data.datasets import check_pictures
-    from mrnn_edge_train.data.listing import read_all
     from mrnn_edge_train.further.teach import Lesson, check_lesson, parse_word, teach
 
     _check_out(out)

@@ -1,6 +1,6 @@
 """The model card (README.md of a bundle), rendered from config.json and metrics.json alone.
 
-No torch: `mrnn-edge eval --save` renders it anew when figures come in.
+No torch: `mrnn-edge eval --save` renders it again with new figures.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from mrnn_edge.files import write_whole
 
 
 def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
-    """The bytes of README.md. Figures that were not measured are not shown."""
+    """The bytes of README.md. Unmeasured figures are left out."""
     training = config.training
     lines = [
         f"# {config.name}",
@@ -118,7 +118,7 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
 
 
 def _search(evaluation: Mapping[str, Any]) -> str:
-    # Figures from before `eval` had the option know nothing of it.
+    # Older figures lack the option.
     size = evaluation.get("no_repeat_ngram", 0)
     return f"beam {evaluation['beam']}" + (f", `--no-repeat-ngram {size}`" if size else "")
 
@@ -167,7 +167,7 @@ def _variety(evaluations: Mapping[str, Any]) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in evaluations.values():
-        # Figures that an older version entered lack the n-grams.
+        # Older figures lack the n-grams.
         shares = [f"{share:.3f}" for share in each.get("distinct", ())] or ["-"] * 3
         lines.append(
             f"| {each['split']} | {each['precision']} | {_search(each)} | {each['novel']:.1%} "
@@ -241,10 +241,10 @@ def check_card(bundle: Bundle) -> None:
 
 
 def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
-    """Enter figures in a bundle's metrics.json and render its card anew.
+    """Add figures to a bundle's metrics.json and render its card again.
 
-    They replace those of the same split, precision and limit on repetition; retrieval, which takes
-    long and knows no search, stays until it is measured again.
+    They replace those of the same split, precision and limit on repetition. Retrieval figures stay
+    until they are measured again: they take long and depend on no search.
     """
     metrics = read_metrics(bundle.folder)
     measured = f"{record['split']} {record['precision']}"

@@ -1,7 +1,7 @@
-"""A training run in, a checked model folder out.
+"""Export a training run to a checked model folder.
 
 Reads run.json, vocab.json and best.safetensors of a run; writes config.json, vocab.json, the three
-graphs, the prior, metrics.json and README.md, all or nothing, after parity with torch has held.
+graphs, the prior, metrics.json and README.md, all or nothing, after checking parity with torch.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from mrnn_edge.bundle.config import (
     GraphRole,
     ImageSpec,
     Precision,
+    PriorFile,
     Sizes,
 )
 from mrnn_edge.bundle.folder import (
@@ -31,6 +32,7 @@ from mrnn_edge.bundle.folder import (
     to_json,
     write_bundle,
 )
+from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.timing import Track, untracked
@@ -38,29 +40,29 @@ from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
 from mrnn_edge_export.gradient import export_gradient
-from mrnn_edge_export.graphs import IR, OPSET, export_encoder, export_step
+from mrnn_edge_export.modules import IR, OPSET, export_encoder, export_step
 from mrnn_edge_export.parity import (
     Network,
     compare_captions,
     largest_differences,
     reference,
 )
-from mrnn_edge_export.prior import training_prior
+from mrnn_edge_export.training_prior import training_prior
 from mrnn_edge_train import runs
+from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
-from mrnn_edge_train.data.flickr8k import Split
 from mrnn_edge_train.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished training run, read back."""
+    """A finished training run."""
 
     recipe: Recipe
     facts: Mapping[str, Any]
     """run.json."""
     best: Mapping[str, Any]
-    """Figures of the epoch that was kept."""
+    """Figures of the best epoch."""
     vocab_json: bytes
     vocabulary: Vocabulary
     network: Network
@@ -68,12 +70,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What people are told of the training data, in config.json and on the model card."""
+    """The training data as config.json and the model card describe it."""
 
     data: str | None = None
     """Name and source of the data set; None: the name of its folder."""
     weights_licence: str = "the terms of the training data hold"
-    """What the terms of the data let people do with the weights."""
+    """Use of the weights that the data's terms allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class Exported:
     config: BundleConfig
     parity: Mapping[str, Any]
     unreadable: tuple[str, ...]
-    """Names of training pictures that cannot be read and are not in the prior."""
+    """Names of unreadable training pictures, which the prior leaves out."""
 
 
 def read_run(folder: Path) -> Run:
@@ -110,8 +112,8 @@ def export_run(
 ) -> Exported:
     """Export a run into a new folder; its name becomes the model's.
 
-    `data` is the data set whose dev pictures are captioned on both sides, and whose training
-    pictures make the prior; it defaults to the one that the run was trained on. Raises
+    `data` is the data set for parity (dev pictures) and prior (training pictures); the default is
+    that of the run. Raises
     OptionError, DatasetError, or ModelError where torch and ONNX Runtime disagree.
     """
     if os.path.lexists(out):
@@ -119,11 +121,7 @@ def export_run(
     run = read_run(run_folder)
     splits = _pictures(data or Path(run.facts["data"]))
     identity = bundle_id(run.network, run.vocab_json)
-    digest = vocabulary_digest(run.vocab_json)
-    metadata = {
-        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
-        for role in GraphRole
-    }
+    metadata = metadata_by_role(identity, run.vocab_json)
     model, cnn = run.network.model, run.network.cnn
     graphs = {
         GraphRole.ENCODER: export_encoder(cnn, model, metadata[GraphRole.ENCODER]),
@@ -136,25 +134,56 @@ def export_run(
     vectors, unreadable = training_prior(
         opened.encoder, splits[Split.TRAIN], config.image, track=track
     )
-    prior = vectors.to_npy()
-    config = dataclasses.replace(
-        config, prior=describe_prior("prior.npy", prior, groups=len(vectors.centres))
-    )
+    config = dataclasses.replace(config, prior=describe_vectors(vectors))
     metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
+    write_model(out, config, run.vocab_json, graphs, vectors, metrics)
+    return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
+
+
+def metadata_by_role(identity: str, vocab_json: bytes) -> dict[GraphRole, dict[str, str]]:
+    """The metadata of each graph of the bundle with this id."""
+    digest = vocabulary_digest(vocab_json)
+    return {
+        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
+        for role in GraphRole
+    }
+
+
+def describe_pair(graphs: Mapping[GraphRole, bytes]) -> GraphPair:
+    """The config.json entry of the float pair."""
+    encoder, step = (
+        describe_graph(f"{role}.onnx", graphs[role]) for role in (GraphRole.ENCODER, GraphRole.STEP)
+    )
+    return GraphPair(encoder=encoder, step=step)
+
+
+def describe_vectors(prior: PriorVectors | None) -> PriorFile | None:
+    """The config.json entry of prior.npy, if there is one."""
+    if prior is None:
+        return None
+    return describe_prior("prior.npy", prior.to_npy(), groups=len(prior.centres))
+
+
+def write_model(
+    out: Path,
+    config: BundleConfig,
+    vocab_json: bytes,
+    graphs: Mapping[GraphRole, bytes],
+    prior: PriorVectors | None,
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write a new model folder atomically. Raises BundleError if it exists."""
     write_bundle(
         out,
         {
             "config.json": to_json(config.to_dict()),
-            "vocab.json": run.vocab_json,
-            "encoder.onnx": graphs[GraphRole.ENCODER],
-            "step.onnx": graphs[GraphRole.STEP],
-            "gradient.onnx": graphs[GraphRole.GRADIENT],
-            "prior.npy": prior,
+            "vocab.json": vocab_json,
+            **{f"{role}.onnx": data for role, data in graphs.items()},
+            **({} if prior is None else {"prior.npy": prior.to_npy()}),
             "metrics.json": to_json(metrics),
             "README.md": render_card(config, metrics),
         },
     )
-    return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
 
 
 def bundle_id(network: Network, vocab_json: bytes) -> str:
@@ -194,10 +223,6 @@ def _config(
 ) -> BundleConfig:
     recipe, model = run.recipe, run.network.model
     calibration = run.facts.get("calibration")
-    pair = GraphPair(
-        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
-        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
-    )
     return BundleConfig(
         name=name,
         id=identity,
@@ -208,7 +233,7 @@ def _config(
             state=model.recurrent.state_size,
         ),
         tokens=SpecialTokens(),
-        precisions={Precision.FLOAT32: pair},
+        precisions={Precision.FLOAT32: describe_pair(graphs)},
         default_precision=Precision.FLOAT32,
         opset=OPSET,
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
@@ -220,7 +245,7 @@ def _config(
             "seed": run.facts["seed"],
             "seconds": run.facts["seconds"],
             "machine": run.facts["machine"],
-            # Runs from before there was a choice were on the CPU.
+            # Older runs lack the entry: the CPU.
             "devices": run.facts.get("devices", ["cpu"]),
             "torch": run.facts["torch"],
             "recipe": recipe.to_dict(),

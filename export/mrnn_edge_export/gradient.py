@@ -1,10 +1,10 @@
-"""gradient.onnx: the slope of a word's log-probability in the image vector, in closed form.
+"""gradient.onnx: the gradient of a word's log-probability in the image vector, in closed form.
 
     d log P(t | words, v) / dv = g'(pre) * W^T (onehot(t) - p),  pre = V_w w + V_r r + v
 
 With g(x) = 1.7159 tanh(2x/3) the slope g' is a polynomial of m = g(pre) itself:
-g'(pre) = 2/3 (1.7159 - m^2 / 1.7159). The graph makes short lists of searches and nothing else, so
-its weights are stored as float16; they are cast to float32 when the graph is opened.
+g'(pre) = 2/3 (1.7159 - m^2 / 1.7159). The graph only makes the short lists of
+searches, so its weights are stored as float16; opening the graph casts them to float32.
 """
 
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from mrnn_edge.bundle.config import GraphRole
-from mrnn_edge_export.graphs import export_graph
+from mrnn_edge_export.modules import export_graph, step_inputs
 from mrnn_edge_train.network.model import MRNN, TiedSoftmax, scaled_tanh_slope
 
 _SMALL = 1024
-"""Constants with fewer numbers stay float32: scalars and shapes are not worth a node."""
+"""Smaller constants stay float32: they are not worth a node."""
 
 
 class GradientModule(nn.Module):
-    """token [B], state [B, R], image [B, M], target [B] -> gradient [B, M], next_state [B, R]."""
+    """token, target int64 [B], state float32 [B, S], image [B, M] -> gradient, next_state."""
 
     def __init__(self, model: MRNN) -> None:
         super().__init__()
@@ -51,20 +51,22 @@ class GradientModule(nn.Module):
 
 def export_gradient(model: MRNN, metadata: Mapping[str, str]) -> bytes:
     """The bytes of gradient.onnx."""
-    inputs = {
-        "token": torch.zeros(2, dtype=torch.int64),
-        "state": torch.zeros(2, model.recurrent.state_size),
-        "image": torch.zeros(2, model.sizes.multimodal),
-        "target": torch.zeros(2, dtype=torch.int64),
-    }
+    inputs = step_inputs(model.recurrent.state_size, model.sizes.multimodal)
+    return export_gradient_module(GradientModule(model), inputs, metadata)
+
+
+def export_gradient_module(
+    module: nn.Module, inputs: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> bytes:
+    """The bytes of gradient.onnx of a module that takes `step_inputs` and a target int64 [B].
+
+    Its large constants are stored as float16.
+    """
+    inputs = {**inputs, "target": torch.zeros(2, dtype=torch.int64)}
     outputs = ["gradient", "next_state"]
-    module = GradientModule(model).eval()
-    return halved(export_graph(module, inputs, outputs, GraphRole.GRADIENT, metadata))
-
-
-def halved(data: bytes) -> bytes:
-    """The bytes of the same graph, its large constants stored as float16."""
-    graph = onnx.load_from_string(data)
+    graph = onnx.load_from_string(
+        export_graph(module.eval(), inputs, outputs, GraphRole.GRADIENT, metadata)
+    )
     _store_as_float16(graph.graph)
     onnx.checker.check_model(graph, full_check=True)
     stored: bytes = graph.SerializeToString(deterministic=True)

@@ -1,8 +1,7 @@
 """Torch against ONNX Runtime: the same numbers at several batches, the same captions word for word.
 
-Of a training run the torch side is the network as it was trained, not the folded one; of a model
-that was trained on (taught.py), its step. Takes both, gives figures; raises ModelError where a
-limit is passed.
+For a training run the torch side is the trained network before folding; for further training
+(taught.py) it is the step. Takes both, gives figures; raises ModelError if a limit is exceeded.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,7 +45,7 @@ class Network:
 
     @torch.inference_mode()
     def encode(self, pixels: Pixels) -> Floats:
-        """uint8 [B, H, W, 3] -> image vectors [B, M]."""
+        """uint8 [B, H, W, 3] -> image vectors float32 [B, M]."""
         features = self.cnn(torch.from_numpy(np.ascontiguousarray(pixels)))
         return image_vectors(self.model, features.numpy())
 
@@ -87,14 +86,14 @@ def step_difference(
     state: int,
     random: np.random.Generator,
 ) -> float:
-    """The largest of two steps over image vectors [B, M], after any word in any state."""
+    """The largest difference of two steps over image vectors float32 [B, M], in random states."""
     token = random.integers(0, words, len(images))
     before = random.random((len(images), state), np.float32)
     return _worst(map(_largest, ours(token, before, images), theirs(token, before, images)))
 
 
 def check_differences(found: Iterable[float]) -> None:
-    """Raise ModelError for one above the limit, or none that is a number."""
+    """Raise ModelError if a difference is above the limit or NaN."""
     worst = _worst(found)
     if not worst <= LIMIT:
         raise ModelError(f"torch and ONNX Runtime differ by {worst:.1e}, the limit is {LIMIT}")
@@ -109,7 +108,7 @@ def compare_captions(
     *,
     track: Track = untracked,
 ) -> dict[str, int]:
-    """How many pictures were captioned alike. Raises ModelError if one was not."""
+    """How many pictures have equal captions. Raises ModelError if one differs."""
     space = search_space(vocabulary, state=network.model.recurrent.state_size)
     spec = _spec(network)
     starts = range(0, len(pictures), _CHUNK)
@@ -129,7 +128,7 @@ def check_sentences(
     *,
     names: Sequence[str],
 ) -> None:
-    """Raise ModelError, naming the picture, where ONNX Runtime does not say what torch says."""
+    """Raise ModelError, naming the picture, if ONNX Runtime and torch give different captions."""
     for name, one, other in zip(names, ours, theirs, strict=True):
         if one != other:
             raise ModelError(
@@ -153,7 +152,7 @@ def reference_of(
     *,
     state: int,
 ) -> Reference:
-    """A step's answers to the image vector [1, M] of the fixed picture."""
+    """A step's answers to the image vector float32 [1, M] of the fixed picture."""
     space = search_space(vocabulary, state=state)
     log_probs = run_steps(step, image[0], start=space.start, state=space.state)
     (tokens,) = best_sentences(step, image, space, decoding)
@@ -174,5 +173,5 @@ def _largest(ours: Floats, theirs: Floats) -> float:
 
 
 def _worst(differences: Iterable[float]) -> float:
-    # numpy's maximum keeps a NaN, Python's drops it.
+    # numpy's maximum keeps NaN, Python's may drop it.
     return float(np.max(list(differences)))

@@ -1,7 +1,7 @@
-"""A model folder back into weights that can be trained, and such weights into a model folder.
+"""Read trainable weights from a model folder, and write a model folder from such weights.
 
-The encoder stays as it is, but for the bundle's id that it carries; only the step is read, trained
-and written anew, and with it the gradient. Starts from float32 graphs alone.
+The encoder is unchanged except for the bundle id in it; only the step is read, trained and written
+again, and with it the gradient. Needs float32 graphs.
 """
 
 import dataclasses
@@ -19,14 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mrnn_edge.arrays import Floats
-from mrnn_edge.bundle.config import BundleConfig, GraphPair, GraphRole, Precision
+from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.bundle.folder import (
     Bundle,
     describe_graph,
-    describe_prior,
-    graph_metadata,
-    to_json,
-    write_bundle,
 )
 from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.hypotheses import StepFunction
@@ -35,10 +31,15 @@ from mrnn_edge.errors import ModelError
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.verify import BATCHES, LIMIT, reference_pixels
-from mrnn_edge.vocab import Vocabulary, vocabulary_digest
-from mrnn_edge_export.card import render_card
-from mrnn_edge_export.gradient import halved
-from mrnn_edge_export.graphs import export_graph
+from mrnn_edge.vocab import Vocabulary
+from mrnn_edge_export.export import (
+    describe_pair,
+    describe_vectors,
+    metadata_by_role,
+    write_model,
+)
+from mrnn_edge_export.gradient import export_gradient_module
+from mrnn_edge_export.modules import export_step_module, step_inputs
 from mrnn_edge_export.parity import (
     check_differences,
     check_sentences,
@@ -62,10 +63,10 @@ _NAMES = {
 
 
 def read_step(bundle: Bundle, opened: StepFunction) -> FoldedStep:
-    """The weights of a bundle's float32 step graph, which is at hand as `opened` too.
+    """The weights of a bundle's float32 step graph; `opened` is the same graph, opened.
 
-    Raises OptionError where the bundle has no such graph, ModelError where it is not as
-    `mrnn-edge export` writes it, or computes something else with these weights.
+    Raises OptionError if the bundle has no such graph, ModelError if it differs from those of
+    `mrnn-edge export`, or its outputs differ from torch with these weights.
     """
     graph = onnx.load_from_string(bundle.graph(Precision.FLOAT32, GraphRole.STEP)).graph
     constants = {
@@ -76,7 +77,7 @@ def read_step(bundle: Bundle, opened: StepFunction) -> FoldedStep:
     for name, values in constants.items():
         own = name.removeprefix("model.")
         weights[_NAMES.get(own, own)] = values
-    # The exporter names constants that it folded as it likes; the graph looks words up twice.
+    # Folded constants have arbitrary names; the graph looks words up in two tables.
     tables = [node.input[0] for node in graph.node if node.op_type in ("Gather", "GatherND")]
     try:
         weights["drive_table"], weights["multimodal_table"] = (constants[name] for name in tables)
@@ -110,67 +111,52 @@ def largest_difference(step: FoldedStep, graph: StepFunction) -> dict[str, float
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """What training on has made of a bundle."""
+    """A bundle after further training."""
 
     step: FoldedStep
     vocabulary: Vocabulary
     prior: PriorVectors | None
     training: Mapping[str, Any]
-    """What config.json and the card say of it."""
+    """The training section of config.json and the card."""
 
 
 def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> BundleConfig:
     """Write a new model folder, whole or not at all; its name becomes the model's.
 
-    The image vectors [N, M] are captioned by torch and by ONNX Runtime. Raises BundleError if the
+    Torch and ONNX Runtime caption the image vectors, float32 [N, M]. Raises BundleError if the
     folder exists, ModelError where the two disagree.
     """
     vocab_json = grown.vocabulary.to_json()
     identity = _bundle_id(base, grown.step, vocab_json)
-    digest = vocabulary_digest(vocab_json)
-    metadata = {
-        role: graph_metadata(bundle_id=identity, vocabulary_sha256=digest, role=role)
-        for role in GraphRole
-    }
+    metadata = metadata_by_role(identity, vocab_json)
+    inputs = step_inputs(grown.step.recurrent.state_size, grown.step.multimodal_table.shape[1])
     graphs = {
         GraphRole.ENCODER: _renamed(
             base.graph(Precision.FLOAT32, GraphRole.ENCODER), metadata[GraphRole.ENCODER]
         ),
-        GraphRole.STEP: _export_step(grown.step, metadata[GraphRole.STEP]),
-        GraphRole.GRADIENT: _export_gradient(grown.step, metadata[GraphRole.GRADIENT]),
+        GraphRole.STEP: export_step_module(
+            _StepModule(grown.step), inputs, metadata[GraphRole.STEP]
+        ),
+        GraphRole.GRADIENT: export_gradient_module(
+            _GradientModule(grown.step), inputs, metadata[GraphRole.GRADIENT]
+        ),
     }
     config = dataclasses.replace(_config(base, grown, graphs), name=out.name, id=identity)
     opened = open_graphs(config, read=graphs.__getitem__, metadata=metadata.__getitem__)
     metrics = {"parity": _parity(grown, config, opened, images)}
-    files = {
-        "config.json": to_json(config.to_dict()),
-        "vocab.json": vocab_json,
-        **{f"{role}.onnx": data for role, data in graphs.items()},
-        **({} if grown.prior is None else {"prior.npy": grown.prior.to_npy()}),
-        "metrics.json": to_json(metrics),
-        "README.md": render_card(config, metrics),
-    }
-    write_bundle(out, files)
+    write_model(out, config, vocab_json, graphs, grown.prior, metrics)
     return config
 
 
 def _config(base: Bundle, grown: Grown, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
-    """The base's, with what is no longer so changed, but for name and id."""
-    prior = None
-    if grown.prior is not None:
-        groups = len(grown.prior.centres)
-        prior = describe_prior("prior.npy", grown.prior.to_npy(), groups=groups)
-    pair = GraphPair(
-        encoder=describe_graph("encoder.onnx", graphs[GraphRole.ENCODER]),
-        step=describe_graph("step.onnx", graphs[GraphRole.STEP]),
-    )
+    """The base's configuration updated, except for name and id."""
     return dataclasses.replace(
         base.config,
         sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
-        precisions={Precision.FLOAT32: pair},
+        precisions={Precision.FLOAT32: describe_pair(graphs)},
         default_precision=Precision.FLOAT32,
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
-        prior=prior,
+        prior=describe_vectors(grown.prior),
         training=grown.training,
     )
 
@@ -194,13 +180,13 @@ def _parity(grown: Grown, config: BundleConfig, opened: Graphs, images: Floats) 
 
 
 def _bundle_id(base: Bundle, step: FoldedStep, vocab_json: bytes) -> str:
-    """As `export.bundle_id`; the encoder's weights are those of the base, so its id stands in."""
+    """As `export.bundle_id`, with the base's id in place of the unchanged encoder's weights."""
     weights = {name: value.contiguous() for name, value in step.weights().items()}
     return hashlib.sha256(base.config.id.encode() + save(weights) + vocab_json).hexdigest()[:16]
 
 
 def _renamed(graph: bytes, metadata: Mapping[str, str]) -> bytes:
-    """The same graph as another bundle's."""
+    """The same graph with the metadata of another bundle."""
     model = onnx.load_from_string(graph)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, dict(metadata))
@@ -250,24 +236,3 @@ class _GradientModule(nn.Module):
         if model.projection is not None:
             back = back @ model.projection
         return scaled_tanh_slope(hidden) * back, next_state
-
-
-def _inputs(step: FoldedStep) -> dict[str, Tensor]:
-    return {
-        "token": torch.zeros(2, dtype=torch.int64),
-        "state": torch.zeros(2, step.recurrent.state_size),
-        "image": torch.zeros(2, step.multimodal_table.shape[1]),
-    }
-
-
-def _export_step(step: FoldedStep, metadata: Mapping[str, str]) -> bytes:
-    outputs = ["log_probs", "next_state"]
-    module = _StepModule(step).eval()
-    return export_graph(module, _inputs(step), outputs, GraphRole.STEP, metadata)
-
-
-def _export_gradient(step: FoldedStep, metadata: Mapping[str, str]) -> bytes:
-    inputs = {**_inputs(step), "target": torch.zeros(2, dtype=torch.int64)}
-    outputs = ["gradient", "next_state"]
-    module = _GradientModule(step).eval()
-    return halved(export_graph(module, inputs, outputs, GraphRole.GRADIENT, metadata))

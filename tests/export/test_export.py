@@ -19,10 +19,11 @@ from mrnn_edge.errors import DatasetError, ModelError, OptionError
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export import export, parity
 from mrnn_edge_export.export import Origin, bundle_id, export_run, read_run
-from mrnn_edge_export.graphs import export_step
+from mrnn_edge_export.modules import export_step
 from mrnn_edge_export.parity import compare_captions, largest_differences
-from mrnn_edge_export.prior import group
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_export.training_prior import group
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.cells import Cell
 from mrnn_edge_train.network.model import MRNN, ModelSizes
@@ -195,7 +196,7 @@ def test_a_run_on_a_feature_table_has_no_cnn_to_export(run, tmp_path):
 
 
 def test_a_folder_that_is_no_run_and_a_data_set_that_has_gone_are_told(run, tmp_path):
-    with pytest.raises(OptionError, match="no training run"):
+    with pytest.raises(OptionError, match="not a training run"):
         export_run(tmp_path, tmp_path / "model", origin=Origin())
     with pytest.raises(DatasetError, match="--data"):
         export_run(run, tmp_path / "model", origin=Origin(), data=tmp_path / "gone")

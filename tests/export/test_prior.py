@@ -9,9 +9,9 @@ import pytest
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError
 from mrnn_edge_export.int8 import quantize
-from mrnn_edge_export.prior import training_prior
+from mrnn_edge_export.training_prior import training_prior
+from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
-from mrnn_edge_train.data.flickr8k import Split
 
 SPEC = ImageSpec(height=8, width=8)
 

@@ -16,7 +16,8 @@ from mrnn_edge.verify import verify_model
 from mrnn_edge_export.export import Origin, export_run
 from mrnn_edge_export.int8.quantize import quantize_model
 from mrnn_edge_export.taught import Grown, largest_difference, read_step, write_grown
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.further.teach import teach
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.cells import Cell

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 40), "blue": (30, 40, 230)}
 SENTENCES = (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.further.teach import Lesson
 from mrnn_edge_train.stages.features import FeatureTable
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import CPU
 from mrnn_edge_train.loop import prepare, resume, train
 from mrnn_edge_train.recipe import recipe_from_dict
+from mrnn_edge_train.torch_device import CPU
 
 
 def main(folder: Path, stop_after: int) -> None:

@@ -172,7 +172,7 @@ def test_of_a_table_by_another_program_mirror_images_are_left_out_if_the_recipe_
 
 def test_what_a_data_set_holds_is_said_before_its_pictures_are_looked_at(recipe, data, tmp_path):
     said = []
-    with pytest.raises(OptionError, match="is no encoder"):
+    with pytest.raises(OptionError, match="is neither an encoder"):
         prepare(dataclasses.replace(recipe, encoder="none"), data, cache=tmp_path, say=said.append)
     assert said[0] == "train: 12 pictures, 60 sentences"
     assert said[-1].endswith(" words")

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
+from mrnn_edge_train.data.common import Split, split_of
 from mrnn_edge_train.data.datasets import inspect, read_split
-from mrnn_edge_train.data.flickr8k import Split
-from mrnn_edge_train.data.listing import split_of
 
 ENG = """<DOC>
 <DOCNO>annotations/{key}.eng</DOCNO>
@@ -69,7 +68,7 @@ def test_iapr_tc_12_takes_its_dev_split_out_of_the_training_list_by_name(iapr):
 def test_pictures_of_iapr_tc_12_that_are_described_and_in_no_list_are_told(iapr):
     (iapr / "iaprtc12_test_list.txt").write_text("\n".join(keys(8, 1030)) + "\n")
     last = inspect(iapr).lines()[-1]
-    assert last == "captions of pictures that no split has: 1038.jpg, 1039.jpg"
+    assert last == "captions of pictures that are in no split: 1038.jpg, 1039.jpg"
 
 
 def test_iapr_tc_12_without_lists_is_split_by_name(iapr):
@@ -101,7 +100,7 @@ def test_a_broken_annotation_of_iapr_tc_12_is_named(iapr, text, message):
 
 def test_half_of_the_lists_of_iapr_tc_12_is_too_little(iapr):
     (iapr / "iaprtc12_test_list.txt").unlink()
-    with pytest.raises(DatasetError, match="expected both of"):
+    with pytest.raises(DatasetError, match="expected all of"):
         inspect(iapr)
 
 
@@ -146,7 +145,7 @@ def test_captions_of_flickr30k_without_a_split_or_a_picture_are_told_and_no_erro
         with file.open("a", encoding="utf-8") as lines:
             lines.write("4.jpg#0\tNobody .\n" if name.endswith("token") else TABLE)
             lines.write("" if name.endswith("token") else "4.jpg| 0| Nobody .\n")
-        assert inspect(flickr30k).lines()[-1] == "captions of pictures that no split has: 4.jpg"
+        assert inspect(flickr30k).lines()[-1] == "captions of pictures that are in no split: 4.jpg"
         file.unlink()
 
 

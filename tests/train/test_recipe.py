@@ -104,7 +104,7 @@ def test_captions_of_pictures_that_are_not_seen_are_not_rewarded():
         **read_recipe("m-rnn-base").to_dict(),
         "self_critical": {**rewarded, "crops": 0, "nothing": 0.0},
     }
-    with pytest.raises(OptionError, match=r"\[self_critical\] is there, but no picture reaches"):
+    with pytest.raises(OptionError, match=r"\[self_critical\] is given, but no picture reaches"):
         recipe_from_dict(values, "test")
 
 

@@ -1,6 +1,6 @@
-"""The last touch to a run: a temperature that makes its probabilities as sure as they are right.
+"""Calibration at the end of a run: a temperature that makes its probabilities match its accuracy.
 
-Label smoothing and dropout leave a network less sure than it could be. T is fitted on dev by
+Label smoothing and dropout leave a network underconfident. T is fitted on dev by
 perplexity (temperature scaling, Guo et al. 2017) and folded into the softmax,
 
     softmax(z / T),  z = W m + b   ->   W / T,  b / T        (tied: z = E_1^T W m + b, E_1 stays)
@@ -35,12 +35,12 @@ from mrnn_edge_train.stages.validation import DevFigures, dev_figures, perplexit
 
 _HEADER = "calibration"
 _WIDEST = 4.0
-"""T is looked for between 1/4 and 4."""
+"""T is searched between 1/4 and 4."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What came of it."""
+    """The temperature, and dev figures before and after."""
 
     temperature: float
     before: DevFigures
@@ -49,7 +49,7 @@ class Calibration:
 
 @torch.no_grad()
 def divide_logits(model: MRNN, temperature: float) -> None:
-    """Fold a temperature into the softmax: from now on the logits are z / T."""
+    """Fold a temperature into the softmax in place: the logits become z / T."""
     softmax = model.softmax
     weight = softmax.projection.weight if isinstance(softmax, TiedSoftmax) else softmax.weight
     weight.div_(temperature)
@@ -57,7 +57,7 @@ def divide_logits(model: MRNN, temperature: float) -> None:
 
 
 def fit_temperature(model: MRNN, examples: Examples) -> float:
-    """The T between 1/4 and 4 that gives the sentences the least perplexity; 1 if none is better.
+    """The T between 1/4 and 4 with the lowest perplexity of the sentences; 1 if none is better.
 
     The bits are convex in 1 / T, so the search finds the one minimum.
     """
@@ -73,7 +73,7 @@ def fit_temperature(model: MRNN, examples: Examples) -> float:
 
 
 def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
-    """Calibrate the kept weights of a finished run; a second time it only says what came of it."""
+    """Calibrate the kept weights of a finished run; a second call only returns the result."""
     path = out / BEST
     with safe_open(path, framework="pt") as stored:
         done = (stored.metadata() or {}).get(_HEADER)
@@ -100,7 +100,7 @@ def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
     found = Calibration(temperature=temperature, before=before, after=measure(model))
     kept = {**weights, **model.state_dict()}
     header = {_HEADER: json.dumps(asdict(found))}
-    # Weights and header in one file: a run that dies here is not calibrated twice.
+    # Weights and header in one file: a run that crashes here is not calibrated twice.
     write_whole(
         path, save({name: each.cpu().contiguous() for name, each in kept.items()}, metadata=header)
     )

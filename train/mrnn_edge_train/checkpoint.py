@@ -1,11 +1,10 @@
-"""All that a training run needs to go on as if it had never stopped, in one file.
+"""Checkpoints: all that a stopped run needs to reach the same end, in one file.
 
 checkpoint.safetensors holds the network, its moving average, Adam's two moments of each parameter
-and the random generators; its header says how far the run is, of which recipe, and what its bytes
-hash to. Written beside, synced and renamed: it is whole or it is the one before, which is kept as
-well: where the last one cannot be read, a run goes on from that, to the same end, as all that
-follows is computed anew. Batches need no entry: they follow from seed, epoch and step. No entry
-knows a device: what a GPU wrote goes on anywhere.
+and the random generators; its header holds the run's progress, and hashes of its recipe and of its
+tensors. Writing is atomic, and the previous checkpoint is kept: if the last one cannot be read, a
+run resumes from the one before and reaches the same end. Batches need no entry: they follow from
+seed, epoch and step. No entry depends on a device: what a GPU wrote can be resumed anywhere.
 
 best.safetensors, beside it, holds the weights alone, those of the best epoch so far.
 """
@@ -25,9 +24,9 @@ from torch import Tensor
 from mrnn_edge.errors import TrainingError
 from mrnn_edge.files import sync_folder, write_whole
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import device_of, random_states, set_random_states
 from mrnn_edge_train.journal import BEST, Progress
 from mrnn_edge_train.network.averaging import Network, WeightAverage
+from mrnn_edge_train.torch_device import device_of, random_states, set_random_states
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint-previous.safetensors"
 _NEXT = "checkpoint-next.safetensors"
@@ -46,9 +45,9 @@ class TrainingState(Generic[Network]):
     progress: Progress
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint of a run's folder; the one that is there becomes the previous.
+        """Write a run's checkpoint; the existing one becomes the previous one.
 
-        Of several processes the first one writes; all must call it.
+        All processes must call it; the first one writes.
         """
         random = random_states(device_of(self.network))
         if not distributed.is_first():
@@ -65,23 +64,23 @@ class TrainingState(Generic[Network]):
             _RECIPE: _digest_of_recipe(self.recipe),
             _SHA256: _digest(tensors),
         }
-        # Whole before the others are touched: a disk that is full costs this checkpoint alone.
+        # Complete before the others are touched: a full disk costs this checkpoint alone.
         write_whole(folder / _NEXT, save(tensors, metadata=header))
         if (folder / CHECKPOINT).is_file():
-            # A crash right after this leaves the previous one alone, which serves as well.
+            # A crash after this line leaves the previous checkpoint, which is enough.
             (folder / CHECKPOINT).replace(folder / PREVIOUS)
         (folder / _NEXT).replace(folder / CHECKPOINT)
         sync_folder(folder)
 
     def restore(self, checkpoint: "Checkpoint") -> None:
-        """Take network, average, moments and random generators from a checkpoint.
+        """Restore network, average, moments and random generators from a checkpoint.
 
-        Raises TrainingError if it is of another network, or of another recipe but for its epochs.
+        Raises TrainingError for another network, or for a recipe that differs by more than epochs.
         """
         if checkpoint.recipe not in (None, _digest_of_recipe(self.recipe)):
             raise TrainingError(
-                f"{CHECKPOINT} was written with another recipe than run.json tells; restore that, "
-                "or train anew"
+                f"{CHECKPOINT} was written with another recipe than that of run.json; restore "
+                "run.json, or train again"
             )
         tensors = checkpoint.tensors
         optimiser = self.optimiser.state_dict()
@@ -96,7 +95,7 @@ class TrainingState(Generic[Network]):
             set_random_states(tensors, device_of(self.network))
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
-                f"{CHECKPOINT} is not of this run's network ({error}); train anew"
+                f"{CHECKPOINT} is not of this run's network ({error}); train again"
             ) from None
 
 
@@ -106,7 +105,7 @@ class Checkpoint:
 
     progress: Progress
     recipe: str | None
-    """A digest of the run's recipe; None: of a run from before it was entered."""
+    """A hash of the run's recipe; None: an older run without one."""
     tensors: dict[str, Tensor]
 
 
@@ -121,7 +120,7 @@ def check_checkpoints(folder: Path) -> None:
 
 
 def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint:
-    """The last checkpoint, or the one before, which then takes its place; `say` is told of it.
+    """The last checkpoint; if it cannot be read, the one before replaces it and `say` is called.
 
     Raises TrainingError if neither can be read, and leaves both as they are.
     """
@@ -129,7 +128,7 @@ def read_sound_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoin
     if path.name == PREVIOUS:
         path.replace(folder / CHECKPOINT)
         say(
-            f"{folder / CHECKPOINT} cannot be read; going on from the one before, "
+            f"{folder / CHECKPOINT} cannot be read; continuing from the one before, "
             f"{found.progress.stage} {found.progress.epoch}, step {found.progress.step}"
         )
     return found
@@ -147,17 +146,17 @@ def _sound(folder: Path) -> tuple[Path, Checkpoint]:
 
 
 def write_best(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write the weights that a run keeps, of any device."""
+    """Write the best weights of a run by name, of any shape, dtype and device."""
     data = save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
     write_whole(folder / BEST, data)
 
 
 def read_best(folder: Path) -> dict[str, Tensor]:
-    """The weights that a run keeps, on the CPU. Raises TrainingError if they cannot be read."""
+    """The best weights by name, on the CPU. Raises TrainingError if they cannot be read."""
     try:
         return load((folder / BEST).read_bytes())
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"{folder / BEST}: cannot be read ({error}); train anew") from None
+        raise TrainingError(f"{folder / BEST}: cannot be read ({error}); train again") from None
 
 
 def _read(path: Path) -> Checkpoint:
@@ -170,7 +169,7 @@ def _read(path: Path) -> Checkpoint:
             raise ValueError("its bytes are not those that were written")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TrainingError(
-            f"{path}: cannot be read as a checkpoint ({error}); the run cannot go on, train anew"
+            f"{path}: cannot be read as a checkpoint ({error}); the run cannot resume, train again"
         ) from None
     return Checkpoint(progress=progress, recipe=header.get(_RECIPE), tensors=tensors)
 
@@ -185,7 +184,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _digest_of_recipe(recipe: Mapping[str, Any]) -> str:
-    """SHA-256 of a recipe but for its numbers of epochs, by which a run may be made to end."""
+    """SHA-256 of a recipe without its numbers of epochs, which may be changed to end a run."""
     without = json.dumps(_without_epochs(recipe), sort_keys=True)
     return hashlib.sha256(without.encode()).hexdigest()
 

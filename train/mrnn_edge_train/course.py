@@ -1,6 +1,6 @@
-"""One stage of a run trained: epochs of steps, their figures, a checkpoint after each and within.
+"""Train one stage of a run: epochs of steps, their figures, checkpoints after and within each.
 
-Takes a stage, in its state at the start or as a checkpoint has it; writes into the run's folder.
+Takes a stage, at its start or at a checkpoint; writes into the run's folder.
 Knows no order of stages and no data set.
 """
 
@@ -25,12 +25,12 @@ from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 
 _SAVE_EVERY = 300.0
-"""Seconds after which a checkpoint is written within an epoch."""
+"""Seconds between checkpoints within an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What the stages of a run have in common. `progress` goes on as they do."""
+    """What the stages of a run share. They advance `progress`."""
 
     recipe: Recipe
     data: TrainingData
@@ -45,7 +45,7 @@ class Course:
 def run_stage(
     course: Course, stage: Stage[Network], checkpoint: Checkpoint | None
 ) -> Iterator[EpochFigures]:
-    """One stage, from its start or from a checkpoint of it."""
+    """Train one stage, from its start or from its checkpoint."""
     out, progress = course.out, course.progress
     average = WeightAverage(stage.network, stage.average)
     optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
@@ -77,7 +77,7 @@ def run_stage(
 
 
 def _epoch(course: Course, stage: Stage[Network], state: TrainingState[Network]) -> bool:
-    """The steps that are left of an epoch, with checkpoints; whether it was stopped among them."""
+    """Train the remaining steps of an epoch, with checkpoints. Returns whether it was stopped."""
     progress = course.progress
     stage.network.train()
     started = saved = time.perf_counter()
@@ -99,9 +99,9 @@ def _epoch(course: Course, stage: Stage[Network], state: TrainingState[Network])
 
 
 def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor) -> None:
-    """One step down the cost.
+    """One optimiser step.
 
-    Raises TrainingError, and takes none, unless the cost and its slope are finite.
+    Raises TrainingError, without a step, if the cost or its gradient is not finite.
     """
     progress, optimiser = state.progress, state.optimiser
     worth = float(distributed.mean(cost.detach()))
@@ -118,9 +118,9 @@ def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor)
     parameters = [each for group in optimiser.param_groups for each in group["params"]]
     steepness = float(torch.nn.utils.clip_grad_norm_(parameters, stage.clip))
     if not math.isfinite(steepness):
-        # A cost that is finite can have a slope that is not, and one step spoils every weight.
+        # A finite cost can have an infinite gradient, and one such step spoils every weight.
         raise TrainingError(
-            f"the gradient of epoch {progress.epoch} ({stage.name}) is {steepness} long; "
+            f"the gradient of epoch {progress.epoch} ({stage.name}) has the norm {steepness}; "
             "lower the learning rate, or check the feature table"
         )
     optimiser.step()

@@ -1,9 +1,8 @@
-"""Several processes that train one network: those that `torchrun` starts.
+"""Several processes, started by `torchrun`, that train one network.
 
-What lies on the CPU goes from one to the other over gloo; on GPUs, one a process, gradients go over
-nccl.
+CPU tensors are exchanged over gloo; with GPUs, one for each process, gradients go over nccl.
 
-A process alone is the first of one, and nothing here does anything to it. Each process computes the
+For a single process everything here is a no-op. Each process computes the
 cost of its share of a batch, DistributedDataParallel takes the mean of their gradients, and the
 first process alone measures and writes. Knows no stage and no data.
 """
@@ -24,19 +23,18 @@ from mrnn_edge.errors import DeviceError
 
 T = TypeVar("T")
 _LONGEST = timedelta(days=1)
-"""The others wait so long for the first, which computes vectors and measures. Gloo notices a
-process that dies at once, by its closed connection; of nccl, torchrun ends those that are left."""
+"""How long the others wait for the first, which computes vectors and measures. Gloo notices a dead
+process at once, by its closed connection; with nccl, torchrun ends the remaining ones."""
 _LETTING_GO = 0.5
-"""Seconds at the end, in which gloo's threads let go of the last tensors. They hold them for a
-moment after a collective has returned (of 20,000 a fourth, when looked at), and need the
-interpreter to let go; once that is ending they abort the process: "terminate called without an
-active exception"."""
+"""Seconds at exit in which gloo's threads release the last tensors. They hold them for a moment
+after a collective has returned (a quarter of 20,000 did), and need the interpreter to release them;
+while it exits they abort the process: "terminate called without an active exception"."""
 
 
 def place() -> tuple[int, int]:
-    """The number of this process among those that `torchrun` started on this machine, and theirs.
+    """The number of this process on this machine, and how many `torchrun` started there.
 
-    Known before they are joined; (0, 1) where it did not start this one.
+    Known before `join`; (0, 1) without torchrun.
     """
     number, count = (os.environ.get(name) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     return int(number or 0), int(count or 1)
@@ -45,20 +43,20 @@ def place() -> tuple[int, int]:
 def join(device: torch.device) -> None:
     """Join the processes that `torchrun` started, this one computing on the device.
 
-    Nothing where it did not start this one. Raises DeviceError for GPUs where PyTorch has no nccl.
+    Does nothing without torchrun. Raises DeviceError for GPUs if PyTorch has no nccl.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     if device.type == "cpu":
         distributed.init_process_group("gloo", timeout=_LONGEST)
     elif distributed.is_nccl_available():
-        # With its device named, nccl connects at once and says at once what is wrong.
+        # With a device id, nccl connects now and fails now.
         backends = "cpu:gloo,cuda:nccl"
         distributed.init_process_group(backends, timeout=_LONGEST, device_id=device)
     else:
         raise DeviceError(
-            "several processes on GPUs need nccl, which this PyTorch was built without; leave "
-            "torchrun out, or train with --device cpu"
+            "several processes on GPUs need nccl, which this PyTorch was built without; train "
+            "without torchrun, or train with --device cpu"
         )
     atexit.register(_leave)
 
@@ -69,7 +67,7 @@ def _leave() -> None:
 
 
 def size() -> int:
-    """How many processes train together."""
+    """The number of processes."""
     joined = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if joined else 1
 
@@ -86,17 +84,17 @@ def is_first() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """A process's part of a batch that all processes know."""
+    """A process's part of a batch that all processes share."""
 
     items: slice
-    """What it computes, never nothing: gradients are awaited of every process."""
+    """The items to compute, at least one: every process must contribute a gradient."""
     stands_in: bool
-    """Whether the batch has nothing left for it, and its items are another's."""
+    """Whether the batch is too small, and the item is a duplicate that counts as 0."""
 
     def weight(self, words: Sequence[int]) -> float:
-        """By which its mean over words counts in the mean over all processes' means.
+        """The weight of its mean over words in the mean over all processes.
 
-        `words` are those of each item of the whole batch; the means then make that of the batch.
+        `words` are the counts of each item of the whole batch; the result is the batch's mean.
         """
         return 0.0 if self.stands_in else sum(words[self.items]) * size() / sum(words)
 
@@ -109,14 +107,14 @@ def share(count: int) -> Share:
 
 
 def parallel(network: nn.Module) -> nn.Module:
-    """The network, its gradients the mean over all processes, its weights the first one's."""
+    """The network with gradients averaged over all processes, and the first one's weights."""
     if size() == 1:
         return network
     return nn.parallel.DistributedDataParallel(network)
 
 
 def mean(value: Tensor) -> Tensor:
-    """Of a number of each process, the same on all of them."""
+    """The mean of a scalar over all processes, on all of them."""
     if size() == 1:
         return value
     total = value.clone()
@@ -124,17 +122,17 @@ def mean(value: Tensor) -> Tensor:
     return total / size()
 
 
-def any_of(wish: bool) -> bool:
-    """Whether any process wishes it."""
+def any_of(value: bool) -> bool:
+    """Whether it is true on any process."""
     if size() == 1:
-        return wish
-    wishes = torch.tensor(int(wish))
-    distributed.all_reduce(wishes)
-    return bool(wishes)
+        return value
+    total = torch.tensor(int(value))
+    distributed.all_reduce(total)
+    return bool(total)
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What the first process makes, on all of them."""
+    """The result of `make` on the first process, on all of them."""
     if size() == 1:
         return make()
     box: list[Any] = [make() if is_first() else None]
@@ -143,7 +141,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 
 def gathered(part: Tensor) -> Tensor:
-    """A tensor [N] of each process, as long on all of them -> [P, N]; of one process as it is."""
+    """[N] of each process, of equal length and any dtype -> [P, N]; unchanged for one process."""
     if size() == 1:
         return part
     parts = [torch.empty_like(part) for _ in range(size())]
@@ -152,20 +150,20 @@ def gathered(part: Tensor) -> Tensor:
 
 
 def own(parts: Tensor) -> Tensor:
-    """The inverse, for this process."""
-    # Of a view torch's generators take the storage's first bytes, or crash: each gets a copy.
+    """The inverse of `gathered`, for this process: [P, N] -> [N]."""
+    # A copy: given a view, torch's generators read the start of its storage, or crash.
     return parts if size() == 1 else parts[rank()].clone()
 
 
 def wait() -> None:
-    """Until all processes are here."""
-    # A barrier would be nccl's on GPUs, which does not notice a process that has died.
+    """Wait for all processes."""
+    # On GPUs a barrier would use nccl, which does not notice a dead process.
     any_of(False)
 
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """The first process goes before the others, which find what it leaves; or fail as it does."""
+    """The first process runs the block before the others, which find its results, or fail too."""
     if not is_first():
         wait()
     try:

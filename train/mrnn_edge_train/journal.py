@@ -1,17 +1,23 @@
-"""How far a training run is, and what its epochs came to: run.json and log.ndjson. No torch."""
+"""The progress of a training run and the figures of its epochs: run.json, log.ndjson, TensorBoard.
+
+No torch, but for TensorBoard curves.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mrnn_edge.bundle.folder import to_json
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import MissingExtraError, OptionError
 from mrnn_edge.files import write_whole
 
 RUN, LOG, BEST, VOCABULARY = "run.json", "log.ndjson", "best.safetensors", "vocab.json"
+BOARD = "tensorboard"
+"""The folder of TensorBoard's event files in a run's folder."""
 
 
 class StageName(StrEnum):
@@ -27,7 +33,7 @@ class StageName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFigures:
-    """What an epoch came to. Perplexities count the end sign; unknown words count as one word."""
+    """The figures of an epoch. Perplexities count the end sign; unknown words count as one word."""
 
     stage: StageName
     epoch: int
@@ -40,11 +46,11 @@ class EpochFigures:
     best: bool
     """The best epoch so far, of all stages."""
     gradient: float | None = None
-    """Mean length of a step's gradient before it was clipped; runs from before lack it."""
+    """Mean gradient norm before clipping; older runs lack it."""
 
     def excels(self, other: "EpochFigures", *, image: bool) -> bool:
-        """Whether it is the one to keep of the two: by dev CIDEr, or by perplexity where the
-        network sees no image, and has one sentence for all pictures."""
+        """Whether it is the better epoch: by dev CIDEr, or by perplexity for a network without the
+        image, which gives every picture the same caption."""
         if image:
             return self.dev_cider > other.dev_cider
         return self.dev_perplexity < other.dev_perplexity
@@ -52,19 +58,19 @@ class EpochFigures:
 
 @dataclass(kw_only=True)
 class Progress:
-    """Where a run stands."""
+    """How far a run is."""
 
     stage: StageName = StageName.FEATURES
     epoch: int = 1
-    """The epoch under way in its stage."""
+    """The current epoch of the stage."""
     step: int = 0
-    """Steps of it that are done."""
+    """Completed steps of the epoch."""
     bits: float = 0.0
-    """What they add to its mean cost."""
+    """Their contribution to the mean cost of the epoch."""
     gradient: float = 0.0
-    """And to the mean length of its gradients."""
+    """Their contribution to the mean gradient norm."""
     seconds: float = 0.0
-    """What they took."""
+    """Their duration."""
     finished: list[EpochFigures] = field(default_factory=list)
 
     @property
@@ -73,13 +79,13 @@ class Progress:
         return next((each for each in reversed(self.finished) if each.best), None)
 
     def finish_epoch(self, figures: EpochFigures) -> None:
-        """Enter an epoch's figures and stand before the next."""
+        """Record an epoch's figures and move to the next epoch."""
         self.finished.append(figures)
         self.epoch, self.step = self.epoch + 1, 0
         self.bits, self.gradient, self.seconds = 0.0, 0.0, 0.0
 
     def to_json(self) -> str:
-        """One line; floats survive it to the last bit."""
+        """One line; floats keep every bit."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -94,7 +100,7 @@ class Progress:
 
 
 def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) -> None:
-    """Write run.json and log.ndjson, each whole or not at all.
+    """Write run.json and log.ndjson, each atomically.
 
     run.json holds the run's facts and, once there is one, its best epoch.
     """
@@ -111,13 +117,37 @@ def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) ->
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """run.json of a run. Raises OptionError if there is none."""
+    """run.json of a run. Raises OptionError if it is missing or malformed."""
     try:
         facts: dict[str, Any] = json.loads((folder / RUN).read_bytes())
         if missing := {"recipe", "seed", "data"} - facts.keys():
             raise KeyError(*sorted(missing))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise OptionError(
-            f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
+            f"{folder} is not a training run ({error}); make one with `mrnn-edge train`"
         ) from None
     return facts
+
+
+def shown(epochs: Iterable[EpochFigures], out: Path) -> Iterator[EpochFigures]:
+    """Yield the epochs, each first written to event files as TensorBoard curves by stage and epoch.
+
+    A resumed run adds to them. Raises MissingExtraError at once without TensorBoard.
+    """
+    try:
+        make = import_module("torch.utils.tensorboard").SummaryWriter
+    except ModuleNotFoundError:
+        raise MissingExtraError("tensorboard", "tensorboard") from None
+    writer = None
+    try:
+        for each in epochs:
+            # Not earlier: a new run needs an empty folder.
+            writer = writer or make(log_dir=str(out / BOARD))
+            for name in ("train_bits", "gradient", "dev_perplexity", "dev_cider", "seconds"):
+                if (value := getattr(each, name)) is not None:
+                    writer.add_scalar(f"{each.stage}/{name}", value, each.epoch)
+            writer.flush()
+            yield each
+    finally:
+        if writer is not None:
+            writer.close()

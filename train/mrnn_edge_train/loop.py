@@ -8,12 +8,12 @@ Takes a recipe, a data set and an empty folder; leaves in the folder
     best.safetensors        the weights of the epoch with the best dev CIDEr, or the best perplexity
                             where no image is seen; the CNN's, where it was trained, under `cnn.`;
                             calibrated at the end if the recipe says so
-    checkpoint.safetensors  what `resume` goes on from
-    checkpoint-previous.safetensors  the one before, in case the last is damaged
+    checkpoint.safetensors  what `resume` continues from
+    checkpoint-previous.safetensors  the checkpoint before, in case the last is damaged
 
 On the CPU the same seed on the same machine gives the same figures and weights, seconds aside, in
-one go or stopped and resumed at any step. On a GPU that is not promised: some of its sums have no
-fixed order. A run may go on on another device. Prints nothing: each epoch's figures are yielded.
+one go or stopped and resumed at any step. A GPU does not promise that: some of its sums have no
+fixed order. A run may be resumed on another device. Prints nothing: yields each epoch's figures.
 """
 
 import os
@@ -39,10 +39,14 @@ from mrnn_edge_train.checkpoint import (
     read_sound_checkpoint,
 )
 from mrnn_edge_train.course import Course, run_stage
-from mrnn_edge_train.data.complaints import complain_of_unreadable, left_out, spare
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
+    complain_of_unreadable,
+    left_out,
+    spare,
+)
 from mrnn_edge_train.data.datasets import inspect, read_split
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
-from mrnn_edge_train.device import CPU, device_failures, device_name, has_bfloat16
 from mrnn_edge_train.journal import (
     VOCABULARY,
     EpochFigures,
@@ -65,10 +69,11 @@ from mrnn_edge_train.stages.features import (
 from mrnn_edge_train.stages.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages.stages import FeatureStage, TrainingData
+from mrnn_edge_train.torch_device import CPU, device_failures, device_name, has_bfloat16
 
 
-def unheard(_text: str) -> None:
-    """For `say`: nobody listens."""
+def ignore(_text: str) -> None:
+    """For `say`: discard the message."""
 
 
 def prepare(
@@ -78,12 +83,12 @@ def prepare(
     cache: Path,
     device: torch.device = CPU,
     track: Track = untracked,
-    say: Callable[[str], None] = unheard,
+    say: Callable[[str], None] = ignore,
 ) -> TrainingData:
-    """Check and read the data set and have its CNN vectors, from the cache or computed into it.
+    """Check and read the data set; read its CNN vectors from the cache, or compute and cache them.
 
-    The run then trains on the device that computes them. `say` is told what the data set holds
-    before that, and which pictures cannot be read after it.
+    The run then trains on the device that computes them. `say` receives one-line messages: what
+    the data set holds, and which pictures cannot be read.
 
     Training pictures that cannot be read are left out and named, up to one in a hundred. Raises
     DatasetError for more of them and for any dev picture, as `datasets.inspect` does before
@@ -117,12 +122,12 @@ def prepare(
 
 
 def _check(recipe: Recipe) -> None:
-    """Raise OptionError for what no data set can make up for."""
+    """Raise OptionError for a recipe that cannot be trained here, whatever the data set."""
     if recipe.self_critical and distributed.size() > 1:
         raise OptionError("[self_critical] is trained by one process; leave torchrun out")
     if recipe.finetune and recipe.encoder not in list(EncoderName):
         raise OptionError(
-            f"the recipe tunes the CNN, but {recipe.encoder} is none; "
+            f"the recipe tunes the CNN, but {recipe.encoder} is not a CNN; "
             f"name one of {', '.join(EncoderName)}, or leave [finetune] out"
         )
 
@@ -137,11 +142,13 @@ def _table(
     device: torch.device,
     track: Track,
 ) -> FeatureTable:
-    """The vectors of the pictures, but for `spared` of them at most that cannot be read."""
+    """The vectors of the pictures; at most `spared` that cannot be read are left out."""
     if recipe.encoder not in list(EncoderName):
         if not Path(recipe.encoder).is_file():
             known = ", ".join(EncoderName)
-            raise OptionError(f"{recipe.encoder} is no encoder ({known}) and no feature table")
+            raise OptionError(
+                f"{recipe.encoder} is neither an encoder ({known}) nor a feature table"
+            )
         found = read_table(Path(recipe.encoder)).rows(images)
         return found if mirror else replace(found, mirrored=None)
     size = recipe.image_size
@@ -160,9 +167,9 @@ def _table(
 
 
 def check_out(out: Path) -> None:
-    """Raise OptionError unless `out` is free for a run: absent, or an empty folder."""
+    """Raise OptionError unless `out` is absent or an empty folder."""
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise OptionError(f"{out} is there already and not empty; name another folder")
+        raise OptionError(f"{out} already exists and is not empty; name another folder")
 
 
 def never() -> bool:
@@ -182,8 +189,8 @@ def train(
 ) -> Iterator[EpochFigures]:
     """Train, yielding the figures of each epoch. `source` names the data set in run.json.
 
-    Once `stop()` is true the step under way is finished, a checkpoint written, and the iterator
-    ends. Raises OptionError as `check_out` does, TrainingError if the cost is no longer finite;
+    When `stop()` returns true, the current step is finished, a checkpoint is written, and the
+    iterator ends. Raises OptionError as `check_out` does, TrainingError if the cost is not finite;
     the last good checkpoint and the best weights stay.
     """
     if distributed.is_first():
@@ -200,7 +207,7 @@ def train(
         "processes": distributed.size(),
         "devices": [device_name(data.device)],
     }
-    # Processes that drew the same dropout would learn less from each other.
+    # A seed for each process: with the same dropout they would learn less from each other.
     torch.manual_seed(seed + distributed.rank())
     course = Course(
         recipe=recipe, data=data, out=out, facts=facts, progress=Progress(), track=track, stop=stop
@@ -209,19 +216,19 @@ def train(
 
 
 def recipe_of(out: Path) -> tuple[Recipe, Path]:
-    """The recipe and the data set of a run that is to go on. Raises OptionError if it is none."""
+    """The recipe and the data set of a run to resume. Raises OptionError if it is not a run."""
     facts = read_facts(out)
     return recipe_from_dict(facts["recipe"], str(out / "run.json")), Path(facts["data"])
 
 
 def check_run(out: Path) -> None:
-    """Raise what `resume` does of a run that cannot go on, before any picture is read."""
+    """Raise as `resume` does if a run cannot be resumed, before any picture is read."""
     _facts_here(out)
     check_checkpoints(out)
 
 
 def has_ended(out: Path) -> bool:
-    """Whether nothing is left to train of a run. Raises OptionError if it is none."""
+    """Whether a run is finished. Raises OptionError if it is not a run."""
     facts = read_facts(out)
     recipe = recipe_from_dict(facts["recipe"], str(out / "run.json"))
     whole: bool = facts.get("epochs") == recipe.all_epochs
@@ -229,12 +236,12 @@ def has_ended(out: Path) -> bool:
 
 
 def _facts_here(out: Path) -> dict[str, Any]:
-    """The facts of a run. Raises OptionError if it is none, or of another number of processes."""
+    """The facts of a run. Raises OptionError for no run, or another number of processes."""
     facts = read_facts(out)
-    # Runs from before there were several know of one.
+    # Older runs lack the entry: one process.
     if (processes := facts.get("processes", 1)) != distributed.size():
         raise OptionError(
-            f"{out} is trained by {processes} processes, here are {distributed.size()}; go on with "
+            f"{out} is trained by {processes} processes, not {distributed.size()}; continue with "
             f"torchrun --nproc-per-node {processes}"
         )
     return facts
@@ -246,23 +253,25 @@ def resume(
     *,
     track: Track = untracked,
     stop: Callable[[], bool] = never,
-    say: Callable[[str], None] = unheard,
+    say: Callable[[str], None] = ignore,
 ) -> Iterator[EpochFigures]:
-    """Go on with a run from its checkpoint, as `train` would have; nothing is left of a whole one.
+    """Resume a run from its checkpoint, to the same end; a finished run yields nothing.
 
-    A checkpoint that is damaged is replaced by the one before, and `say` is told. Raises
-    TrainingError if there is no sound one, OptionError if the data set is another.
+    A damaged checkpoint is replaced by the one before, and `say` receives a message. Raises
+    TrainingError if neither can be read, OptionError if the data set has changed.
     """
     facts = _facts_here(out)
     recipe, source = recipe_of(out)
     if (out / VOCABULARY).read_bytes() != data.vocabulary.to_json():
-        raise OptionError(f"{source} has other words than {out} was begun with; restore it")
-    # Runs from before there was a choice were on the CPU.
+        raise OptionError(
+            f"{source} gives another vocabulary than {out} was trained with; restore it"
+        )
+    # Older runs lack the entry: the CPU.
     devices, here = facts.get("devices", ["cpu"]), device_name(data.device)
     facts["devices"] = devices if devices[-1] == here else [*devices, here]
     with distributed.in_turn():
         checkpoint = read_sound_checkpoint(out, say)
-    # For a generator of which the checkpoint has no state: it was written on another device.
+    # For a generator whose state the checkpoint lacks because another device wrote it.
     torch.manual_seed(facts["seed"] + distributed.rank())
     course = Course(
         recipe=recipe,
@@ -277,7 +286,7 @@ def resume(
 
 
 def _whole(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigures]:
-    """All stages, or what a checkpoint leaves of them; calibration after the last one."""
+    """All stages, or those left after a checkpoint; then calibration."""
     recipe, out, progress = course.recipe, course.out, course.progress
     with device_failures(course.data.device):
         yield from _stages(course, checkpoint)
@@ -288,7 +297,7 @@ def _whole(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigur
 
 
 def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigures]:
-    """Each starts from the best weights of those before it."""
+    """Each stage starts from the best weights so far."""
     recipe, data, out, progress = course.recipe, course.data, course.out, course.progress
     seed, track = course.facts["seed"], course.track
     first = FeatureStage(recipe, data, seed=seed)
@@ -303,7 +312,7 @@ def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigu
         cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size).to(data.device)
     if recipe.finetune is not None and cnn is not None:
         if progress.stage is StageName.FEATURES:
-            # From here on the checkpoint is the second stage's, and best.safetensors may change.
+            # From here the checkpoint belongs to the second stage, and best.safetensors may change.
             model.load_state_dict(read_best(out))
             progress.stage, progress.epoch = StageName.FINETUNE, 1
         if progress.stage is StageName.FINETUNE:
@@ -323,7 +332,7 @@ def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigu
 def _last_stage(
     course: Course, settings: SelfCritical, model: MRNN, cnn: EfficientNetLite | None
 ) -> SelfCriticalStage:
-    """On the best weights so far, with the CNN's among them where it was tuned."""
+    """The last stage on the best weights so far, including the CNN's if it was tuned."""
     tuned, best = split_weights(read_best(course.out))
     model.load_state_dict(best)
     if tuned and cnn is not None:

@@ -4,7 +4,7 @@ Recipes with names lie in recipes/ beside this module; a path to a TOML file ser
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from enum import StrEnum
 from importlib import resources
@@ -17,12 +17,12 @@ from mrnn_edge_train.network.cells import Cell
 
 
 class Schedule(StrEnum):
-    """What a learning rate does once it has reached its peak."""
+    """The learning rate after its peak."""
 
     COSINE = "cosine"
-    """It descends to zero, as a half wave of the cosine."""
+    """Falls to zero along half a cosine wave."""
     CONSTANT = "constant"
-    """It stays."""
+    """Constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +37,12 @@ class Finetune:
     images: int
     """Pictures a step, each with all its sentences."""
     crop_size: int
-    """Side in pixels of the square that a crop is resized to, a multiple of 32. Smaller than
-    `image_size` is faster, and makes up for things that look larger in a crop."""
+    """Side in pixels of the square that a crop is resized to, a multiple of 32. Less than
+    `image_size` is faster, and compensates for objects that look larger in a crop."""
     smallest_crop: float
     """Crops keep this share of the picture's area to all of it."""
     frozen: float
-    """Share of the CNN's blocks, from the picture on, that stay as they are."""
+    """Share of the CNN's blocks, counted from the input, that are not trained."""
     cnn_rate: float
     """Peak learning rate of the CNN."""
     learning_rate: float
@@ -55,22 +55,14 @@ class Finetune:
     average: float
     """As in the first stage."""
     bfloat16: bool
-    """The CNN computes in bfloat16 (autocast) where the processor, or the GPU, has it."""
+    """The CNN computes in bfloat16 (autocast) if the processor or GPU supports it."""
     compile: bool = False
-    """The CNN's pass is compiled first (torch.compile), which needs a compiler for C++."""
+    """Compile the CNN's forward pass (torch.compile); needs a C++ compiler."""
     nothing: float = 0.0
-    """Share of the pictures in whose place one of nothing is shown (nothing.py)."""
+    """Share of pictures replaced by a blank one (augment.py)."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "images"):
-            _need(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("label_smoothing", "warmup", "average", "nothing"):
-            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
-        for name in ("cnn_rate", "learning_rate", "clip"):
-            _need(self, name, getattr(self, name) > 0.0, "above 0")
-        _need(self, "weight_decay", self.weight_decay >= 0.0, "0 or more")
-        _need(self, "frozen", 0.0 <= self.frozen <= 1.0, "0 to 1")
-        _need(self, "smallest_crop", 0.0 < self.smallest_crop <= 1.0, "above 0, at most 1")
+        _check_limits(self)
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
         _need(self, "crop_size", fine, "a multiple of 32")
 
@@ -87,9 +79,9 @@ class SelfCritical:
     images: int
     """Pictures a step."""
     samples: int
-    """Captions drawn for each."""
+    """Captions sampled for each picture."""
     cost_weight: float
-    """Of the bits a word of the references, beside the reward: it keeps the perplexity."""
+    """Weight of the references' bits a word beside the reward; it preserves the perplexity."""
     learning_rate: float
     warmup: float
     label_smoothing: float
@@ -97,22 +89,14 @@ class SelfCritical:
     average: float
     """As in the first stage."""
     crops: int = 0
-    """Of each picture, made as in `[finetune]` and read once by the tuned CNN: a step takes one of
-    them or the whole picture. 0: whole pictures alone."""
+    """Crops of each picture, made as in `[finetune]` and encoded once by the tuned CNN: a step
+    takes one of them or the whole picture. 0: whole pictures only."""
     nothing: float = 0.0
-    """Share of the pictures whose references are told of one of nothing, as in `[finetune]`; the
-    captions are drawn of the pictures as they are."""
+    """Share of pictures replaced by a blank one when scoring the references, as in `[finetune]`;
+    captions are sampled for the real pictures."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "images"):
-            _need(self, name, getattr(self, name) >= 1, "1 or more")
-        _need(self, "crops", self.crops >= 0, "0 or more")
-        _need(self, "samples", self.samples >= 2, "2 or more")
-        for name in ("label_smoothing", "warmup", "average", "nothing"):
-            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
-        for name in ("learning_rate", "clip"):
-            _need(self, name, getattr(self, name) > 0.0, "above 0")
-        _need(self, "cost_weight", self.cost_weight >= 0.0, "0 or more")
+        _check_limits(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,23 +125,23 @@ class Recipe:
     learning_rate: float
     """Peak, to which a linear warm-up rises."""
     warmup: float
-    """Share of all steps that the learning rate rises."""
+    """Share of all steps in which the learning rate rises."""
     batch: int
     """Sentences a step."""
     clip: float
     """Largest norm of the gradient."""
     epochs: int
     average: float
-    """Decay of the weights' moving average, which is what is measured and kept; 0: no average."""
+    """Decay of the weights' moving average, which is measured and kept; 0: no average."""
     beam: int
-    """Beam of the dev captions, and their length penalty; their CIDEr says which epoch is kept,
-    but for a network without the image."""
+    """Beam of the dev captions, and their length penalty; their CIDEr selects the epoch to keep,
+    except for a network without the image."""
     length_penalty: float
     image: bool = True
     """The picture reaches the multimodal layer; false: the paper's m-RNN-Base, language alone."""
     mirror: bool = True
-    """Half of the time a sentence of the first stage, and a crop of later ones, is of the mirror
-    image; not where the sentence, or one of the picture's, says left or right."""
+    """Mirror pictures with probability 1/2, but not where a sentence says left or right: the
+    sentence itself in the first stage, any of the picture's in later ones."""
     schedule: Schedule = Schedule.COSINE
     """Of the learning rate after the warm-up, in all stages."""
     calibrate: bool = False
@@ -166,37 +150,19 @@ class Recipe:
     self_critical: SelfCritical | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "minimum_count", "embedding", "state", "multimodal"):
-            _need(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in ("batch", "epochs", "beam"):
-            _need(self, name, getattr(self, name) >= 1, "1 or more")
-        for name in (
-            "drop_image",
-            "drop_word",
-            "drop_multimodal",
-            "label_smoothing",
-            "warmup",
-            "average",
-        ):
-            _need(self, name, 0.0 <= getattr(self, name) < 1.0, "at least 0 and below 1")
-        for name in ("learning_rate", "clip"):
-            _need(self, name, getattr(self, name) > 0.0, "above 0")
-        _need(self, "l2", self.l2 >= 0.0, "0 or more")
-        limit = MAX_LENGTH_PENALTY
-        _need(self, "length_penalty", 0.0 <= self.length_penalty <= limit, f"0 to {limit:g}")
+        _check_limits(self)
         for name in ("finetune", "self_critical"):
             if getattr(self, name) and not self.image:
                 raise OptionError(
-                    f"recipe: [{name}] is there, but no picture reaches the network "
-                    "(image = false); leave one of them out"
+                    f"recipe: [{name}] is given, but no picture reaches the network "
+                    "(image = false); remove one of them"
                 )
         if self.self_critical and not self.finetune:
             for name in ("crops", "nothing"):
                 if getattr(self.self_critical, name):
                     raise OptionError(
-                        f"recipe: self_critical.{name} is above 0, but the CNN that would read "
-                        f"them is that of [finetune], which is not there; add it, or leave "
-                        f"{name} out"
+                        f"recipe: self_critical.{name} is above 0, but needs the tuned CNN of "
+                        f"[finetune], which is missing; add it, or remove {name}"
                     )
 
     @property
@@ -207,12 +173,38 @@ class Recipe:
 
     @property
     def decoding(self) -> DecodeOptions:
-        """The search of the dev captions; its length penalty is the exported model's."""
+        """The search for dev captions; the exported model keeps its length penalty."""
         return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form; a table that is not there has no key."""
+        """The JSON form; a missing table has no key."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+_ONE = "epochs images image_size minimum_count embedding state multimodal batch beam"
+_SHARE = "label_smoothing warmup average nothing drop_image drop_word drop_multimodal"
+_LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    (_ONE, lambda value: value >= 1, "1 or more"),
+    ("samples", lambda value: value >= 2, "2 or more"),
+    (_SHARE, lambda value: 0.0 <= value < 1.0, "at least 0 and below 1"),
+    ("cnn_rate learning_rate clip", lambda value: value > 0.0, "above 0"),
+    ("weight_decay cost_weight crops l2", lambda value: value >= 0.0, "0 or more"),
+    ("frozen", lambda value: 0.0 <= value <= 1.0, "0 to 1"),
+    ("smallest_crop", lambda value: 0.0 < value <= 1.0, "above 0, at most 1"),
+    (
+        "length_penalty",
+        lambda value: 0.0 <= value <= MAX_LENGTH_PENALTY,
+        f"0 to {MAX_LENGTH_PENALTY:g}",
+    ),
+)
+"""Limits of settings by name, which have one meaning in all tables."""
+
+
+def _check_limits(settings: Finetune | SelfCritical | Recipe) -> None:
+    for names, within, expected in _LIMITS:
+        for name in names.split():
+            if hasattr(settings, name):
+                _need(settings, name, within(getattr(settings, name)), expected)
 
 
 def _need(settings: Finetune | SelfCritical | Recipe, name: str, fine: bool, expected: str) -> None:
@@ -229,22 +221,22 @@ _TABLES: dict[str, type] = {
     "self_critical": SelfCritical,
 }
 _FORMER = ("colour", 0.0)
-"""A key of `[finetune]` that runs of before have, with the value that changed nothing."""
+"""A former key of `[finetune]` in older runs, with the value that had no effect."""
 
 
 def named_recipes() -> tuple[str, ...]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes in the package."""
     return tuple(sorted(path.stem for path in _folder().iterdir() if path.suffix == ".toml"))
 
 
 def read_recipe(recipe: str) -> Recipe:
-    """A recipe by name or path. Raises OptionError if there is none, or a key is wrong."""
+    """A recipe by name or path. Raises OptionError if it is missing, or a key is wrong."""
     path = _folder() / f"{recipe}.toml" if recipe in named_recipes() else Path(recipe)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise OptionError(
-            f"{recipe} is no recipe and no file; recipes: {', '.join(named_recipes())}"
+            f"{recipe} is neither a recipe nor a file; recipes: {', '.join(named_recipes())}"
         ) from None
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise OptionError(f"{path} is not TOML ({error})") from None
@@ -252,7 +244,7 @@ def read_recipe(recipe: str) -> Recipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
-    """A recipe of plain values; whole numbers serve as floats. Raises OptionError by key."""
+    """A recipe from plain values; integers serve as floats. Raises OptionError with the key."""
     tables: dict[str, Any] = dict.fromkeys(_TABLES)
     for name, kind in _TABLES.items():
         table = values.get(name)
@@ -265,9 +257,9 @@ def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The checked plain values of a recipe or of its table: every key, and no other.
+    """The checked plain values of a recipe or of its table.
 
-    A key with a default may be left out: recipes and runs from before it go on to be read.
+    Only a key with a default may be missing, so that older recipes and runs stay readable.
     """
     known = get_type_hints(kind)
     if unknown := sorted(values.keys() - known.keys()):

@@ -1,4 +1,4 @@
-"""A training run read back: its recipe, its words, and the network that was kept.
+"""Read a training run: its recipe, its vocabulary, and the best network.
 
 For export. Knows no data set.
 """
@@ -23,7 +23,7 @@ from mrnn_edge_train.stages.finetune import split_weights
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A run that has finished an epoch at least."""
+    """A run with at least one finished epoch."""
 
     recipe: Recipe
     facts: Mapping[str, Any]
@@ -31,13 +31,13 @@ class TrainedRun:
     vocab_json: bytes
     vocabulary: Vocabulary
     cnn: EfficientNetLite
-    """With the weights that the run gave it, or ImageNet's where it was not trained."""
+    """With its weights of the run, or of ImageNet if the run did not tune it."""
     model: MRNN
-    """In inference mode, as the CNN."""
+    """In inference mode, like the CNN."""
 
 
 def read_run(folder: Path) -> TrainedRun:
-    """Read a run. Raises OptionError if it is none, or was trained on features of another CNN."""
+    """Read a run. Raises OptionError if it is not a run, or was trained on a feature table."""
     try:
         facts = json.loads((folder / RUN).read_bytes())
         vocab_json = (folder / VOCABULARY).read_bytes()
@@ -51,7 +51,7 @@ def read_run(folder: Path) -> TrainedRun:
         model.load_state_dict(model_weights)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise OptionError(
-            f"{folder} is no training run ({error}); make one with `mrnn-edge train`"
+            f"{folder} is not a training run ({error}); make one with `mrnn-edge train`"
         ) from None
     if recipe.encoder not in list(EncoderName):
         raise OptionError(

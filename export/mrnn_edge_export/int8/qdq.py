@@ -1,8 +1,8 @@
-"""A float graph as one of 8-bit integers: QuantizeLinear, DequantizeLinear around its layers.
+"""Quantise a float graph to 8-bit integers: QuantizeLinear, DequantizeLinear around its layers.
 
-Takes a graph and what is to run through it, gives a graph of plain ONNX operators. The ranges and
-the rewriting are ONNX Runtime's (onnxruntime.quantization, a converter: nothing of it is needed to
-run the result); the weights' scales are ours. Knows neither encoder nor step.
+Takes a graph and inputs for it, gives a graph of plain ONNX operators. ONNX Runtime's converter
+(onnxruntime.quantization, not needed to run the result) finds the ranges and rewrites the graph;
+the scales of weights are ours. Knows neither encoder nor step.
 """
 
 import copy
@@ -30,16 +30,16 @@ Feeds: TypeAlias = Mapping[str, NDArray[Any]]
 Ranges: TypeAlias = TensorsData
 
 OPERATORS: Final = ("Conv", "Clip", "Add", "Gemm")
-"""What is quantised. A Clip goes where the range of what follows does its work."""
+"""The quantised operators. A Clip is removed if the next tensor's range replaces it."""
 _LAYERS: Final = ("Conv", "Gemm")
 LARGEST: Final = 127
-"""Of int8 without its -128: the ranges have 0 in the middle."""
+"""The largest int8; -128 is unused, so that ranges are symmetric."""
 _NARROW: Final = 63
 """Weights of 7 bits: any two of them, times any two uint8, add up within 16 bits."""
 
 
 class _Feeds(CalibrationDataReader):  # type: ignore[misc]
-    """The converter's way to ask for the next feeds."""
+    """The converter's iterator over feeds."""
 
     def __init__(self, feeds: Iterable[Feeds]) -> None:
         self._feeds: Iterator[Feeds] = iter(feeds)
@@ -66,10 +66,9 @@ def insert_qdq(
     nodes: Sequence[str],
     fixed: Mapping[str, tuple[float, int]],
 ) -> onnx.ModelProto:
-    """The graph, these nodes of it quantised: activations uint8, weights int8 by output channel.
+    """The graph with these nodes quantised: activations uint8, weights int8 by output channel.
 
-    `fixed` gives tensors whose scale and zero point are known beforehand. The last layer's answer
-    stays float.
+    `fixed` gives tensors with known scale and zero point. The last layer's output stays float.
     """
     overrides: dict[str, list[dict[str, Any]]] = {
         name: [{"scale": np.array(scale, np.float32), "zero_point": np.array(zero, np.uint8)}]
@@ -92,7 +91,7 @@ def insert_qdq(
     quantizer = QDQQuantizer(
         copy.deepcopy(graph),
         per_channel=True,
-        reduce_range=False,  # weight_scales sees to it, and loses less
+        reduce_range=False,  # weight_scales does it with a smaller error
         weight_qType=QuantType.QInt8,
         activation_qType=QuantType.QUInt8,
         tensors_range=ranges,
@@ -111,13 +110,13 @@ def insert_qdq(
 
 
 def keep_float(graph: onnx.ModelProto, layers: Collection[str]) -> None:
-    """Put a step between these layers' answers and what rounds them, so that they stay in float.
+    """Keep these layers in float by a node between their outputs and the quantisation after them.
 
-    Where a layer takes and gives 8 bits, with a Clip between at most, ONNX Runtime (1.32.0) rounds
-    float weights as well, to one scale for all channels (weight_bias_quantization.cc): of the
-    shipped encoder's, one depthwise layer left in float made the error 2.5 times as large. It does
-    not see through the maximum with the least float, which changes no number; nor does it make one
-    operator of the layer and its Clip then.
+    If a layer has 8-bit input and output, with at most a Clip between, ONNX Runtime (1.32.0) also
+    rounds float weights, to one scale for all channels (weight_bias_quantization.cc): in the
+    shipped encoder one depthwise layer left in float made the error 2.5 times as large. A maximum
+    with the least float changes no number and prevents that; it also prevents the fusion of the
+    layer with its Clip.
     """
     least = onnx.numpy_helper.from_array(np.array(np.finfo(np.float32).min), "least_float")
     kept = [node for node in graph.graph.node if node.name in layers and node.op_type == "Conv"]
@@ -131,7 +130,7 @@ def keep_float(graph: onnx.ModelProto, layers: Collection[str]) -> None:
 
 
 def weight_scales(weight: Floats) -> Floats:
-    """Scales [C] of a layer's weights [C, ...] that add up alike on every machine, int8 * uint8.
+    """Scales float32 [C] of a layer's weights [C, ...] with the same int8 * uint8 sums anywhere.
 
     x86 without VNNI multiplies neighbours in pairs and adds each pair in 16 bits (vpmaddubsw),
     which saturates: 255 * (a + b) must stay within 32,767, so weights a and b of a pair that have
@@ -148,29 +147,29 @@ def weight_scales(weight: Floats) -> Floats:
         flat = weight.reshape(len(weight), -1)
         pairs = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2))).reshape(len(flat), -1, 2)
         up, down = (np.maximum(side, 0.0).sum(axis=2).max(axis=1) for side in (pairs, -pairs))
-        # Rounding adds a half to each of the two, so 127 here is 128 there.
+        # Rounding adds up to 1/2 to each of the two, so 127 here means 128 there.
         scales = np.maximum.reduce([largest, up, down]) / LARGEST
     else:
         scales = largest / _NARROW
-    # Channels of nothing but zeros need a scale all the same: any.
+    # Channels of zeros need a scale too: any.
     return np.where(scales > 0, scales, 1.0 / LARGEST).astype(np.float32)
 
 
 def rounded(weight: Floats) -> Floats:
-    """Weights [C, ...] as int8 holds them."""
+    """Weights float32 [C, ...] after rounding to int8."""
     scales = weight_scales(weight).reshape(-1, *(1,) * (weight.ndim - 1))
     held: Floats = (np.rint(weight / scales) * scales).astype(np.float32)
     return held
 
 
 def name_nodes(graph: onnx.ModelProto) -> None:
-    """Give every node a name of its own, which is how the converter tells them apart."""
+    """Give every node a unique name, as the converter needs it."""
     for number, node in enumerate(graph.graph.node):
         node.name = f"{node.op_type}_{number}"
 
 
 def drop_unused(graph: onnx.ModelProto) -> None:
-    """Let go the constants that no node takes any more."""
+    """Remove unused constants."""
     used = {name for node in graph.graph.node for name in node.input}
     kept = [entry for entry in graph.graph.initializer if entry.name in used]
     del graph.graph.initializer[:]
@@ -178,7 +177,7 @@ def drop_unused(graph: onnx.ModelProto) -> None:
 
 
 def finish(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
-    """The bytes of a graph with these properties and no others, checked."""
+    """The bytes of a graph with these properties only, checked."""
     del graph.graph.value_info[:]
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, dict(metadata))
@@ -188,14 +187,14 @@ def finish(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
 
 
 def parse(data: bytes, role: GraphRole) -> onnx.ModelProto:
-    """The graph of a bundle's bytes. Raises ModelError where it is quantised already."""
+    """Parse the graph of a bundle. Raises ModelError if it is quantised."""
     graph = onnx.load_model_from_string(data)
     if any(node.op_type == "QuantizeLinear" for node in graph.graph.node):
-        raise ModelError(f"the {role} graph is quantised already; export the model anew")
+        raise ModelError(f"the {role} graph is already quantised; export the model again")
     return graph
 
 
 def _check_layer(node: onnx.NodeProto) -> None:
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     if node.op_type == "Gemm" and attributes.get("transB") != 1:
-        raise ModelError(f"the layer {node.name} has its weights the other way; export anew")
+        raise ModelError(f"the layer {node.name} has transposed weights; export the model again")

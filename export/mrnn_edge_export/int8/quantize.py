@@ -1,7 +1,7 @@
-"""A model's int8 graphs: made of the float ones, measured on dev, written or refused.
+"""Quantise a model's float graphs to int8, measure them on dev, and write them or raise.
 
-Takes a model folder and a data set; needs no training run. Where the captions lose too much, the
-layers that hurt most are left in float, by measurement, before the model is refused.
+Takes a model folder and a data set; needs no training run. If the captions lose too much, the
+layers that hurt most are left in float first.
 """
 
 import os
@@ -31,51 +31,49 @@ from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import answers
 from mrnn_edge_export.card import check_card, render_card
-from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder
-from mrnn_edge_export.int8.sensitivity import worst_layers
+from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
-from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.data.common import CaptionedImage, Split, complain_of_unreadable, spare
 from mrnn_edge_train.data.datasets import read_sentences, read_split
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
 from mrnn_edge_train.evaluation.evaluate import Evaluation, evaluate, image_vectors
 
 FLOAT_LAYERS: Final = (0, 4, 12)
-"""Layers of the encoder left in float at each attempt; the next is made where one fails."""
+"""Layers of the encoder left in float at each attempt."""
 _FILES: Final = {GraphRole.ENCODER: "encoder.int8.onnx", GraphRole.STEP: "step.int8.onnx"}
 _PROBES: Final = 8
-"""Calibration pictures that the layers are compared on."""
+"""Calibration pictures on which the layers are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
-    """What was written, and what it costs and saves."""
+    """The written model, and its figures before and after."""
 
     folder: Path
     config: BundleConfig
     float_graphs: GraphPair
-    """What the int8 ones were made of."""
+    """The graphs before quantisation."""
     before: Evaluation
     after: Evaluation
     changed: float
-    """Share of dev's captions that are not the float graphs', word for word."""
+    """Share of dev captions that differ from those of the float graphs."""
     float_layers: tuple[str, ...]
     unreadable: tuple[str, ...]
-    """Names of training pictures that cannot be read and were not calibrated on."""
+    """Names of unreadable training pictures, which calibration left out."""
 
     @property
     def int8_graphs(self) -> GraphPair:
-        """What was made."""
+        """The graphs after quantisation."""
         return self.config.precisions[Precision.INT8]
 
     @property
     def drop(self) -> float:
-        """CIDEr lost on dev; below zero where it rose."""
+        """CIDEr lost on dev; negative if it rose."""
         return self.before.scores.cider - self.after.scores.cider
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """What is calibrated and measured on."""
+    """Pictures for calibration and measurement."""
 
     calibration: tuple[CaptionedImage, ...]
     pixels: tuple[Pixels, ...]
@@ -155,7 +153,7 @@ def quantize_model(
 def _float_layers(
     encoder: CalibratedEncoder, parts: _Data, bundle: Bundle, track: Track
 ) -> Iterator[tuple[str, ...]]:
-    """The layers to leave in float at each attempt; compared when the first has failed."""
+    """The layers to leave in float at each attempt; ranked after the first has failed."""
     order: tuple[str, ...] = ()
     for count in FLOAT_LAYERS:
         if count and not order:
@@ -200,7 +198,7 @@ def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Dat
             pixels[image] = read_pixels(image.path, bundle.config.image)
         except InputError as error:
             failures[image.name] = error
-    # Those that training left out are left out here.
+    # As in training.
     allowed = min(spare(len(train)), count - 1)
     complain_of_unreadable(list(failures.values()), count, allowed=allowed)
     return _Data(
@@ -243,7 +241,7 @@ def _config(
 
 
 def _carried(bundle: Bundle, *, alone: bool) -> dict[str, bytes]:
-    """The files that stay as they are, by name."""
+    """The unchanged files by name."""
     config = bundle.config
     pair = config.precisions[Precision.FLOAT32]
     graphs = () if alone else (pair.encoder, pair.step, config.gradient)
@@ -256,7 +254,7 @@ def _carried(bundle: Bundle, *, alone: bool) -> dict[str, bytes]:
 def _opened(
     config: BundleConfig, files: Mapping[str, bytes], *, threads: int | None
 ) -> Iterator[Captioner]:
-    """The model as it would be, in a folder that is gone afterwards."""
+    """The new model, opened from a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         write_bundle(path, {"config.json": to_json(config.to_dict()), **files})

@@ -27,13 +27,13 @@ from mrnn_edge_export.int8.qdq import (
 )
 
 _TABLES: Final = 2
-"""What a word does to the state, and to the multimodal layer."""
+"""Tables of words: for the state, and for the multimodal layer."""
 
 
 def quantize_step(data: bytes, feeds: Iterable[Feeds], metadata: Mapping[str, str]) -> bytes:
     """The bytes of the int8 graph.
 
-    Raises ModelError for a graph that is quantised already, or not as export writes it.
+    Raises ModelError if the graph is quantised or differs from those of `mrnn-edge export`.
     """
     model = parse(data, GraphRole.STEP)
     _quantize_tables(model)
@@ -47,9 +47,9 @@ def quantize_step(data: bytes, feeds: Iterable[Feeds], metadata: Mapping[str, st
 def sentence_feeds(
     step: StepFunction, images: Floats, sentences: Sequence[Sequence[int]], space: SearchSpace
 ) -> Iterator[Feeds]:
-    """What goes into the step while it reads these sentences: a batch a word, the start sign first.
+    """The step's inputs while it reads these sentences: a batch for each word, from the start sign.
 
-    `images` [N, M] are the sentences' pictures. A sentence that has ended has no more rows.
+    `images`, float32 [N, M], are the sentences' pictures. A finished sentence has no more rows.
     """
     state = np.zeros((len(images), space.state), np.float32)
     token: Ids = np.full(len(images), space.start, np.int64)
@@ -63,11 +63,10 @@ def sentence_feeds(
 
 
 def _quantize_tables(model: onnx.ModelProto) -> None:
-    """Rows of int8, a scale a column; looked up first and made float after, so they stay int8.
+    """Tables of int8 with a scale for each column, converted to float after the lookup.
 
-    A word is looked up by Gather, or where the exporter wrote an index out, by GatherND of the
-    tokens set apart by Unsqueeze. Raises ModelError unless both tables are found: what is not
-    would stay float, and the graph would be three times as large.
+    The exporter writes a lookup as Gather, or as GatherND of the unsqueezed tokens. Raises
+    ModelError unless both tables are found: a float table makes the graph three times as large.
     """
     graph = model.graph
     constants = {entry.name: entry for entry in graph.initializer}
@@ -85,7 +84,7 @@ def _quantize_tables(model: onnx.ModelProto) -> None:
     if tables != _TABLES:
         raise ModelError(
             f"the step graph looks a word up in {tables} tables, expected {_TABLES}; "
-            "export the model anew"
+            "export the model again"
         )
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
@@ -113,7 +112,7 @@ def _lookup(graph: onnx.GraphProto, table: onnx.TensorProto, output: str) -> lis
 
 
 def _set_matrices_apart(model: onnx.ModelProto) -> None:
-    """Give each matrix an input of its own: what else reads that tensor goes on reading floats."""
+    """Give each matrix its own input, so that other readers of the tensor still read floats."""
     graph = model.graph
     nodes = []
     for node in graph.node:

@@ -20,14 +20,13 @@ from mrnn_edge.errors import BundleError, ModelError, OptionError
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.verify import verify_model
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.graphs import export_step
 from mrnn_edge_export.int8 import encoder as int8_encoder
 from mrnn_edge_export.int8 import quantize as quantize_module
-from mrnn_edge_export.int8.encoder import calibrate_encoder
+from mrnn_edge_export.int8.encoder import calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.qdq import rounded, weight_scales
 from mrnn_edge_export.int8.quantize import quantize_model
-from mrnn_edge_export.int8.sensitivity import worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
+from mrnn_edge_export.modules import export_step
 from mrnn_edge_train.network.model import MRNN, Cell, ModelSizes
 
 ENCODER, STEP = tiny.metadata(GraphRole.ENCODER), tiny.metadata(GraphRole.STEP)
@@ -231,7 +230,7 @@ def test_a_step_whose_tables_are_not_found_is_refused_and_not_left_in_float(step
     copy = onnx.helper.make_node("Identity", [token.input[0]], ["copied"])
     token.input[0] = "copied"
     graph.graph.node.insert(0, copy)
-    with pytest.raises(ModelError, match="in 0 tables, expected 2; export the model anew"):
+    with pytest.raises(ModelError, match="in 0 tables, expected 2; export the model again"):
         quantize_step(graph.SerializeToString(), [], STEP)
 
 
@@ -368,7 +367,7 @@ def test_a_second_time_in_place_and_over_a_folder_are_refused(model, data):
 
 def test_a_graph_that_export_did_not_write_is_told(tmp_path, data, captioner):
     folder = with_card(tiny.write(tmp_path / "other", tiny.files()))
-    with pytest.raises(ModelError, match="begins with Cast, ReduceMean.*export the model anew"):
+    with pytest.raises(ModelError, match="begins with Cast, ReduceMean.*export the model again"):
         _quantize(folder, data)
 
 

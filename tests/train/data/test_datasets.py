@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from mrnn_edge.errors import DatasetError
+from mrnn_edge_train.data.common import Split, split_of
 from mrnn_edge_train.data.datasets import check_pictures, inspect, read_split
-from mrnn_edge_train.data.flickr8k import Split
-from mrnn_edge_train.data.listing import split_of
 
 
 def paint(path, shade):
@@ -153,7 +152,7 @@ def test_a_training_picture_in_the_test_list_is_found_by_its_name(tmp_path):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     listing = data / "text" / "Flickr_8k.testImages.txt"
     listing.write_text(listing.read_text() + "train1.png\n")
-    with pytest.raises(DatasetError, match=r"come twice: train1\.png"):
+    with pytest.raises(DatasetError, match=r"duplicate file names: train1\.png"):
         inspect(data)
 
 
@@ -191,14 +190,14 @@ def test_pictures_that_cannot_be_decoded_are_counted_and_named(table):
 
 def test_files_that_no_split_has_are_told_and_no_error(table):
     paint(table.parent / "new.png", 9)
-    assert inspect(table).lines()[-1] == "files beside the pictures that no split has: new.png"
+    assert inspect(table).lines()[-1] == "files beside the pictures that are in no split: new.png"
 
 
 def test_captions_of_flickr8k_whose_picture_is_in_no_split_are_told(tmp_path):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     tokens = data / "text" / "Flickr8k.token.txt"
     tokens.write_text(tokens.read_text() + "gone.jpg.1#0\ta dog\ngone.jpg.1#1\ta cat\n")
-    assert inspect(data).lines()[-1] == "captions of pictures that no split has: gone.jpg.1"
+    assert inspect(data).lines()[-1] == "captions of pictures that are in no split: gone.jpg.1"
 
 
 def test_a_folder_with_a_captions_csv_is_a_data_set(table):

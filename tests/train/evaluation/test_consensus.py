@@ -7,7 +7,8 @@ from pycocoevalcap.cider.cider_scorer import CiderScorer
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.options import DecodeOptions
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_split
+from mrnn_edge_train.data.common import CaptionedImage, Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.evaluation.consensus import Consensus
 from mrnn_edge_train.evaluation.evaluate import evaluate, image_vectors
 

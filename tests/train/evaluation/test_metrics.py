@@ -1,7 +1,8 @@
 import pytest
 
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.evaluation.metrics import cider, distinct_ngrams, score_captions
 
 PUBLISHED = {

@@ -7,7 +7,8 @@ import tiny
 
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.options import Prior
-from mrnn_edge_train.data.flickr8k import Split, read_split
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.evaluation.evaluate import image_vectors
 from mrnn_edge_train.evaluation.retrieval import evaluate_retrieval
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mrnn_edge.vocab import build_vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
 

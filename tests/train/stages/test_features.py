@@ -6,8 +6,8 @@ from PIL import Image
 
 from mrnn_edge.errors import DatasetError, OptionError
 from mrnn_edge.image.read import load_image
-from mrnn_edge_train.data.flickr8k import Split, read_split
-from mrnn_edge_train.device import CPU
+from mrnn_edge_train.data.common import Split
+from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.stages.features import (
     compute_readable,
@@ -16,6 +16,7 @@ from mrnn_edge_train.stages.features import (
     table_key,
     write_table,
 )
+from mrnn_edge_train.torch_device import CPU
 
 
 class MeanColours:

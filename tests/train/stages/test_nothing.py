@@ -10,8 +10,8 @@ import torch
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train.loop import prepare
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.stages.augment import nothing
 from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork
-from mrnn_edge_train.stages.nothing import nothing
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage
 from mrnn_edge_train.stages.stages import build_model
 
@@ -145,7 +145,7 @@ def test_the_references_are_told_of_nothing_and_the_captions_drawn_of_the_pictur
 
 def test_nothing_without_a_second_stage_is_refused(three_stages):
     settings = dataclasses.replace(three_stages.self_critical, nothing=0.1)
-    with pytest.raises(OptionError, match="nothing is above 0, but the CNN"):
+    with pytest.raises(OptionError, match="nothing is above 0, but needs the tuned CNN"):
         dataclasses.replace(three_stages, finetune=None, self_critical=settings)
 
 

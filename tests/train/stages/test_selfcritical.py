@@ -200,7 +200,7 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
 
 def test_crops_of_a_recipe_without_finetune_are_refused(three_stages):
     settings = dataclasses.replace(three_stages.self_critical, crops=3)
-    with pytest.raises(OptionError, match="crops is above 0, but the CNN"):
+    with pytest.raises(OptionError, match="crops is above 0, but needs the tuned CNN"):
         dataclasses.replace(three_stages, finetune=None, self_critical=settings)
 
 

@@ -1,11 +1,11 @@
-"""Any data set that can be trained on, told apart by what is there, and checked before training.
+"""Read any supported data set, recognised by its files, and check it before training.
 
     a folder laid out like Flickr8K                 flickr8k.py
     … like Flickr30K                                flickr30k.py
     … like IAPR TC-12                               iapr.py
     FILE.json, Karpathy's                           karpathy.py
     FILE.csv or FILE.jsonl of file,caption,
-    or a folder with captions.csv or .jsonl         listing.py
+    or a folder with captions.csv or .jsonl         caption_list.py
 
 Takes a path, gives pictures with their sentences. No torch.
 """
@@ -19,14 +19,15 @@ from pathlib import Path
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data import flickr8k, flickr30k, iapr, karpathy, listing
-from mrnn_edge_train.data.complaints import (
+from mrnn_edge_train.data import caption_list, flickr8k, flickr30k, iapr, karpathy
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
     complain,
     complain_of_missing,
     complain_of_unreadable,
     first_few,
 )
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
 
 
 def _none(_path: Path) -> Iterable[str]:
@@ -35,15 +36,15 @@ def _none(_path: Path) -> Iterable[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """How a kind of data set is read."""
+    """How to read one kind of data set."""
 
     read_split: Callable[[Path, Split], tuple[CaptionedImage, ...]]
     captioned: Callable[[Path], Iterable[str]] = _none
-    """Names of all pictures with captions, where those stand apart from the splits."""
+    """Names of all pictures with captions, if a separate file holds the captions."""
     read_sentences: Callable[[Path, Split], frozenset[tuple[str, ...]]] | None = None
-    """A split's, where its pictures need not be there for it."""
+    """The sentences of a split, if they can be read without its pictures."""
     has_test: Callable[[Path], bool] | None = None
-    """Of a kind whose `read_split` refuses a set without a test split."""
+    """Given if `read_split` raises for a set without a test split."""
 
 
 _FLICKR8K = _Reader(
@@ -54,7 +55,7 @@ _FLICKR8K = _Reader(
 )
 _FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
 _IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
-_LISTING = _Reader(read_split=listing.read_split)
+_LISTING = _Reader(read_split=caption_list.read_split)
 _FILES: Mapping[str, _Reader] = {
     ".json": _Reader(read_split=karpathy.read_split),
     ".csv": _LISTING,
@@ -62,13 +63,13 @@ _FILES: Mapping[str, _Reader] = {
 }
 _LISTINGS = ("captions.csv", "captions.jsonl")
 _SMALL = ImageSpec(height=16, width=16)
-"""To see whether a picture can be decoded, its size does not matter."""
+"""Any size will do to test whether a picture can be decoded."""
 
 
 def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     """The pictures of a split, in the order of the data set.
 
-    Raises DatasetError if the data set is of no known kind, malformed, or lacks pictures or
+    Raises DatasetError if the data set is of an unknown kind, malformed, or lacks pictures or
     sentences.
     """
     path, reader = _find_reader(data)
@@ -96,12 +97,12 @@ class Inspection:
     twins: tuple[tuple[str, str], ...]
     """Pairs of pictures of one split that are the same file under two names."""
     idle: tuple[str, ...] = ()
-    """Files beside the pictures that no split has."""
+    """Files beside the pictures that are in no split."""
     unshown: tuple[str, ...] = ()
-    """Pictures that have captions and are in no split, whether there is a file or not."""
+    """Pictures with captions that are in no split, whether or not the file exists."""
 
     def lines(self) -> tuple[str, ...]:
-        """What there is to tell, for people."""
+        """The findings as lines of text."""
         found = [
             f"{split}: {self.pictures[split]:,} pictures, {self.sentences[split]:,} sentences"
             for split in self.pictures
@@ -110,17 +111,17 @@ class Inspection:
             pairs = [f"{one} = {other}" for one, other in self.twins]
             found.append(f"the same picture twice: {first_few(pairs)}")
         if self.idle:
-            found.append(f"files beside the pictures that no split has: {first_few(self.idle)}")
+            found.append(f"files beside the pictures that are in no split: {first_few(self.idle)}")
         if self.unshown:
-            found.append(f"captions of pictures that no split has: {first_few(self.unshown)}")
+            found.append(f"captions of pictures that are in no split: {first_few(self.unshown)}")
         return tuple(found)
 
 
 def inspect(data: Path) -> Inspection:
     """Read every split. A set may lack a test split. Decodes no picture.
 
-    Raises DatasetError as `read_split` does, and where a picture, by name or by content, is in two
-    splits: figures on dev or test would then be of pictures that were trained on.
+    Raises DatasetError as `read_split` does, and if a picture, by name or by content, is in two
+    splits: dev or test figures would then include pictures of the training split.
     """
     splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
     path, reader = _find_reader(data)
@@ -132,7 +133,7 @@ def inspect(data: Path) -> Inspection:
         if image.name in names:
             twice.append(image.name)
         names[image.name] = image
-    complain(f"{data}: file names that come twice", twice)
+    complain(f"{data}: duplicate file names", twice)
     shared, twins = _same_content(splits)
     complain(f"{data}: pictures in two splits", shared)
     return Inspection(
@@ -149,8 +150,8 @@ def inspect(data: Path) -> Inspection:
 def check_pictures(
     data: Path, images: Sequence[CaptionedImage], *, track: Track = untracked
 ) -> None:
-    """Raise DatasetError, with names and reasons, unless every picture is there and is decoded."""
-    # Here: every command imports this module.
+    """Raise DatasetError, with names and reasons, unless every picture can be decoded."""
+    # Imported here because every command imports this module.
     from concurrent.futures import ThreadPoolExecutor
 
     from mrnn_edge.image.read import read_pixels
@@ -170,7 +171,7 @@ def check_pictures(
 
 
 def _find_reader(data: Path) -> tuple[Path, _Reader]:
-    """What to read, and how."""
+    """The file or folder to read, and its reader."""
     if data.is_dir():
         if (data / iapr.ANNOTATIONS).is_dir():
             return data, _IAPR
@@ -182,8 +183,8 @@ def _find_reader(data: Path) -> tuple[Path, _Reader]:
         return data, _FLICKR8K
     if data.suffix not in _FILES or not data.is_file():
         raise DatasetError(
-            f"{data} is no data set; expected a folder laid out like Flickr8K, Flickr30K or IAPR "
-            "TC-12, Karpathy's JSON, or a CSV or JSONL of file,caption"
+            f"{data} is not a data set; expected a folder laid out like Flickr8K, Flickr30K or "
+            "IAPR TC-12, Karpathy's JSON, or a CSV or JSONL of file,caption"
         )
     return data, _FILES[data.suffix]
 
@@ -196,7 +197,7 @@ def _check_files(data: Path, images: Sequence[CaptionedImage]) -> None:
 def _same_content(
     splits: Mapping[Split, Sequence[CaptionedImage]],
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Pictures that are the same file: across splits, as text, and within one, as pairs."""
+    """Identical files: across splits as text, within a split as pairs of names."""
     contents: dict[str, tuple[Split, str]] = {}
     shared, twins = [], []
     for split, images in splits.items():
@@ -211,7 +212,7 @@ def _same_content(
 
 
 def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
-    """Picture files in the pictures' folders that are none of them."""
+    """Picture files in the pictures' folders that no split lists."""
     used = {image.path for image in images}
     suffixes = {path.suffix for path in used}
     folders = sorted({path.parent for path in used})

@@ -1,4 +1,4 @@
-"""Flickr30K on disk, as its authors give it out or as results.csv.
+"""Flickr30K on disk, as its authors publish it or as results.csv.
 
     ROOT/results_20130124.token      NAME#K<TAB>sentence
     or ROOT/results.csv              image_name| comment_number| comment
@@ -6,8 +6,8 @@
     ROOT/train.txt, val.txt, test.txt           names, with .jpg or without
     or ROOT/dataset_flickr30k.json              Karpathy's, of which only the splits are read
 
-Without lists the names of the pictures decide, and figures can be compared with nobody else's. One
-line of results.csv as it goes around lacks its second bar; it is read all the same. No torch, no
+Without lists the split follows from a picture's name, and figures are not comparable with published
+ones. One line of the common results.csv lacks its second bar; it is read all the same. No torch, no
 pixels.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.data import karpathy
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_captions, read_lines
-from mrnn_edge_train.data.listing import split_of
+from mrnn_edge_train.data.common import CaptionedImage, Split, read_lines, split_lists, split_of
+from mrnn_edge_train.data.flickr8k import read_captions
 
 _TOKENS, _TABLE, _KARPATHY = "results_20130124.token", "results.csv", "dataset_flickr30k.json"
 CAPTIONS = (_TOKENS, _TABLE)
@@ -29,7 +29,7 @@ _ROW = re.compile(r"(?P<name>[^|]+)\|\s*\d+\s*(\|\s*|\s+)(?P<sentence>.+)")
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of its list; they need not be there.
+    """The pictures of a split in the order of its list; the files may be missing.
 
     Raises DatasetError, naming the line, if a file is not of this form.
     """
@@ -42,7 +42,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that have captions, of a split or of none."""
+    """Names of all pictures with captions, in a split or not."""
     return _read(root)
 
 
@@ -52,12 +52,9 @@ def _read(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
 
 
 def _names(root: Path, captions: Iterable[str], split: Split) -> Sequence[str]:
-    found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}
-    if len(found) == len(_LISTS):
-        names = read_lines(found[split])
+    if lists := split_lists(root, _LISTS):
+        names = read_lines(lists[split])
         return [name if Path(name).suffix else f"{name}.jpg" for name in names]
-    if found:
-        raise DatasetError(f"{root}: expected all of {', '.join(_LISTS.values())}, or none")
     if (root / _KARPATHY).is_file():
         return [image.name for image in karpathy.read_split(root / _KARPATHY, split)]
     return [name for name in captions if split_of(name) is split]
@@ -71,7 +68,7 @@ def _read_table(path: Path) -> Mapping[str, list[tuple[str, ...]]]:
         row = _ROW.fullmatch(line)
         if row is None:
             raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME| K| sentence; mend the file"
+                f"{path}, line {number}: {line[:60]!r} is not NAME| K| sentence; fix the file"
             )
         captions.setdefault(row["name"].strip(), []).append(tokenize(row["sentence"]))
     return captions

@@ -4,40 +4,23 @@
     ROOT/text/Flickr8k.token.txt                 NAME#K<TAB>sentence
     ROOT/text/Flickr_8k.{train,dev,test}Images.txt
 
-Your own pictures train the same way, laid out like this.
+Your own pictures can be trained on in this layout.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.complaints import complain, complain_of_missing
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
+    complain,
+    complain_of_missing,
+    read_lines,
+)
 
 _CAPTIONS = "Flickr8k.token.txt"
-
-
-class Split(StrEnum):
-    """The official parts of the data set."""
-
-    TRAIN = "train"
-    DEV = "dev"
-    TEST = "test"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionedImage:
-    """A picture and its tokenised reference sentences."""
-
-    path: Path
-    sentences: tuple[tuple[str, ...], ...]
-
-    @property
-    def name(self) -> str:
-        """The file's name, its key in the data set and in feature tables."""
-        return self.path.name
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
@@ -60,7 +43,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
-    """All sentences of a split, each once; its pictures need not be there."""
+    """All distinct sentences of a split; its pictures may be missing."""
     captions = read_captions(root / "text" / _CAPTIONS)
     names = read_lines(_listing(root, split))
     return frozenset(words for name in names for words in captions.get(name, ()))
@@ -72,7 +55,7 @@ def has_test(root: Path) -> bool:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that have captions, of a split or of none."""
+    """Names of all pictures with captions, in a split or not."""
     return read_captions(root / "text" / _CAPTIONS)
 
 
@@ -88,21 +71,7 @@ def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
         name, mark, _ = key.rpartition("#")
         if not tab or not mark:
             raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; mend the file"
+                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; fix the file"
             )
         captions.setdefault(name, []).append(tokenize(sentence))
     return captions
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty. Raises DatasetError if it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error}); expected a folder laid out like Flickr8K "
-            f"(images/, text/{_CAPTIONS}, text/Flickr_8k.trainImages.txt and so on), Flickr30K or "
-            "IAPR TC-12, or one with a captions.csv or captions.jsonl"
-        ) from None
-    # Not splitlines: a sentence may hold U+2028 and its like.
-    return [line.strip() for line in text.split("\n") if line.strip()]

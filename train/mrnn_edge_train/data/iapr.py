@@ -11,11 +11,11 @@
     …
     </DOC>
 
-The files look like XML and are none: Latin-1 without a declaration, `&` as it is. What semicolons
-part are sentences of their own, the first of which says what matters most. The lists are those of
+The files resemble XML but are not: Latin-1 without a declaration, `&` unescaped. Semicolons
+separate sentences, of which the first says what matters most. The lists are those of
 Guillaumin et al. 2009 and later work, the m-RNN's too: 17,665 pictures and 1,962. There is no dev
-list; the names of the training pictures decide, about one in ten. Without lists the names decide
-everything. No torch, no pixels.
+list: about one in ten training pictures, chosen by name, is dev. Without lists every split follows
+from the name. No torch, no pixels.
 """
 
 import re
@@ -24,8 +24,7 @@ from pathlib import Path
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split, read_lines
-from mrnn_edge_train.data.listing import split_of
+from mrnn_edge_train.data.common import CaptionedImage, Split, read_lines, split_lists, split_of
 
 ANNOTATIONS = "annotations_complete_eng"
 _FOLDERS = (ANNOTATIONS, "annotations")
@@ -34,8 +33,9 @@ _LISTS = {Split.TRAIN: "iaprtc12_train_list.txt", Split.TEST: "iaprtc12_test_lis
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of the list, or by folder and name; they need not be
-    there.
+    """The pictures of a split in the order of the list, or by folder and name.
+
+    The files may be missing.
 
     Raises DatasetError, naming the file, if an annotation is missing or not of this form.
     """
@@ -43,22 +43,20 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures that are described, of a split or of none."""
+    """Names of all pictures with a description, in a split or not."""
     return [f"{file.stem}.jpg" for file in sorted((root / ANNOTATIONS).glob("*/*.eng"))]
 
 
 def _keys(root: Path, split: Split) -> Iterable[str]:
     """`NN/NUMBER` of each picture."""
-    found = {each: root / name for each, name in _LISTS.items() if (root / name).is_file()}
-    if not found:
+    lists = split_lists(root, _LISTS)
+    if not lists:
         files = sorted((root / ANNOTATIONS).glob("*/*.eng"))
         keys = [f"{file.parent.name}/{file.stem}" for file in files]
         return [key for key in keys if split_of(key) is split]
-    if len(found) < len(_LISTS):
-        raise DatasetError(f"{root}: expected both of {', '.join(_LISTS.values())}, or neither")
     if split is Split.TEST:
-        return read_lines(found[Split.TEST])
-    train = read_lines(found[Split.TRAIN])
+        return read_lines(lists[Split.TEST])
+    train = read_lines(lists[Split.TRAIN])
     return [key for key in train if (split_of(key) is Split.DEV) is (split is Split.DEV)]
 
 
@@ -72,7 +70,7 @@ def _read(root: Path, key: str) -> CaptionedImage:
     description = _DESCRIPTION.search(text)
     if description is None:
         raise DatasetError(
-            f"{file}: found {text[:60]!r}, expected <DESCRIPTION>…</DESCRIPTION>; mend the file"
+            f"{file}: found {text[:60]!r}, expected <DESCRIPTION>…</DESCRIPTION>; fix the file"
         )
     sentences = (tokenize(part) for part in description[1].split(";"))
     return CaptionedImage(

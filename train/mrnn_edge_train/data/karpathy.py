@@ -2,8 +2,8 @@
 
     {"images": [{"filename": "1.jpg", "split": "train", "sentences": [{"raw": "A dog ."}, …]}, …]}
 
-COCO's entries have a `filepath` too, the folder of the picture, and the split `restval`, which is
-trained on. Pictures lie beside the file, or in `images/` beside it. No torch, no pixels.
+COCO's entries also have a `filepath`, the folder of the picture, and the split `restval`, which
+counts as train. Pictures lie beside the file, or in `images/` beside it. No torch, no pixels.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.data.common import CaptionedImage, Split
 
 _SPLITS = {
     "train": Split.TRAIN,
@@ -23,7 +23,7 @@ _SPLITS = {
 
 
 def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the file's order; they need not be there.
+    """The pictures of a split in the file's order; the files may be missing.
 
     Raises DatasetError, naming the entry, if the file is not of this form.
     """

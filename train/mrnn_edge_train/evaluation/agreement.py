@@ -1,4 +1,4 @@
-"""Do people agree? Rank correlation of the model's scores with grades that people gave.
+"""Rank correlation of the model's scores with human grades.
 
 Takes a file of pictures, sentences and grades, gives Kendall's tau. No torch (extras `cpu` and
 `eval`).
@@ -20,7 +20,7 @@ from mrnn_edge.vocab import tokenize
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A picture, a sentence, and how well they fit in somebody's eyes; more is better."""
+    """A picture, a sentence, and a human grade of how well they fit; higher is better."""
 
     picture: Path
     sentence: str
@@ -31,7 +31,7 @@ class Pair:
 class Kendall:
     """Rank correlation, -1..1. tau-b corrects for ties, tau-c for grades that are few.
 
-    None where all scores are equal, which order nothing.
+    None if all scores are equal.
     """
 
     tau_b: float | None
@@ -40,7 +40,7 @@ class Kendall:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How the model's scores go with people's grades, over the pairs whose picture was read."""
+    """Correlation of the model's scores with human grades, over pairs with a readable picture."""
 
     pairs: int
     pictures: int
@@ -50,13 +50,13 @@ class Agreement:
     confidence: Kendall | None
     """None where the model carries no prior."""
     failures: tuple[InputError, ...]
-    """One a picture that could not be read; its pairs are left out."""
+    """One error for each unreadable picture; its pairs are left out."""
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:
     """Lines of PICTURE<TAB>SENTENCE<TAB>GRADE in UTF-8; pictures relative to the file's folder.
 
-    Raises DatasetError with the line that is none.
+    Raises DatasetError naming a malformed line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -80,7 +80,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
         if not fine:
             raise DatasetError(
                 f"{path}, line {number}: {line[:60]!r} is not PICTURE<TAB>SENTENCE<TAB>GRADE with "
-                "a word in the sentence and a finite number for a grade; mend the line"
+                "a word in the sentence and a finite number for a grade; fix the line"
             )
         pairs.append(Pair(picture=path.parent / picture, sentence=sentence, grade=value))
     if len(pairs) < 2:
@@ -95,9 +95,9 @@ def agree(
     prior: Prior | None = None,
     track: Track = untracked,
 ) -> Agreement:
-    """Score every pair and correlate. `prior` is the confidence's, as in `Captioner.score`.
+    """Score every pair and correlate. `prior` is that of the confidence, as in `Captioner.score`.
 
-    Raises DatasetError where what could be read leaves fewer than two different grades.
+    Raises DatasetError if the readable pairs have fewer than two different grades.
     """
     grades, scores, failures = [], [], []
     by_picture = sorted(pairs, key=lambda pair: pair.picture)

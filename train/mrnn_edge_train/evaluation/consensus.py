@@ -1,4 +1,4 @@
-"""Consensus re-ranking: of the n best captions the one most like those of near training pictures.
+"""Consensus re-ranking: choose the caption most like those of similar training pictures.
 
     worth of a candidate = mean of its m largest similarities to the captions of the picture's k
                            nearest training pictures
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.reward import DocumentFrequencies, Weighed, cider_d
 
 Tokens = Sequence[str]
 
 
 def best(similarities: NDArray[np.float64], *, count: int) -> int:
-    """The row of [candidates, captions] whose `count` largest are the largest together.
+    """The row of float64 [candidates, captions] with the largest sum of its `count` largest.
 
-    The earlier one of equals.
+    Ties go to the earlier row.
     """
     return int(np.argmax(np.sort(similarities, axis=1)[:, -count:].sum(axis=1)))
 
 
 class Consensus:
-    """The training pictures, their vectors [N, M] and their captions.
+    """The training pictures, their vectors float32 [N, M] and their captions.
 
     Raises OptionError for fewer than one neighbour or similarity, and for more neighbours than
     there are pictures.
@@ -59,24 +59,24 @@ class Consensus:
         self._weighed: dict[int, list[Weighed]] = {}
 
     def choose(self, vector: Floats, candidates: Sequence[Tokens]) -> int:
-        """Which of a picture's candidates has the most worth; the earlier one of equals.
+        """The number of a picture's best candidate; ties go to the earlier one.
 
-        `vector` [M] is the picture's.
+        `vector`, float32 [M], is the picture's.
         """
         return best(self.similarities(vector, candidates), count=self._similarities)
 
     def similarities(self, vector: Floats, candidates: Sequence[Tokens]) -> NDArray[np.float64]:
-        """CIDEr-D of each candidate to each caption of the near pictures, [candidates, captions].
+        """CIDEr-D of candidates against captions of near pictures, float64 [candidates, captions].
 
-        The captions of the nearest picture come first.
+        `vector` is float32 [M]; the captions of the nearest picture come first.
         """
         near = [each for row in self.nearest(vector) for each in self._captions(row)]
         weighed = [self._frequencies.weigh(tuple(words)) for words in candidates]
         return np.array([[cider_d(each, caption) for caption in near] for each in weighed])
 
     def nearest(self, vector: Floats) -> list[int]:
-        """The numbers of the nearest training pictures, the nearest first."""
-        # |a - b|² less |b|², which is the same for all.
+        """The numbers of the training pictures nearest to float32 [M], the nearest first."""
+        # |a - b|² - |b|²; |b|² is the same for all.
         distances = self._squares - 2.0 * (self._vectors @ vector.astype(np.float64))
         rows: list[int] = np.argsort(distances, kind="stable")[: self._neighbours].tolist()
         return rows

@@ -1,4 +1,4 @@
-"""A model measured on a split of a data set, as its users meet it: through ONNX Runtime.
+"""Measure a model on a split of a data set, through ONNX Runtime as users run it.
 
 Takes a Captioner and pictures with references, gives figures. No torch (extras `cpu` and `eval`).
 """
@@ -15,11 +15,11 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.metrics import CaptionScores, distinct_ngrams, score_captions
 
 Choice = Callable[[Floats, Sequence[tuple[str, ...]]], int]
-"""A picture's vector [M] and its candidates, best first -> the number of the one that is taken."""
+"""A picture's vector float32 [M] and its candidates, best first -> the number of the chosen one."""
 
 _CHUNK = 20
 """Pictures encoded, captioned and scored together."""
@@ -65,10 +65,9 @@ class Evaluation:
 def image_vectors(
     captioner: Captioner, images: Sequence[CaptionedImage], *, track: Track = untracked
 ) -> Floats:
-    """The image vectors [N, M] of all pictures, each read and encoded once.
+    """The image vectors float32 [N, M] of all pictures, each read and encoded once.
 
-    Raises the InputError of a picture that cannot be read: figures over a part of a split would be
-    no figures.
+    Raises the InputError of an unreadable picture: figures over part of a split are not comparable.
     """
     vectors = []
     starts = range(0, len(images), _CHUNK)
@@ -80,7 +79,7 @@ def image_vectors(
 
 
 def first(_vector: Floats, _candidates: Sequence[tuple[str, ...]]) -> int:
-    """The search's own choice."""
+    """The choice of the search: the first candidate of any float32 [M]."""
     return 0
 
 

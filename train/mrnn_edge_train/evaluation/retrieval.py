@@ -8,7 +8,7 @@ Takes a Captioner and pictures with references, gives recalls and median ranks. 
                         the best among the picture's own
     sentence to image   all pictures by P(w | I), for each reference; P(w) would change nothing
 
-A sentence of another picture that ties with the own one, word for word the same, counts as better.
+An equal score of another picture, as of an identical sentence, counts as better.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ from mrnn_edge.captioner import Captioner
 from mrnn_edge.decode.score import log_mean_exp
 from mrnn_edge.options import Prior
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 
 Bits = NDArray[np.float64]
 _CHUNK: Final = 250
-"""Sentences scored between two looks at the progress bar."""
+"""Sentences scored between updates of the progress bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """Where the right ones stood."""
+    """The ranks of the right answers."""
 
     r1: float
     """Share of queries whose first answer is right, 0..1; r5 and r10: one of five, of ten."""
@@ -50,8 +50,8 @@ class Retrieval:
     """By the prior that the probabilities are divided by; without a prior, none alone."""
     sentence_to_image: Recall
     right_picture: float
-    """Share of pairs of a picture's own caption and another picture of the split in which the own
-    picture makes the caption likelier, which is to say the confidence higher."""
+    """Share of pairs of a caption and another picture of the split in which the caption is likelier
+    for its own picture."""
 
     def to_record(self) -> dict[str, Any]:
         """The figures of `eval --retrieval --json`; `image_to_sentence` is by the best prior."""
@@ -75,10 +75,10 @@ def evaluate_retrieval(
     *,
     track: Track = untracked,
 ) -> Retrieval:
-    """Rank all references for all pictures and the other way round.
+    """Rank all references for all pictures, and all pictures for all references.
 
-    `vectors` [N, M] are the pictures' (evaluate.py), `captions` the model's own. The work is one
-    softmax for each picture and each different beginning of a sentence.
+    `vectors`, float32 [N, M], are the pictures' (evaluate.py), `captions` the model's own. The work
+    is one softmax for each picture and each distinct beginning of a sentence.
     """
     scorer = captioner.sentences
     references = [scorer.vocabulary.encode(words) for image in images for words in image.sentences]

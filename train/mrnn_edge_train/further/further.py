@@ -1,8 +1,8 @@
-"""A model that is there already, trained on with other pictures; its CNN stays as it is.
+"""Train an existing model further on other pictures; its CNN is unchanged.
 
-All weights of the step are trained: fifty pictures do not make a CNN, but they do make a manner of
-speaking. New words come in as those of teach.py do, from what the model expects in their place.
-Takes image vectors and sentences, yields figures and keeps the best epoch's weights; reads no file.
+All weights of the step are trained: fifty pictures are too few for a CNN, but enough for a style.
+New words start as in teach.py, from the words that the model expects in their place. Takes image
+vectors and sentences, yields figures and keeps the best epoch's weights; reads no file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import torch
 
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.vocab import Vocabulary, build_vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.further.teach import first_guess
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.folded import FoldedStep
@@ -27,12 +27,12 @@ _RATE: Final = 1e-3
 _DROP: Final = 0.3
 _CLIP: Final = 5.0
 _MINIMUM_COUNT: Final = 2
-"""A word comes in when the training sentences have it so often."""
+"""Occurrences in the training sentences that add a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """A split, with the image vectors of the model's encoder."""
+    """A split with its image vectors from the model's encoder."""
 
     images: Sequence[CaptionedImage]
     table: FeatureTable
@@ -40,7 +40,7 @@ class Pictures:
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherFigures:
-    """An epoch."""
+    """The figures of an epoch."""
 
     epoch: int
     train_bits: float
@@ -50,7 +50,7 @@ class FurtherFigures:
 
 @dataclass
 class Further:
-    """Training on, an epoch at a time; afterwards `step` is the best epoch's."""
+    """Training by epochs; afterwards `step` holds the best weights."""
 
     step: FoldedStep
     vocabulary: Vocabulary
@@ -58,17 +58,17 @@ class Further:
     dev: Pictures
     seed: int
     new_words: tuple[str, ...] = field(init=False)
-    """Taken in from the training sentences; `vocabulary` has them."""
+    """Added from the training sentences to `vocabulary`."""
     best: float = field(init=False)
     """Dev perplexity of `step`."""
 
     def __post_init__(self) -> None:
         self.step = self.step.merged().eval()
-        self._take_in_new_words()
+        self._add_new_words()
         self.best = self._dev_perplexity(self.step)
 
     def run(self, epochs: int = EPOCHS, *, track: Track = untracked) -> Iterator[FurtherFigures]:
-        """Adam at a falling rate; the same seed on the same machine gives the same weights."""
+        """Train with Adam at a falling rate. Same seed and machine: same weights."""
         torch.manual_seed(self.seed)
         network = FoldedStep(self.step.weights())
         examples = Examples(self.train.images, self.train.table, self.vocabulary)
@@ -92,7 +92,7 @@ class Further:
                 self.best, self.step = found, FoldedStep(network.weights()).eval()
             yield FurtherFigures(epoch=epoch, train_bits=bits, dev_perplexity=found, best=best)
 
-    def _take_in_new_words(self) -> None:
+    def _add_new_words(self) -> None:
         sentences = [words for image in self.train.images for words in image.sentences]
         found = build_vocabulary(sentences, minimum_count=_MINIMUM_COUNT).words[3:]
         self.new_words = self.vocabulary.lacks(found)

@@ -1,13 +1,12 @@
-"""A new word for a model that is there already, all else left as it is.
+"""Teach an existing model a new word; all other weights are unchanged.
 
     Mao et al. 2015, "Learning like a child": only the new word's weights are learnt.
 
-Those are its rows of the two tables (what it does to the words after it) and its row and bias of
-the softmax (when it is said). They start as the mean of the rows of the words that the model
-itself expects where the new one stands, by their probabilities. Two things hold the word back
-from where it does not belong: what the model says of pictures like those that it was trained on,
-of which it carries a hundred (prior.npy), and the sentences of the lesson with those pictures in
-place of their own. Takes image vectors and sentences, gives weights; reads no file.
+These are its rows of the two tables (its effect on later words) and its row and bias of the softmax
+(when it is used). They start as the mean of the rows of the words that the model expects in its
+place, weighted by probability. Two things restrain the word: captions of typical training pictures,
+of which the model carries a hundred (prior.npy), and the sentences of the lesson with those
+pictures in place of their own. Takes image vectors and sentences, gives weights; reads no file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +26,7 @@ from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.vocab import Vocabulary, tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.folded import FoldedStep
 from mrnn_edge_train.stages.batches import Batch, Examples, Sentences, collate
@@ -38,28 +37,28 @@ _STEPS: Final = 300
 _BATCH: Final = 64
 _RATE: Final = 0.02
 _DECAY: Final = 1e-3
-"""Pull of the rows to where they started."""
+"""Weight decay of the rows towards their start."""
 _RESTRAINT: Final = 10.0
-"""Weight of the places where the word does not belong."""
+"""Weight of the places where the word must not appear."""
 _REHEARSED: Final = 5
-"""Sentences for each typical picture that the model was trained on."""
+"""Captions for each typical picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """A word, and pictures with sentences that use it."""
+    """A word, and pictures with sentences; some use it."""
 
     word: str
     images: Sequence[CaptionedImage]
     table: FeatureTable
-    """Image vectors of these pictures, of the model's encoder."""
+    """Image vectors of these pictures from the model's encoder."""
     typical: Floats
-    """[K, M], image vectors of pictures like those that the model was trained on."""
+    """float32 [K, M], image vectors of typical training pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taught:
-    """A model with the word, and what became of it."""
+    """The model with the word, and its effect on captions."""
 
     step: FoldedStep
     vocabulary: Vocabulary
@@ -68,19 +67,19 @@ class Taught:
     taught_on: int
     """Pictures of the lesson with the word in their sentences."""
     kept: int
-    """Typical pictures whose caption is what it was."""
+    """Typical pictures with an unchanged caption."""
     typical: int
     unknown: tuple[str, ...]
     """Words of the lesson that the model lacks, apart from the new one."""
 
 
 def parse_word(word: str, vocabulary: Vocabulary) -> str:
-    """The word as it will stand in the vocabulary. Raises OptionError if it is none, or known."""
+    """The word in its vocabulary form. Raises OptionError if it is not one word, or is known."""
     tokens = tokenize(word)
     if len(tokens) != 1:
         raise OptionError(f"{word!r} is not one word of letters and digits; teach one at a time")
     if not vocabulary.lacks(tokens):
-        raise OptionError(f"the model knows {tokens[0]!r} already; nothing is to be taught")
+        raise OptionError(f"the model knows {tokens[0]!r} already; teach another word")
     return tokens[0]
 
 
@@ -89,8 +88,8 @@ def check_lesson(word: str, images: Sequence[CaptionedImage]) -> None:
     found = sum(any(word in words for words in image.sentences) for image in images)
     if found < 2:
         raise DatasetError(
-            f"{found} of {len(images)} pictures have {word!r} in a sentence; two at least are "
-            "needed, and ten teach it better"
+            f"{found} of {len(images)} pictures have {word!r} in a sentence; at least two are "
+            "needed, and ten are better"
         )
 
 
@@ -102,9 +101,9 @@ def teach(
     *,
     track: Track = untracked,
 ) -> Taught:
-    """The model with the word; the same lesson gives the same weights. `step` is not changed.
+    """The model with the word; the same lesson gives the same weights. `step` is unchanged.
 
-    `decoding` is the search by which `says` and `kept` are counted.
+    `decoding` is the search for the captions of `says` and `kept`.
     """
     step = FoldedStep(step.weights()).eval().requires_grad_(False)
     grown = Vocabulary((*vocabulary.words, lesson.word), vocabulary.special)
@@ -132,11 +131,14 @@ def teach(
 def first_guess(
     step: FoldedStep, batches: Iterable[Batch], vocabulary: Vocabulary
 ) -> dict[str, Tensor]:
-    """The mean of the old words' rows, by what the model expects where the new word stands."""
+    """The mean of the old words' rows, weighted by the model's expectation in the word's place.
+
+    float32 [1, ...] by the name of the weight.
+    """
     new = step.vocabulary
     expected = torch.zeros(new)
     for batch in batches:
-        # The new word's id is that of no row yet; the unknown word holds its place.
+        # The new word has no row yet; the unknown word replaces it.
         tokens = batch.inputs.where(batch.inputs != new, torch.tensor(vocabulary.unknown))
         logits = step(tokens, batch.features, batch.mask)[batch.targets == new]
         expected += torch.softmax(logits, dim=-1).sum(dim=0)
@@ -164,12 +166,12 @@ def _bits(
 
 @dataclass(frozen=True, kw_only=True)
 class _Restraint:
-    """Places where the new word does not belong: P of them."""
+    """P places where the new word must not appear."""
 
     projected: Tensor
-    """[P, E or M], what the word's row is multiplied with."""
+    """float32 [P, E or M], the factor of the word's row."""
     total: Tensor
-    """[P], the logarithm of the sum over all other words' exponentials."""
+    """float32 [P], the log-sum-exp over all other words."""
 
     @classmethod
     def of(
@@ -196,7 +198,7 @@ class _Restraint:
 
 
 def _rehearsed(step: FoldedStep, vocabulary: Vocabulary, typical: Floats) -> Iterator[Tensor]:
-    """m(t) [P, M] at every place of what the model says of the typical pictures."""
+    """m(t) [P, M] at every position of the model's captions of the typical pictures."""
     space = search_space(vocabulary, state=step.recurrent.state_size)
     found = beam_search(step_function(step), typical, space, width=_REHEARSED, max_words=20)
     for vector, hypotheses in zip(torch.from_numpy(typical), found, strict=True):
@@ -210,12 +212,12 @@ def _misplaced(step: FoldedStep, batches: Sequence[Sentences], typical: Tensor) 
     new = step.vocabulary
     for batch in batches:
         inputs = batch.inputs.where(batch.inputs != new, torch.tensor(0))
-        shown = step.states(inputs)
+        outputs = step.states(inputs)
         for row, tokens in enumerate(batch.inputs.tolist()):
             if new in tokens:
                 before = tokens.index(new) - 1
                 token = torch.tensor(tokens[before])
-                yield step.multimodal(token, shown[row, before], typical)
+                yield step.multimodal(token, outputs[row, before], typical)
 
 
 def _examined(

@@ -2,8 +2,8 @@
 
     a(n) = d(n) a(n-1) + (1 - d(n)) w(n),   d(n) = min(decay, (1 + n) / (10 + n)),   a(0) = w(0)
 
-The rising d(n) lets the average leave the random start. Takes a network, gives its averaged twin;
-knows nothing of what it computes.
+The rising d(n) lets the average leave the random start. Takes any network, gives its averaged
+copy.
 """
 
 import copy
@@ -16,7 +16,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightAverage(Generic[Network]):
-    """The averaged twin of a network, in inference mode. With decay 0 it is the network's copy."""
+    """The averaged copy of a network, in inference mode. With decay 0 it equals the network."""
 
     def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
@@ -24,7 +24,7 @@ class WeightAverage(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
-        """Take in the weights after step n = 1, 2, …"""
+        """Add the weights after step n = 1, 2, …"""
         decay = min(self._decay, (1 + step) / (10 + step))
         for mean, weight in zip(self.network.parameters(), network.parameters(), strict=True):
             mean.lerp_(weight, 1.0 - decay)

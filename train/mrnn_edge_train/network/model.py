@@ -25,8 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mrnn_edge_train.network.cells import Cell, make_cell
-from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.cells import Cell, make_cell, rows_of
 
 FEATURE_DIVISOR = 8.0
 _GAIN = 1.7159
@@ -62,17 +61,17 @@ class Dropouts:
 
 
 def scaled_tanh(x: Tensor) -> Tensor:
-    """g(x) = 1.7159 tanh(2x/3), LeCun's "Efficient BackProp"."""
+    """g(x) = 1.7159 tanh(2x/3) of float32 [...], LeCun's "Efficient BackProp"."""
     return _GAIN * torch.tanh(x * (2.0 / 3.0))
 
 
 def scaled_tanh_slope(value: Tensor) -> Tensor:
-    """g'(x), of g(x): 2/3 (1.7159 - g(x)^2 / 1.7159)."""
+    """g'(x) from g(x), float32 [...]: 2/3 (1.7159 - g(x)^2 / 1.7159)."""
     return (2.0 / 3.0) * (_GAIN - value * value / _GAIN)
 
 
 class TiedSoftmax(nn.Module):
-    """m(t) -> E_1^T W m(t) + b; E_1 stays embedding I's and is lent at each call."""
+    """m(t) -> E_1^T W m(t) + b; E_1 belongs to embedding I and is passed at each call."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__()
@@ -80,7 +79,7 @@ class TiedSoftmax(nn.Module):
         self.bias = nn.Parameter(torch.zeros(sizes.vocabulary))
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        """[..., M] and [V, E] -> logits [..., V]."""
+        """float32 [..., M] and [V, E] -> logits [..., V]."""
         return functional.linear(self.projection(hidden), embedding, self.bias)
 
 
@@ -109,27 +108,27 @@ class MRNN(nn.Module):
         self.register_buffer("feature_mean", torch.zeros(sizes.feature))
         self.register_buffer("feature_scale", torch.ones(sizes.feature))
         if sizes.tied:
-            # At the customary spread of 1 the rows would start as logits that are sure of nonsense.
+            # At the default spread of 1 the first logits would be confident and wrong.
             nn.init.normal_(self.embedding_1.weight, std=sizes.embedding**-0.5)
 
     @torch.no_grad()
     def standardise_on(self, features: Tensor) -> None:
-        """Take mean and spread of the CNN's vectors [N, D] of the training split."""
+        """Set mean and spread from the CNN's vectors, float32 [N, D], of the training split."""
         self.feature_mean.copy_(features.mean(dim=0))
         spread = features.std(dim=0)
-        # A dimension that hardly moves over the split must not be blown up by the one picture in
-        # which it does. In EfficientNet-Lite2 over Flickr8K the floor touches none of the 1,280.
+        # The floor keeps a nearly constant dimension from being amplified. In EfficientNet-Lite2
+        # over Flickr8K it affects none of the 1,280.
         spread = spread.clamp_min(0.1 * float(spread.mean()) + 1e-6)
         self.feature_scale.copy_(1.0 / (spread * FEATURE_DIVISOR))
 
     def image_vector(self, features: Tensor) -> Tensor:
-        """CNN vectors [B, D] -> V_I I + b_m [B, M], constant over a sentence."""
+        """CNN vectors float32 [B, D] -> V_I I + b_m [B, M], constant over a sentence."""
         standardised = (features - self.feature_mean) * self.feature_scale
         projected: Tensor = self.image_to_multimodal(self.drop_image(standardised))
         return projected
 
     def word_vector(self, tokens: Tensor) -> Tensor:
-        """Ids [...] -> w(t) [..., R]."""
+        """Ids int64 [...] -> w(t) float32 [..., R]."""
         vector: Tensor = self.embedding_2(self.embedding_1(tokens))
         return vector
 
@@ -146,7 +145,7 @@ class MRNN(nn.Module):
         return plain
 
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """One time frame: int64 [B], [B, S], [B, M] -> log-probabilities [B, V], state [B, S].
+        """One time frame: int64 [B], float32 [B, S], [B, M] -> log-probabilities [B, V], [B, S].
 
         S is `recurrent.state_size`; the first state is zeros.
         """
@@ -156,10 +155,10 @@ class MRNN(nn.Module):
         return torch.log_softmax(self.logits(hidden), dim=-1), state
 
     def forward(self, tokens: Tensor, features: Tensor, mask: Tensor) -> Tensor:
-        """Teacher forcing: ids [B, T], CNN vectors [B, D] -> logits [P, V].
+        """Teacher forcing: ids int64 [B, T], CNN vectors float32 [B, D] -> logits [P, V].
 
-        P counts the positions where `mask` [B, T] is true, row by row; the layers after the
-        recurrence, most of the work, are computed for no other.
+        P counts the positions where `mask`, bool [B, T], is true, row by row; the layers after
+        the recurrence, most of the work, are computed only there.
         """
         word = self.drop_word(self.word_vector(tokens))
         drive = self.recurrent.drive(word)

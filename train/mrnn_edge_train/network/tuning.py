@@ -23,9 +23,9 @@ from mrnn_edge_train.network.encoders import PIXEL_MEAN, PIXEL_SCALE, EfficientN
 
 
 def make_trainable(cnn: EfficientNetLite, *, frozen: float) -> None:
-    """Let the CNN learn, but for the stem, the first `frozen` of its blocks and all depthwise.
+    """Make the CNN trainable except its stem, its first `frozen` blocks and all depthwise filters.
 
-    Changes the CNN in place, and its memory format.
+    Changes the CNN and its memory format in place.
     """
     network: Any = cnn.network
     blocks = list(network._blocks)
@@ -38,9 +38,9 @@ def make_trainable(cnn: EfficientNetLite, *, frozen: float) -> None:
 
 
 def features(cnn: EfficientNetLite, pixels: Tensor, *, bfloat16: bool) -> Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, D], H and W being even multiples that the CNN halves.
+    """uint8 [B, H, W, 3] -> float32 [B, D], H and W multiples of 32.
 
-    Pixels of any device; the vectors are where the CNN is.
+    The pixels may be on any device; the vectors are on the CNN's.
     """
     network: Any = cnn.network
     device = network._conv_stem.weight.device

@@ -1,7 +1,7 @@
-"""Training batches: sentences of like length side by side, a pure function of (seed, epoch).
+"""Training batches of sentences of similar length, a pure function of (seed, epoch).
 
-Takes tokenised pictures and their feature table, gives tensors. A picture is seen as it is or in
-the mirror, by the toss of a coin; a sentence that says left or right, only as it is.
+Takes tokenised pictures and their feature table, gives tensors. A picture is mirrored with
+probability 1/2, but not for a sentence that says left or right.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.distributed import share
 from mrnn_edge_train.distributed import size as processes
 from mrnn_edge_train.stages.augment import is_sided
 from mrnn_edge_train.stages.features import FeatureTable
 
 _POOL = 20
-"""Batches whose sentences are sorted by length together."""
+"""Number of batches whose sentences are sorted by length together."""
 _TOGETHER = 500
-"""Sentences side by side where nothing is learnt from them."""
+"""Sentences in a batch without training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,16 @@ class Batch(Sentences):
     features: Tensor
     """float32 [B, D]"""
     weight: Tensor
-    """A scalar, by which the cost counts: 1, but where several processes share a batch."""
+    """float32 scalar, the weight of the cost: 1 unless several processes share a batch."""
 
 
 def collate(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
-    """Ids of sentences, without signs -> what is fed and what is to be predicted."""
+    """Ids of sentences without start and end signs -> inputs and targets."""
     return collate_drawn([(*sentence, vocabulary.end) for sentence in sentences], vocabulary)
 
 
 def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sentences:
-    """As `collate`, of ids that are all to be predicted; with no end sign if they were cut off."""
+    """As `collate`, but all ids are targets; a sentence that was cut off has no end sign."""
     lengths = np.array([len(ids) for ids in drawn])
     inputs = np.full((len(drawn), lengths.max()), vocabulary.end, np.int64)
     inputs[:, 0] = vocabulary.start
@@ -69,7 +69,7 @@ def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sen
 
 
 class Examples:
-    """All sentences of a split, ready to be dealt into batches."""
+    """All sentences of a split, to be divided into batches."""
 
     def __init__(
         self, images: Sequence[CaptionedImage], table: FeatureTable, vocabulary: Vocabulary
@@ -88,8 +88,8 @@ class Examples:
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Every sentence once, in batches of `size` (the last one smaller).
 
-        Of several processes each gets its share of a batch as large as all of theirs together, and
-        the mean of their costs, each times its weight, is the cost of that batch.
+        Each of several processes gets its share of a batch that is `size` times their number; the
+        mean of their costs, each times its weight, is the cost of that batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))
@@ -108,7 +108,7 @@ class Examples:
             yield self._collate(chosen[own.items], mirror[own.items], weight)
 
     def in_order(self, *, size: int = _TOGETHER) -> Iterator[Batch]:
-        """Every sentence once, in the order of the data set, nothing in the mirror."""
+        """Every sentence once, in the order of the data set, unmirrored."""
         for at in range(0, len(self), size):
             chosen = np.arange(at, min(at + size, len(self)))
             yield self._collate(chosen, np.zeros(len(chosen), bool), 1.0)

@@ -1,8 +1,8 @@
-"""Tables of CNN vectors, of each picture and of its mirror image: computed once, kept in a file.
+"""Tables of CNN vectors of pictures and their mirror images, computed once and kept in a file.
 
-A table is an .npz with `names` (file names), `features` float32 [N, D] and, where there are any,
-`mirrored` float32 [N, D]. Such a file made by another program serves as an encoder of its own.
-Knows the CNN as a function; knows no sentence.
+A table is an .npz with `names` (file names), `features` float32 [N, D] and, optionally,
+`mirrored` float32 [N, D]. A file from another program can serve as the encoder.
+Takes the CNN as a function; knows no sentences.
 """
 
 import hashlib
@@ -22,8 +22,7 @@ from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.files import write_whole
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.complaints import complain_of_unreadable
-from mrnn_edge_train.data.flickr8k import CaptionedImage
+from mrnn_edge_train.data.common import CaptionedImage, complain_of_unreadable
 
 Vectors = NDArray[np.float32]
 Encoder = Callable[[torch.Tensor], torch.Tensor]
@@ -47,7 +46,7 @@ class FeatureTable:
         if missing:
             raise DatasetError(
                 f"the feature table has {len(row)} pictures but not {', '.join(missing[:5])}"
-                f" ({len(missing)} missing); compute it over the whole data set"
+                f" ({len(missing)} missing); compute it for the whole data set"
             )
         order = [row[image.name] for image in images]
         return FeatureTable(
@@ -65,9 +64,9 @@ def compute_table(
     mirror: bool,
     track: Track = untracked,
 ) -> FeatureTable:
-    """Run the CNN over the pictures, `size` pixels square, and their mirror images if asked.
+    """Run the CNN over the pictures, `size` pixels square, and their mirror images if requested.
 
-    Raises DatasetError, when all have been tried, with those that cannot be read.
+    Raises DatasetError that names all unreadable pictures.
     """
     table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
     complain_of_unreadable(failures, len(images))
@@ -82,7 +81,7 @@ def compute_readable(
     mirror: bool,
     track: Track = untracked,
 ) -> tuple[FeatureTable, tuple[InputError, ...]]:
-    """As `compute_table`, the pictures that cannot be read left out; their errors.
+    """As `compute_table`, without the unreadable pictures; also returns their errors.
 
     Raises DatasetError if none can be read.
     """
@@ -121,9 +120,9 @@ def _run(encoder: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
 
 
 def read_table(path: Path) -> FeatureTable:
-    """Read a table; raises DatasetError if it is no such file or its shapes do not agree."""
+    """Read a table. Raises DatasetError if it cannot be read or its shapes do not match."""
     try:
-        # From memory: numpy leaves a damaged file open behind itself.
+        # From memory: numpy does not close a damaged file.
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
@@ -154,7 +153,7 @@ def read_table(path: Path) -> FeatureTable:
 
 
 def write_table(path: Path, table: FeatureTable) -> None:
-    """Write a table; the file is whole or absent, never half."""
+    """Write a table atomically."""
     arrays: dict[str, NDArray[np.generic]] = {
         "names": np.array(table.names),
         "features": table.features,
@@ -174,9 +173,9 @@ def table_key(
     mirror: bool,
     device: torch.device,
 ) -> str:
-    """A file name for the cache: changes with the CNN, the size and any picture's name or bytes.
+    """A file name for the cache; depends on the CNN, the size, and all names and bytes of pictures.
 
-    And with the kind of device, as a run on the CPU is to be the same whatever ran before it.
+    Also on the kind of device, so that no GPU's vectors enter a run on the CPU.
     """
     kind = "" if device.type == "cpu" else f" {device.type}"
     digest = hashlib.sha256(f"{encoder} {size} {mirror} 3{kind}\n".encode())

@@ -1,8 +1,8 @@
-"""The second stage: the CNN learns with the language model, from the pixels to the words.
+"""The second stage: CNN and language model are trained together, from pixels to words.
 
-"Errors are backpropagated to the three parts" (Mao et al. 2014). A step sees some pictures, each
-once, varied as far as its sentences stay true (augment.py), with all of them. In the place of some,
-pictures of nothing are shown, if the recipe says so.
+"Errors are backpropagated to the three parts" (Mao et al. 2014). A step takes some pictures, each
+once with all its sentences, and varies them as far as the sentences stay true (augment.py). A
+recipe may replace a share of them by blank pictures.
 """
 
 import math
@@ -20,28 +20,27 @@ from mrnn_edge.errors import TrainingError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import has_bfloat16, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.network.cells import rows_of
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
-from mrnn_edge_train.network.lookup import rows_of
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features, make_trainable
 from mrnn_edge_train.recipe import Finetune, Recipe
-from mrnn_edge_train.stages.augment import variations, vary
+from mrnn_edge_train.stages.augment import nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate
 from mrnn_edge_train.stages.features import compute_table
-from mrnn_edge_train.stages.nothing import nothing
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import has_bfloat16, moved
 
 CNN_PREFIX = "cnn."
-"""Of the CNN's weights among those of the language model."""
+"""Prefix of the CNN's weights among those of the language model."""
 
 
 def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What a run kept -> the CNN's weights, empty where it was not trained, and the rest."""
+    """Split a run's weights by name into the CNN's, empty if it was not tuned, and the rest."""
     cnn = {name: each for name, each in weights.items() if name.startswith(CNN_PREFIX)}
     rest = {name: each for name, each in weights.items() if name not in cnn}
     return {name.removeprefix(CNN_PREFIX): each for name, each in cnn.items()}, rest
@@ -50,8 +49,8 @@ def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
 class WholeNetwork(nn.Module):
     """A CNN and the language model that reads its vectors, on one device.
 
-    `compiled` is for the CNN alone. The language model is a loop over words, which would be
-    compiled anew for each length of a batch's longest sentence.
+    `compiled` is for the CNN alone. The language model loops over words and would be
+    recompiled for each length of a batch's longest sentence.
     """
 
     def __init__(self, cnn: EfficientNetLite, model: MRNN, *, compiled: bool = False) -> None:
@@ -63,15 +62,15 @@ class WholeNetwork(nn.Module):
     def forward(
         self, pixels: Tensor, rows: Tensor, inputs: Tensor, mask: Tensor, bfloat16: bool
     ) -> Tensor:
-        """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], ids and mask [B, T] ->
-        logits [P, V]."""
+        """Pictures uint8 [N, S, S, 3], the picture of each sentence int64 [B], ids int64 and mask
+        bool [B, T] -> logits float32 [P, V]."""
         vectors = self._features(self.cnn, pixels, bfloat16=bfloat16)
         logits: Tensor = self.model(inputs, rows_of(vectors, rows), mask)
         return logits
 
 
 def _compiled() -> Callable[..., Tensor]:
-    """`features` as torch.compile makes it, for each new form of batch when it comes."""
+    """`features` compiled by torch.compile, at the first batch of each shape."""
     from torch._dynamo.exc import BackendCompilerFailed
 
     run = torch.compile(features)
@@ -82,15 +81,15 @@ def _compiled() -> Callable[..., Tensor]:
         except BackendCompilerFailed as error:
             reason = str(error).partition("\n")[0]
             raise TrainingError(
-                f"finetune.compile: PyTorch cannot compile the CNN ({reason}); install a compiler "
-                "for C++, on a GPU Triton too, and go on with --resume, or leave compile out"
+                f"finetune.compile: PyTorch cannot compile the CNN ({reason}); install a C++ "
+                "compiler, on a GPU Triton too, and continue with --resume, or remove compile"
             ) from None
 
     return computed
 
 
 class FinetuneStage(Stage[WholeNetwork]):
-    """CNN and language model together. `network` comes with the weights to start from."""
+    """CNN and language model together. `network` holds the initial weights."""
 
     name = StageName.FINETUNE
 
@@ -113,12 +112,12 @@ class FinetuneStage(Stage[WholeNetwork]):
         self._parallel = distributed.parallel(network)
         self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._variations = variations(settings, data.train, mirror=recipe.mirror)
-        # With the end signs, which are predicted as words are.
+        # The end signs are predicted too.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
         self._pixels = _read_all(data.train, recipe.image_size, track)
 
     def groups(self) -> list[dict[str, Any]]:
-        """The part of the CNN that learns, and the language model, at rates of their own."""
+        """The trained part of the CNN, and the language model, each with its own rate."""
         settings = self._settings
         rates = (
             (self.network.cnn, settings.cnn_rate),
@@ -134,20 +133,20 @@ class FinetuneStage(Stage[WholeNetwork]):
         ]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over pictures in random order, each once with all its sentences."""
+        """Costs [] over pictures in random order, each once with all its sentences."""
         order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
         size = self._settings.images * distributed.size()
         for step in range(first, self.steps):
             random = np.random.default_rng((self._seed, epoch, step))
             chosen = order[step * size : (step + 1) * size].tolist()
-            # All processes crop all pictures of the step, so that the crops are those of one.
+            # All processes crop all pictures of the step, so that the crops are the same.
             pictures = self.augmented(chosen, random)
             own = distributed.share(len(chosen))
             weight = own.weight([self._words[number] for number in chosen])
             yield self._cost(chosen[own.items], pictures[own.items]) * weight
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
-        """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
+        """Training pictures by number, as a step sees them: uint8 [N, crop_size, crop_size, 3]."""
         return np.stack([self._seen(number, random) for number in chosen])
 
     def _seen(self, number: int, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -169,14 +168,14 @@ class FinetuneStage(Stage[WholeNetwork]):
         return bits_per_word(logits, sentences.targets, smoothing=smoothing)
 
     def measure(self, network: WholeNetwork) -> DevFigures:
-        """The dev pictures are read by the CNN of the moment, whole and at their full size."""
+        """Dev figures with the current CNN on whole pictures at full size."""
         data = self._data
         encoder = partial(features, network.cnn, bfloat16=False)
         table = compute_table(encoder, data.dev, size=self._recipe.image_size, mirror=False)
         return dev_figures(network.model, data.dev, table, data.vocabulary, self._recipe.decoding)
 
     def weights(self, network: WholeNetwork) -> dict[str, Tensor]:
-        """The language model's by their names, the CNN's under `cnn.`."""
+        """The language model's weights by name, the CNN's under `cnn.`."""
         cnn = {CNN_PREFIX + name: each for name, each in network.cnn.state_dict().items()}
         return {**network.model.state_dict(), **cnn}
 

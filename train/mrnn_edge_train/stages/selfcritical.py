@@ -3,11 +3,11 @@
     gradient of  -(1/N) sum over words (r(s) - mean of the other samples' r) log P(w_n)
                  + weight * (bits a word of the references)
 
-The end sign is one of the words, of w as of r; a sample that was cut off has none. Self-critical
+The end sign counts as a word in w and in r; a sample that was cut off has none. Self-critical
 training (Rennie et al. 2017) with the mean of a picture's other samples as baseline (Luo 2020). The
-second term keeps it a model of probabilities; with `nothing` some references are told of a picture
-of nothing. The CNN, tuned or not, is frozen; with `crops` it has read some crops of each picture
-beforehand, and a step sees one of them or the whole picture.
+second term keeps it a model of probabilities; with `nothing` some references are scored on a blank
+picture. The CNN, tuned or not, is frozen; with `crops` it encodes some crops of each picture before
+the stage, and a step takes one of them or the whole picture.
 """
 
 import math
@@ -24,27 +24,26 @@ from torch.nn import functional
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.reward import CiderReward
 from mrnn_edge_train.journal import StageName
+from mrnn_edge_train.network.cells import rows_of
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
-from mrnn_edge_train.network.lookup import rows_of
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe, SelfCritical
-from mrnn_edge_train.stages.augment import Variation, variations, vary
+from mrnn_edge_train.stages.augment import Variation, nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate, collate_drawn
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
-from mrnn_edge_train.stages.nothing import nothing
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import moved
 
 _LONGEST = 20
-"""Words of a sample: it is cut off where it has so many and no end sign."""
+"""Longest sample in words; a longer one is cut off and has no end sign."""
 _NOTHINGS = 512
-"""Pictures of nothing that the CNN reads before the stage; they are shown again and again."""
+"""Blank pictures that the CNN encodes before the stage; steps reuse them."""
 
 
 class SelfCriticalStage(Stage[MRNN]):
@@ -79,15 +78,15 @@ class SelfCriticalStage(Stage[MRNN]):
             how = variations(recipe.finetune, data.train, mirror=recipe.mirror)
             crops = _crops(cnn, data.train, how, count=settings.crops, seed=seed, track=track)
             views = np.concatenate([views, crops])
-        # [views, pictures, D]: a picture as it is, then its crops.
+        # [views, pictures, D]: the whole picture, then its crops.
         self._views = torch.from_numpy(views)
         self._nothings = torch.empty(0, views.shape[2])
         if settings.nothing and cnn is not None:
             self._nothings = torch.from_numpy(_nothings(cnn, seed=seed))
         encode = data.vocabulary.encode
         self._sentences = [[encode(words) for words in image.sentences] for image in data.train]
-        # The end sign is a word of the reward, here as in the samples that came to their end: else
-        # nothing would be lost by stopping in the middle, or by not stopping at all.
+        # The end sign counts in the reward, as in finished samples; otherwise stopping early, or
+        # never, would cost nothing.
         end = (data.vocabulary.end,)
         self._reward = CiderReward([[(*ids, *end) for ids in group] for group in self._sentences])
 
@@ -97,7 +96,7 @@ class SelfCriticalStage(Stage[MRNN]):
         return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over pictures in random order, each once with its samples and all its sentences."""
+        """Costs [] over pictures in random order, each once with its samples and sentences."""
         random = np.random.default_rng((self._seed, epoch))
         order = random.permutation(len(self._sentences))
         views = random.integers(len(self._views), size=len(order))
@@ -106,21 +105,21 @@ class SelfCriticalStage(Stage[MRNN]):
         for step in range(first, self.steps):
             chosen = order[step * size : (step + 1) * size]
             vectors = self._views[views[chosen], chosen]
-            told = vectors.clone()
+            scored = vectors.clone()
             unseen = instead[chosen] >= 0
-            told[unseen] = self._nothings[instead[chosen][unseen]]
-            yield self._cost(chosen.tolist(), vectors.to(here), told.to(here))
+            scored[unseen] = self._nothings[instead[chosen][unseen]]
+            yield self._cost(chosen.tolist(), vectors.to(here), scored.to(here))
 
     def _instead(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-        """For each picture the picture of nothing that its references are told of, or -1."""
+        """For each picture the number of the blank picture that replaces it, or -1: [count]."""
         if not len(self._nothings):
             return np.full(count, -1)
         numbers = random.integers(len(self._nothings), size=count)
         return np.where(random.random(count) < self._settings.nothing, numbers, -1)
 
-    def _cost(self, chosen: list[int], vectors: Tensor, told_of: Tensor) -> Tensor:
-        """Of pictures by number: the vectors [N, D] that captions are drawn for, and those that
-        the references are told of."""
+    def _cost(self, chosen: list[int], vectors: Tensor, scored: Tensor) -> Tensor:
+        """The cost of pictures by number: captions are sampled for `vectors` [N, D], references are
+        scored on `scored` [N, D]."""
         settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
         samples = self.sample(vectors)
         rewards = torch.tensor(
@@ -138,15 +137,15 @@ class SelfCriticalStage(Stage[MRNN]):
         advantage = advantages(rewards.view(-1, settings.samples)).flatten()
         gain = (advantage.repeat_interleave(said.mask.sum(dim=1)) * bits).mean()
         groups = [self._sentences[picture] for picture in chosen]
-        told = moved(collate([ids for group in groups for ids in group], vocabulary), here)
+        batch = moved(collate([ids for group in groups for ids in group], vocabulary), here)
         rows = torch.tensor([row for row, group in enumerate(groups) for _ in group]).to(here)
-        logits = model(told.inputs, rows_of(told_of, rows), told.mask)
-        cost = bits_per_word(logits, told.targets, smoothing=settings.label_smoothing)
+        logits = model(batch.inputs, rows_of(scored, rows), batch.mask)
+        cost = bits_per_word(logits, batch.targets, smoothing=settings.label_smoothing)
         return gain + settings.cost_weight * cost
 
     @torch.no_grad()
     def sample(self, vectors: Tensor) -> list[list[tuple[int, ...]]]:
-        """Sentences for each vector of [N, D], from P itself; the end sign last where it came."""
+        """Sampled ids for each vector of float32 [N, D]; the end sign is last unless cut off."""
         model, vocabulary, count = self.network, self._data.vocabulary, self._settings.samples
         model.eval()
         image = model.image_vector(vectors).repeat_interleave(count, dim=0)
@@ -169,11 +168,11 @@ class SelfCriticalStage(Stage[MRNN]):
         return [samples[at : at + count] for at in range(0, len(samples), count)]
 
     def _may_be_said(self, logits: Tensor) -> Tensor:
-        """Logits or log-probabilities [..., V] without the words that no caption has.
+        """Logits or log-probabilities [..., V] without the start and unknown words.
 
-        The cost of samples needs it as the sampling does. Else whatever lowers the sampled words
-        raises the unknown one, which is never sampled and so never lowered: within three epochs it
-        was the likeliest everywhere, dev perplexity 16 -> 250,000 (flickr8k-cider).
+        The cost of samples needs this too. Otherwise lowering the sampled words raises the unknown
+        word, which is never sampled and so never lowered: within three epochs it was the likeliest
+        everywhere, dev perplexity 16 -> 250,000 (flickr8k-cider).
         """
         return logits.index_fill(-1, self._barred, -torch.inf)
 
@@ -185,12 +184,12 @@ class SelfCriticalStage(Stage[MRNN]):
         )
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
-        """The language model's, and the CNN's that it reads."""
+        """The language model's weights by name, and those of its CNN."""
         return {**network.state_dict(), **self._kept}
 
 
 def drawn(probabilities: Tensor) -> Tensor:
-    """A word for each row of [B, V], by the inverse of the distribution function: [B].
+    """Sample a word for each row of probabilities [B, V] by inverting the CDF: int64 [B].
 
     torch.multinomial draws V numbers a row, which took a quarter of the stage's time.
     """
@@ -201,7 +200,7 @@ def drawn(probabilities: Tensor) -> Tensor:
 
 
 def advantages(rewards: Tensor) -> Tensor:
-    """Rewards [N, K] -> each less the mean of the other K - 1."""
+    """Rewards [N, K] -> each minus the mean of the other K - 1: [N, K]."""
     count = rewards.shape[1]
     return rewards - (rewards.sum(dim=1, keepdim=True) - rewards) / (count - 1)
 
@@ -220,7 +219,7 @@ def _tables(
 
 
 def _nothings(cnn: EfficientNetLite, *, seed: int) -> NDArray[np.float32]:
-    """What the CNN sees in pictures of nothing, at its own size: [512, D]."""
+    """The CNN's vectors of blank pictures of its own size: float32 [512, D]."""
     random = np.random.default_rng((seed, _NOTHINGS))
     found = np.empty((_NOTHINGS, cnn.feature), np.float32)
     for number in range(_NOTHINGS):
@@ -239,7 +238,7 @@ def _crops(
     seed: int,
     track: Track,
 ) -> NDArray[np.float32]:
-    """What the CNN sees in `count` crops of each picture, [count, N, D]."""
+    """The CNN's vectors of `count` crops of each picture: float32 [count, N, D]."""
     spec = ImageSpec(height=cnn.size, width=cnn.size)
     found = np.empty((count, len(images), cnn.feature), np.float32)
     for number, image in enumerate(track(images, "crops", len(images))):

@@ -1,6 +1,6 @@
-"""A stage of training: a network, its batches, and what it is worth. The loop runs any of them.
+"""A stage of training: a network, its batches, and its dev figures. The loop runs any stage.
 
-`FeatureStage` trains the language model on CNN vectors that were computed once; `FinetuneStage`
+`FeatureStage` trains the language model on precomputed CNN vectors; `FinetuneStage`
 (finetune.py) trains the CNN with it.
 """
 
@@ -16,8 +16,7 @@ from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import CPU, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.network.averaging import Network
 from mrnn_edge_train.network.cost import bits_per_word, squared_norm
@@ -26,6 +25,7 @@ from mrnn_edge_train.recipe import Recipe, Schedule
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.torch_device import CPU, moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +33,17 @@ class TrainingData:
     """Pictures, their CNN vectors, the vocabulary, and the device."""
 
     train: tuple[CaptionedImage, ...]
-    """Those that can be read."""
+    """The readable ones."""
     dev: tuple[CaptionedImage, ...]
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
     device: torch.device = CPU
-    """Where networks are trained on it."""
+    """Where networks are trained."""
 
 
 class Stage(ABC, Generic[Network]):
-    """What the loop needs of a stage."""
+    """The interface of a stage."""
 
     name: StageName
     network: Network
@@ -59,10 +59,10 @@ class Stage(ABC, Generic[Network]):
 
     @abstractmethod
     def groups(self) -> list[dict[str, Any]]:
-        """AdamW's parameter groups; `peak` is the learning rate at the schedule's top."""
+        """AdamW's parameter groups; `peak` is the highest learning rate."""
 
     def rate(self, done: int) -> float:
-        """The learning rate after so many steps, of its peak: linear warm-up, then the schedule."""
+        """The learning rate after `done` steps as a share of its peak: warm-up, then schedule."""
         total = self.epochs * self.steps
         rise = max(1, round(self.warmup * total))
         if done < rise:
@@ -73,10 +73,10 @@ class Stage(ABC, Generic[Network]):
 
     @abstractmethod
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """The cost of each batch of an epoch from batch `first` on, on the weights of the moment.
+        """Cost [] of each batch of an epoch from batch `first` on, with the current weights.
 
-        The batches follow from the seed and the epoch. Of several processes each gives the cost of
-        its share, weighed so that their mean is the cost of the whole batch.
+        The batches follow from the seed and the epoch. Each of several processes gives the cost of
+        its share, weighted so that their mean is the cost of the whole batch.
         """
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Stage(ABC, Generic[Network]):
 
     @abstractmethod
     def weights(self, network: Network) -> dict[str, Tensor]:
-        """What is kept of it: the language model's by their names, the CNN's under `cnn.`."""
+        """The weights to keep: the language model's by name, the CNN's under `cnn.`."""
 
 
 class FeatureStage(Stage[MRNN]):
@@ -109,7 +109,7 @@ class FeatureStage(Stage[MRNN]):
         return [{"params": parameters, "peak": self._recipe.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Over sentences of like length, each with its picture or the mirror image."""
+        """Costs [] over sentences of similar length, each with its picture or the mirror image."""
         recipe, model = self._recipe, self.network
         batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
         for each in islice(batches, first, None):
@@ -129,14 +129,14 @@ class FeatureStage(Stage[MRNN]):
         )
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
-        """The language model's."""
+        """The language model's weights by name."""
         return dict(network.state_dict())
 
 
 def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
-    """A fresh network of the recipe's shape, its image standardised over the training split.
+    """A new network of the recipe's shape, its image standardised over the training split.
 
-    It is where the data says.
+    It is on the device of the data.
     """
     features = torch.from_numpy(data.train_table.features)
     model = MRNN(
@@ -153,7 +153,7 @@ def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
     )
     model.standardise_on(features)
     if not recipe.image:
-        # V_I I is nought for any picture and stays so; b_m, which is no picture's, is learnt.
+        # V_I I is zero for any picture and stays so; the bias b_m is learnt.
         with torch.no_grad():
             model.image_to_multimodal.weight.zero_()
         model.image_to_multimodal.weight.requires_grad_(False)

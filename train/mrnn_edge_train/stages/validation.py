@@ -1,7 +1,7 @@
-"""What a network is worth while it trains: perplexity and captions, on the torch side.
+"""Dev figures of a network in training: perplexity and captions, in torch.
 
-Takes a network on any device, CNN vectors and a decoding; gives numbers and ids. The beam is
-searched on the CPU, in numpy. Export compares the same captions with ONNX Runtime's.
+Takes a network on any device, CNN vectors and decoding options; gives numbers and ids. Beam search
+runs on the CPU, in numpy. Export compares the same captions with ONNX Runtime's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,21 +18,21 @@ from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.data.flickr8k import CaptionedImage
-from mrnn_edge_train.device import Weighted, device_of, moved
+from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.evaluation.metrics import cider
 from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.stages.batches import Batch, Examples
 from mrnn_edge_train.stages.features import FeatureTable
+from mrnn_edge_train.torch_device import Weighted, device_of, moved
 
 _CHUNK = 250
-"""Pictures decoded together."""
+"""Pictures in a batch of beam search."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DevFigures:
-    """What a network is worth."""
+    """Figures on dev."""
 
     perplexity: float
     cider: float
@@ -45,7 +45,7 @@ def dev_figures(
     vocabulary: Vocabulary,
     decoding: DecodeOptions,
 ) -> DevFigures:
-    """Perplexity of the pictures' sentences, CIDEr of the captions given to them."""
+    """Perplexity of the pictures' sentences, and CIDEr of the generated captions."""
     found = best_sentences(
         step_function(model),
         image_vectors(model, table.features),
@@ -65,7 +65,7 @@ class Reads(Weighted, Protocol):
     """A network that reads whole sentences, as `MRNN.forward` says."""
 
     def __call__(self, tokens: Tensor, features: Tensor, mask: Tensor, /) -> Tensor:
-        """Ids and mask [B, T], pictures' vectors [B, D] -> logits [P, V]."""
+        """Ids int64 [B, T], vectors float32 [B, D], mask bool [B, T] -> logits float32 [P, V]."""
         ...
 
 
@@ -73,7 +73,7 @@ class Reads(Weighted, Protocol):
 def perplexity(model: Reads, batches: Iterable[Batch]) -> float:
     """2 ** (mean bits a word) over all sentences, the end signs included.
 
-    In inference mode: what `model` drops in training it must be told to keep.
+    The caller sets `model` to inference mode, which switches dropout off.
     """
     bits, words = 0.0, 0
     for each in batches:
@@ -87,7 +87,7 @@ def perplexity(model: Reads, batches: Iterable[Batch]) -> float:
 def best_sentences(
     step: StepFunction, images: Floats, space: SearchSpace, options: DecodeOptions
 ) -> list[tuple[int, ...]]:
-    """The ids of the best sentence for each image vector of [N, M]."""
+    """The ids of the best sentence for each image vector of float32 [N, M]."""
     found = []
     for at in range(0, len(images), _CHUNK):
         found += beam_search(
@@ -103,7 +103,7 @@ def best_sentences(
 
 @torch.inference_mode()
 def image_vectors(model: MRNN, features: Floats) -> Floats:
-    """CNN vectors [N, D] -> image vectors [N, M]."""
+    """CNN vectors float32 [N, D] -> image vectors float32 [N, M]."""
     given = torch.from_numpy(features).to(device_of(model))
     vectors: Floats = model.image_vector(given).cpu().numpy()
     return vectors
@@ -113,7 +113,7 @@ class Steps(Weighted, Protocol):
     """A network that goes one time frame at a time, as `MRNN.step` says."""
 
     def step(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """int64 [B], [B, S], [B, M] -> log-probabilities [B, V], state [B, S]."""
+        """int64 [B], float32 [B, S], [B, M] -> log-probabilities [B, V], state [B, S]."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""A trained network as two ONNX graphs, with everything that is constant folded away, exactly.
+"""A trained network as two ONNX graphs, with all constants folded exactly.
 
     encoder   uint8 pixels -> CNN -> V_I I + b_m, the standardisation of I folded into V_I and b_m
-    step      what depends on the word alone, two lookup tables: what drives the cell, and V_w w(t)
+    step      two lookup tables by word, the input of the cell and V_w w(t); then the rest
 
 Takes modules, gives bytes. Knows no folder and no vocabulary.
 """
@@ -25,10 +25,10 @@ from mrnn_edge_train.network.model import MRNN, scaled_tanh
 
 IR = 10
 OPSET = 20
-"""What torch's exporter writes by itself; ONNX Runtime reads it from 1.17 on."""
+"""The default of torch's exporter; ONNX Runtime reads it from 1.17 on."""
 
 
-class EncoderGraph(nn.Module):
+class EncoderModule(nn.Module):
     """uint8 [B, H, W, 3] -> float32 [B, M]."""
 
     def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
@@ -47,8 +47,8 @@ class EncoderGraph(nn.Module):
         return image
 
 
-class StepGraph(nn.Module):
-    """token [B], state [B, S], image [B, M] -> log_probs [B, V], next_state [B, S]."""
+class StepModule(nn.Module):
+    """token int64 [B], state float32 [B, S], image [B, M] -> log_probs [B, V], next_state."""
 
     drive_table: Tensor
     multimodal_table: Tensor
@@ -64,28 +64,43 @@ class StepGraph(nn.Module):
     def forward(self, token: Tensor, state: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
         next_state = model.recurrent.advance(self.drive_table[token], state)
-        shown = model.state_to_multimodal(model.recurrent.output(next_state))
-        hidden = scaled_tanh(self.multimodal_table[token] + shown + image)
+        from_state = model.state_to_multimodal(model.recurrent.output(next_state))
+        hidden = scaled_tanh(self.multimodal_table[token] + from_state + image)
         return torch.log_softmax(model.logits(hidden), dim=-1), next_state
+
+
+def step_inputs(state: int, image: int) -> dict[str, Tensor]:
+    """Examples of the step's inputs: token int64 [2], state float32 [2, S], image [2, M]."""
+    return {
+        "token": torch.zeros(2, dtype=torch.int64),
+        "state": torch.zeros(2, state),
+        "image": torch.zeros(2, image),
+    }
 
 
 def export_encoder(cnn: EfficientNetLite, model: MRNN, metadata: Mapping[str, str]) -> bytes:
     """The bytes of encoder.onnx."""
     pixels = torch.zeros(2, cnn.size, cnn.size, 3, dtype=torch.uint8)
     return export_graph(
-        EncoderGraph(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
+        EncoderModule(cnn, model).eval(), {"pixels": pixels}, ["image"], GraphRole.ENCODER, metadata
     )
 
 
 def export_step(model: MRNN, metadata: Mapping[str, str]) -> bytes:
     """The bytes of step.onnx."""
-    inputs = {
-        "token": torch.zeros(2, dtype=torch.int64),
-        "state": torch.zeros(2, model.recurrent.state_size),
-        "image": torch.zeros(2, model.sizes.multimodal),
-    }
+    return export_step_module(
+        StepModule(model),
+        step_inputs(model.recurrent.state_size, model.sizes.multimodal),
+        metadata,
+    )
+
+
+def export_step_module(
+    module: nn.Module, inputs: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> bytes:
+    """The bytes of step.onnx of a module with the inputs of `step_inputs`."""
     outputs = ["log_probs", "next_state"]
-    return export_graph(StepGraph(model).eval(), inputs, outputs, GraphRole.STEP, metadata)
+    return export_graph(module.eval(), inputs, outputs, GraphRole.STEP, metadata)
 
 
 def export_graph(
@@ -95,7 +110,10 @@ def export_graph(
     role: GraphRole,
     metadata: Mapping[str, str],
 ) -> bytes:
-    """The bytes of a module's graph: single file, pinned opset and IR, nothing of this machine."""
+    """The bytes of a module's graph: single file, pinned opset and IR, independent of the machine.
+
+    `inputs` are example tensors by name, with a batch of any size as the first dimension.
+    """
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{role}.onnx"
         torch.onnx.export(
@@ -124,7 +142,7 @@ def export_graph(
 
 
 def _strip(graph: onnx.ModelProto) -> None:
-    """Drop the exporter's notes: they hold paths of the machine and make no two exports equal."""
+    """Drop the exporter's notes: they hold paths and make every export different."""
     graph.doc_string = ""
     graph.graph.doc_string = ""
     for holder in (
@@ -142,7 +160,7 @@ def _strip(graph: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter reports its progress on standard output and warns of its own internals."""
+    """Silence the exporter's progress on standard output and its internal warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """Rows of changes, trained from two seeds on a generated data set, with a feature table as CNN."""
 
 import dataclasses
+import importlib.util
 import json
 import statistics
 from importlib import resources
@@ -13,9 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.ablations import Outcome, markdown, read_plan, run_rows
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.recipe import read_recipe
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "ablations.py"
+spec = importlib.util.spec_from_file_location("ablations", SCRIPT)
+ablations = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(ablations)
+Outcome, markdown = ablations.Outcome, ablations.markdown
+read_plan, run_rows = ablations.read_plan, ablations.run_rows
 
 RECIPE = """
 encoder = "TABLE"
@@ -187,7 +194,7 @@ def test_the_rows_that_come_with_the_benchmark_are_sound(root):
         ('recipe = "m-rnn"\nseeds = [1, 1]\n[rows.a]', r"seeds is \[1, 1\]"),
         ('recipe = "m-rnn"\nseeds = [true]\n[rows.a]', r"seeds is \[True\]"),
         ('recipe = "m-rnn"\nseeds = [1]', "rows is None"),
-        ('recipe = "m-rnn"\nseeds = [1]\n[rows."../a"]', "the name is no folder's"),
+        ('recipe = "m-rnn"\nseeds = [1]\n[rows."../a"]', "not a folder name"),
         ('recipe = "m-rnn"\nseeds = [1]\n[rows]\na = 1', "row a: is 1"),
         ('recipe = "m-rnn"\nseeds = [1]\n[rows.a]\nspeed = 1', "row a: unknown key speed"),
         ('recipe = "m-rnn"\nseeds = [1]\n[rows.a]\nepochs = 0', "epochs is 0"),

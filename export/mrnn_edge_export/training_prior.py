@@ -1,4 +1,4 @@
-"""The prior of a model: what its encoder makes of the training pictures.
+"""The prior of a model: mean and groups of the image vectors of its training pictures.
 
 Takes the open encoder and the pictures, gives their mean image vector and the centres of groups of
 them (mrnn_edge/bundle/prior.py says what for). Knows no sentence.
@@ -19,10 +19,10 @@ from mrnn_edge.engine.graphs import EncoderGraph
 from mrnn_edge.errors import InputError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data.complaints import complain_of_unreadable, spare
+from mrnn_edge_train.data.common import complain_of_unreadable, spare
 
 GROUPS: Final = 100
-"""Groups wanted, where there are pictures for ten times as many (docs/probabilities.md)."""
+"""Groups, given ten times as many pictures (docs/probabilities.md)."""
 _SEED: Final = 0
 _ROUNDS: Final = 50
 _CHUNK: Final = 32
@@ -35,10 +35,10 @@ def training_prior(
     *,
     track: Track = untracked,
 ) -> tuple[PriorVectors, tuple[str, ...]]:
-    """Mean vector over all the pictures, and their groups by k-means from a fixed start.
+    """Mean vector [M] of all pictures, and their groups [K, M] by k-means from a fixed start.
 
-    Pictures that cannot be read are left out, as in training, and their names come with it; raises
-    DatasetError for more than one in a hundred.
+    Unreadable pictures are left out, as in training, and their names are returned too. Raises
+    DatasetError if they are more than one in a hundred.
     """
     vectors = []
     failures: dict[str, InputError] = {}
@@ -58,15 +58,15 @@ def training_prior(
 
 
 def prior_of(rows: Floats) -> PriorVectors:
-    """Mean and groups of image vectors [N, M]."""
+    """Mean and groups of image vectors float32 [N, M]."""
     centres, weights = group(rows, max(1, min(GROUPS, len(rows) // 10)))
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return PriorVectors(mean=mean, centres=centres, weights=weights)
 
 
 def group(rows: Floats, wanted: int) -> tuple[Floats, Floats]:
-    """Centres [K, M] of K groups of the rows [N, M], K at most `wanted`, and their shares [K]."""
-    # k-means++ draws by distance, which fails where no row is left that differs.
+    """Centres [K, M] of K <= `wanted` groups of rows [N, M], and their shares [K]; float32."""
+    # k-means++ samples by distance, which fails if all remaining rows are equal.
     count = min(wanted, len(np.unique(rows, axis=0)))
     with warnings.catch_warnings(action="ignore"):
         _, member = kmeans2(
@@ -76,7 +76,7 @@ def group(rows: Floats, wanted: int) -> tuple[Floats, Floats]:
             minit="++",
             rng=np.random.default_rng(_SEED),
         )
-    # A group that k-means has emptied, of which it warns, is none.
+    # k-means may empty a group, with a warning; leave it out.
     groups = [rows[member == each] for each in range(count) if (member == each).any()]
     centres = np.stack([each.mean(axis=0, dtype=np.float64) for each in groups])
     weights = np.array([len(each) / len(rows) for each in groups])

@@ -9,10 +9,10 @@ from torch._dynamo.exc import BackendCompilerFailed
 
 from mrnn_edge.errors import DeviceError, OptionError, TrainingError
 from mrnn_edge_train import distributed
-from mrnn_edge_train.device import CPU, choose_device, device_failures, has_bfloat16
 from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.tuning import features
+from mrnn_edge_train.torch_device import CPU, choose_device, device_failures, has_bfloat16
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_another_name_is_refused(name):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_where_there_is_no_cuda_the_reason_is_pytorchs_own():
-    with pytest.raises(DeviceError, match=r"cuda cannot be had: .*train with --device cpu"):
+    with pytest.raises(DeviceError, match=r"cuda is not available: .*train with --device cpu"):
         choose_device("cuda")
 
 
@@ -57,7 +57,7 @@ def test_a_gpu_is_the_first_or_the_one_named_and_made_current(two_gpus):
 
 
 def test_a_number_beyond_the_last_gpu_is_refused(two_gpus):
-    with pytest.raises(DeviceError, match="cuda:2 is not there: PyTorch sees 2 GPUs"):
+    with pytest.raises(DeviceError, match="cuda:2 does not exist: PyTorch sees 2 GPUs"):
         choose_device("cuda:2")
     assert two_gpus == []
 
@@ -76,7 +76,7 @@ def test_a_gpu_that_does_not_compute_is_refused(two_gpus, monkeypatch):
 def test_each_of_several_processes_has_a_gpu_of_its_own(two_gpus, monkeypatch):
     beside(monkeypatch, number=1, count=2)
     assert str(choose_device("cuda")) == "cuda:1"
-    with pytest.raises(OptionError, match=r"torchrun started 2 processes here.*say --device cuda$"):
+    with pytest.raises(OptionError, match=r"torchrun started 2 processes here.*use --device cuda$"):
         choose_device("cuda:0")
     beside(monkeypatch, number=2, count=3)
     with pytest.raises(DeviceError, match="start 2 processes at most"):
@@ -133,7 +133,7 @@ def test_a_process_alone_joins_nobody(joined, monkeypatch):
     ("raised", "message"),
     [
         (torch.OutOfMemoryError("CUDA out of memory.\nmore"), "has too little memory"),
-        (torch.AcceleratorError("CUDA error: an illegal access\nmore"), "go on with --resume"),
+        (torch.AcceleratorError("CUDA error: an illegal access\nmore"), "continue with --resume"),
     ],
 )
 def test_a_gpu_that_fails_in_the_middle_is_told_in_one_line(raised, message):
@@ -180,7 +180,7 @@ def test_a_pass_that_cannot_be_compiled_is_told_with_what_to_do(two_stages, tmp_
     monkeypatch.setattr(torch, "compile", compile_)
     recipe = compiled(two_stages)
     prepared = prepare(recipe, data, cache=tmp_path / "cache")
-    with pytest.raises(TrainingError, match=r"finetune.compile: .*go on with --resume"):
+    with pytest.raises(TrainingError, match=r"finetune.compile: .*continue with --resume"):
         list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
 
 

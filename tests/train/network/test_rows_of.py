@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrnn_edge_train.network.lookup import rows_of
+from mrnn_edge_train.network.cells import rows_of
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from mrnn_edge.errors import MissingExtraError
-from mrnn_edge_train.board import shown
-from mrnn_edge_train.journal import EpochFigures, StageName
+from mrnn_edge_train.journal import EpochFigures, StageName, shown
 
 
 def epoch(stage, number):

@@ -3,14 +3,13 @@
     file,caption                            {"file": "a.jpg", "caption": "a dog runs"}
     a.jpg,"a dog runs"                      {"file": "a.jpg", "caption": "a dog on grass"}
 
-A file may come in many lines, one a caption; its path is relative to the list. With a third
-column, `split`, that says train, dev or test, the list decides; without it the name does: of ten
-pictures about one goes to dev and one to test, and stays there as the set grows. No torch, no
+A file may have several lines, one for each caption; its path is relative to the list. A third
+column, `split`, may say train, dev or test. Without it the split follows from the name: about one
+picture in ten goes to dev and one to test, and stays there as the set grows. No torch, no
 pixels.
 """
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.data.common import CaptionedImage, Split, split_of
 
 _FORM = "expected file and caption, and perhaps split (train, dev or test), in each line"
 
 
 def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of their first lines; they need not be there.
+    """The pictures of a split in the order of their first lines; the files may be missing.
 
     Raises DatasetError, naming the line, if the list is not of this form.
     """
@@ -32,7 +31,7 @@ def read_split(path: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 
 def read_all(path: Path, images: Path) -> tuple[CaptionedImage, ...]:
-    """All pictures of a list, whatever their split, their paths relative to the folder `images`."""
+    """All pictures of a list in any split; their paths are relative to the folder `images`."""
     return tuple(image for _, image in _read(path, images))
 
 
@@ -55,12 +54,6 @@ def _read(path: Path, images: Path) -> list[tuple[Split, CaptionedImage]]:
         (splits[name], CaptionedImage(path=images / name, sentences=tuple(sentences)))
         for name, sentences in captions.items()
     ]
-
-
-def split_of(name: str) -> Split:
-    """The split that a picture without one belongs to, by its name alone."""
-    bucket = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
-    return {0: Split.DEV, 1: Split.TEST}.get(bucket, Split.TRAIN)
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
