@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mrnn_edge.bundle.config import Precision
-    from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import Frame
+    from mrnn_edge.camera.scene import CaptionEvent
     from mrnn_edge.captioner import Captioner
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
     from mrnn_edge.image.read import Picture
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Alternative": "language.records",
     "Caption": "language.records",
-    "CaptionEvent": "camera.events",
+    "CaptionEvent": "camera.scene",
     "Captioner": "captioner",
     "DecodeOptions": "options",
     "Frame": "camera.frames",

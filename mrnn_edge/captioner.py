@@ -35,9 +35,8 @@ from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
 
 if TYPE_CHECKING:
-    from mrnn_edge.camera.events import CaptionEvent
-    from mrnn_edge.camera.reconnect import ReconnectPolicy
-    from mrnn_edge.camera.scene import Scene, WatchOptions
+    from mrnn_edge.camera.frames import ReconnectPolicy
+    from mrnn_edge.camera.scene import CaptionEvent, Scene, WatchOptions
     from mrnn_edge.camera.source import Source
 
 
@@ -357,8 +356,7 @@ class Captioner:
         in the thread that takes the events. Raises a CameraError, a TruncatedVideoError at the end
         of a damaged file, MissingExtraError without OpenCV, OptionError.
         """
-        from mrnn_edge.camera.frames import Selection
-        from mrnn_edge.camera.notice import unheard
+        from mrnn_edge.camera.frames import Selection, unheard
         from mrnn_edge.camera.scene import WatchOptions
         from mrnn_edge.camera.source import open_source
         from mrnn_edge.camera.watch import Watch, watch

@@ -1,8 +1,4 @@
-"""Devices, streams and video files opened with OpenCV, and why one did not open.
-
-OpenCV itself tells neither why nor which: a failed open is False, and so is the end, the damage and
-the unplugged camera at a read. Frames leave here as RGB; BGR stays inside.
-"""
+"""The one importer of cv2: found or named as missing, and kept from writing to standard error."""
 
 import glob
 import math
@@ -11,16 +7,54 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from mrnn_edge.camera.address import HIDDEN, Address, SourceKind, hide_credentials
-from mrnn_edge.camera.opencv import import_cv2, takes_path
-from mrnn_edge.camera.reconnect import ReconnectPolicy
-from mrnn_edge.errors import CameraUnavailableError
+from mrnn_edge.camera.frames import ReconnectPolicy
+from mrnn_edge.errors import CameraUnavailableError, MissingExtraError
 from mrnn_edge.image.read import Pixels
+
+_QUIET = {
+    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Whoever debugs them
+    # sets the variables, and then these do not.
+    "OPENCV_LOG_LEVEL": "SILENT",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+    "OPENCV_VIDEOIO_DEBUG": "0",
+    "QT_LOGGING_RULES": "*=false",
+}
+_STREAMS = "rtsp_transport;tcp"
+"""Over UDP, FFmpeg's first choice, a busy network gives torn pictures."""
+
+
+def import_cv2() -> ModuleType:
+    """OpenCV. Raises MissingExtraError where it is not installed or cannot be imported."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAMS)
+    try:
+        import cv2
+
+        cv2.VideoCapture  # noqa: B018  # absent where one of two wheels was uninstalled
+    except (ImportError, AttributeError) as error:
+        raise MissingExtraError(
+            f"OpenCV ({error}; without a display take the extra camera-headless)", "camera"
+        ) from None
+    module: ModuleType = cv2
+    return module
+
+
+def takes_path(path: str) -> bool:
+    """Whether cv2 can be given a path: one that is not UTF-8 ends the process (SIGSEGV, 5.0)."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _KNOCK_S: Final = 2.0

@@ -1,10 +1,10 @@
-"""A frame, where frames come from, and which frames of a file are wanted. Knows no model."""
+"""Frames, where they come from, which of a file are selected, and when to retry. Knows no model."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image.read import Pixels
@@ -101,3 +101,36 @@ def _slot(time_s: float, fps: float) -> int:
 
 
 ALL = Selection()
+
+
+Notice: TypeAlias = Callable[[str], None]
+"""Told in one line, for people, what happens to a source; it holds no password."""
+
+
+def unheard(_: str) -> None:
+    """The notice that nobody gets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconnectPolicy:
+    """Limits of patience, in seconds."""
+
+    open_s: float = 15.0
+    """For the first frame after a source was opened. With it a first open that fails ends in time
+    whatever the backend does with limits of its own."""
+    stall_s: float = 5.0
+    """For the next frame of a source that gave one; then the read counts as blocked for good."""
+    budget_s: float = 60.0
+    """From when the loss was seen until the source is given up, after one try at least."""
+    pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
+    """Before each try; the last one stands for all later ones. They start anew after a connection
+    that gave frames for as long as the pause before it: one that dies with its first frame, again
+    and again, is not to be opened twice a second for ever."""
+
+    def __post_init__(self) -> None:
+        for name in ("open_s", "stall_s", "budget_s"):
+            value = getattr(self, name)
+            if not 0.0 < value < float("inf"):
+                raise OptionError(f"{name} is {value}, expected a number of seconds above 0")
+        if not self.pauses_s:
+            raise OptionError("pauses_s is empty, expected one pause at least")

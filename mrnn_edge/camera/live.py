@@ -9,15 +9,12 @@ thread that hangs in C cannot be ended; it can be left behind.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
-from mrnn_edge.camera.frames import Frame
-from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.camera.reconnect import Reconnect, ReconnectPolicy
-from mrnn_edge.camera.slot import Slot
+from mrnn_edge.camera.frames import Frame, Notice, ReconnectPolicy, unheard
 from mrnn_edge.errors import CameraLostError, CameraUnavailableError, MrnnEdgeError
 
 _FAREWELL_S: Final = 1.0
@@ -112,7 +109,7 @@ class LiveSource:
         self._try = _Try(self._open, clock=self._clock, before=before)
         return self._try
 
-    def _pause(self, reconnect: Reconnect, attempt: "_Try", tick: float) -> Iterator[None]:
+    def _pause(self, reconnect: "Reconnect", attempt: "_Try", tick: float) -> Iterator[None]:
         """Wait for the next try, a None a tick."""
         again = self._clock() + reconnect.next_pause(ran_s=attempt.ran_s)
         while (left := again - self._clock()) > 0.0:
@@ -265,3 +262,74 @@ class _Try:
             self.slot.close()
             if capture is not None:
                 capture.release()
+
+
+class Slot:
+    """Holds one frame. A new one takes the place of the one that nobody took, which is counted."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._dropped = 0
+        self._closed = False
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were replaced before they were taken."""
+        return self._dropped
+
+    @property
+    def closed(self) -> bool:
+        """No frame comes any more; one may still be in here."""
+        return self._closed
+
+    def put(self, frame: Frame) -> None:
+        """Leave a frame; one that is here is dropped for it."""
+        with self._changed:
+            self._dropped += self._frame is not None
+            self._frame = frame
+            self._changed.notify()
+
+    def take(self, timeout: float) -> Frame | None:
+        """The newest frame, as soon as there is one; None after `timeout` seconds or at the end.
+
+        Its `dropped` counts what was dropped here too.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout)
+            frame, self._frame = self._frame, None
+            if frame is None:
+                return None
+            return replace(frame, dropped=frame.dropped + self._dropped)
+
+    def close(self) -> None:
+        """Wake whoever waits: no frame comes any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+MARGIN_S: Final = 3.0
+"""How much longer than FFmpeg the watchdog waits for a stream. FFmpeg's own limit ends the thread
+and closes the connection, which some cameras need before they take another; and where a stream does
+not open, the message takes a knock at the server of 2 s."""
+
+
+class Reconnect:
+    """Counts the tries since the source last ran for a while."""
+
+    def __init__(self, policy: ReconnectPolicy) -> None:
+        self._pauses = policy.pauses_s
+        self._tries = 0
+        self._pause = 0.0
+
+    def next_pause(self, *, ran_s: float | None) -> float:
+        """Seconds to wait before the next try; longer each time, up to the last of the policy.
+
+        `ran_s` is how long frames came over the connection that ended, None without any.
+        """
+        if ran_s is not None and ran_s >= self._pause:
+            self._tries = 0
+        self._pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
+        self._tries += 1
+        return self._pause

@@ -16,24 +16,67 @@ things above 0.38 in 99 of 100 (docs/measurements/camera.md). Knows no camera an
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.config import ImageSpec
-from mrnn_edge.camera.deadline import BeamClock
-from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame
-from mrnn_edge.camera.stillness import Stillness
+from mrnn_edge.camera.gate import BeamClock, Stillness
 from mrnn_edge.decode.hypotheses import Hypothesis
 from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge.image.read import Pixels, to_pixels
 from mrnn_edge.language.captions import CaptionGenerator
+from mrnn_edge.language.records import Caption
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import StageTimer
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionEvent:
+    """The scene changed, and this describes it now."""
+
+    source: str
+    """The source's name, passwords hidden."""
+    caption: Caption
+    frame: int
+    """The frame that was described, counted from 0 over all frames of the source."""
+    time_s: float
+    """Its time: position in a file; on a live source seconds since the start."""
+    at: datetime | None = None
+    """When it was captured, by the clock on the wall; of a live source alone."""
+    age_ms: float
+    """From its capture (in a file: from its reading) to the finished text."""
+    dropped: int
+    """Frames since the start that a newer one replaced before anybody looked at them."""
+    skipped: int
+    """Frames since the start that were like the one described last, and so were not decoded."""
+    beam: int | None
+    """Hypotheses that the search kept; below what was asked for where a deadline was near. None for
+    a sentence that was drawn."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of `webcam --ndjson` (docs/records.md)."""
+        return {
+            **self.caption.to_record(self.source),
+            "frame": self.frame,
+            "time_s": round(self.time_s, 3),
+            **({} if self.at is None else {"at": _utc(self.at)}),
+            "age_ms": round(self.age_ms, 3),
+            "dropped": self.dropped,
+            "skipped": self.skipped,
+            "beam": self.beam,
+        }
+
+
+def _utc(at: datetime) -> str:
+    """ISO 8601 with milliseconds: 2026-11-25T03:00:00.000Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
 
 CUT: Final = 0.45
 """Cosine distance from which on a frame shows another scene; noise of sigma 16 reaches 0.34 in one

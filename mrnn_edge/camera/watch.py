@@ -9,11 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from mrnn_edge.camera.events import CaptionEvent
-from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.camera.scene import Scene
-from mrnn_edge.camera.slot import Slot
+from mrnn_edge.camera.frames import Frame, FrameSource, Notice, unheard
+from mrnn_edge.camera.live import Slot
+from mrnn_edge.camera.scene import CaptionEvent, Scene
 from mrnn_edge.errors import InputError
 
 TICK_S: Final = 0.1

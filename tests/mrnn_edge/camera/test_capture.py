@@ -14,7 +14,7 @@ from mrnn_edge import Captioner
 from mrnn_edge.camera import capture as room
 from mrnn_edge.camera.address import parse_address
 from mrnn_edge.camera.capture import bgr_to_rgb, check_file, opener
-from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.camera.frames import ReconnectPolicy
 from mrnn_edge.camera.source import open_source
 from mrnn_edge.errors import CameraUnavailableError
 

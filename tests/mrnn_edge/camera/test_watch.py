@@ -8,9 +8,8 @@ import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
 
 from mrnn_edge import Captioner
-from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.frames import Frame, ReconnectPolicy
 from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, WatchBeside, watch
 from mrnn_edge.errors import CameraLostError, ImageInputError, NumericalError, OptionError
