@@ -17,9 +17,9 @@ from mrnn_edge.bundle.folder import Bundle
 from mrnn_edge.decode.constraints import Constraints
 from mrnn_edge.decode.hypotheses import SearchSpace
 from mrnn_edge.engine.device import Device
-from mrnn_edge.engine.graphs import GradientGraph
+from mrnn_edge.engine.gradient import GradientGraph, open_gradient
 from mrnn_edge.engine.opening import Loading, Opening, begin
-from mrnn_edge.engine.runtime import Graphs, open_gradient
+from mrnn_edge.engine.runtime import Graphs
 from mrnn_edge.errors import (
     BundleError,
     InputError,
@@ -122,7 +122,7 @@ class Captioner:
             self._captions.decode(self._graphs.encoder(grey), once, Constraints())
         except NumericalError as error:
             raise BundleError(
-                f"{folder}: {error} (a grey one, at load); export the model anew"
+                f"{folder}: {error} (a grey one, at load); export the model again"
             ) from None
         except MemoryError:
             raise BundleError(

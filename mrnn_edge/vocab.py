@@ -60,7 +60,7 @@ class Vocabulary:
             if not _TOKEN.fullmatch(word):
                 raise VocabularyMismatchError(
                     f"word {index} of the vocabulary is {_shown([word])}, expected lower-case "
-                    "letters a to z and digits; export the model anew"
+                    "letters a to z and digits; export the model again"
                 )
 
     def __len__(self) -> int:

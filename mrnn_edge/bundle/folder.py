@@ -65,7 +65,7 @@ class Bundle:
         }
         entry = entries[role]
         if entry is None:
-            raise OptionError(f"{self.config.name} has no {role} graph; export the model anew")
+            raise OptionError(f"{self.config.name} has no {role} graph; export the model again")
         return _read_graph(self.folder, entry)
 
     def prior(self) -> "PriorVectors | None":
@@ -84,13 +84,13 @@ class Bundle:
             prior = PriorVectors.from_npy(data)
         except ValueError as error:
             raise BundleError(
-                f"{self.folder / entry.file}: {error}; export the model anew"
+                f"{self.folder / entry.file}: {error}; export the model again"
             ) from None
         expected = (entry.groups, self.config.sizes.image)
         if prior.centres.shape != expected:
             raise BundleError(
                 f"{self.folder / entry.file} holds centres of {list(prior.centres.shape)}, "
-                f"config.json says {list(expected)}; export the model anew"
+                f"config.json says {list(expected)}; export the model again"
             )
         return prior
 
@@ -297,7 +297,7 @@ def _parse_json(data: bytes, path: Path) -> Any:
     try:
         return json.loads(data, parse_constant=refuse)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON or bad UTF-8
-        raise BundleError(f"{path} is not JSON ({error}); export the model anew") from None
+        raise BundleError(f"{path} is not JSON ({error}); export the model again") from None
 
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
@@ -309,7 +309,7 @@ def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     try:
         fault = next(graph_faults(data), None)
     except ValueError as error:
-        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model anew") from None
+        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model again") from None
     if fault is not None:
         raise BundleError(f"{path}: {fault}; only graphs as `mrnn-edge export` makes them are run")
     return data
@@ -337,5 +337,5 @@ def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
 def _parse_vocabulary(folder: Path, vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
     words = _parse_json(vocab_json, folder / "vocab.json")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise BundleError(f"{folder / 'vocab.json'} is no list of words; export the model anew")
+        raise BundleError(f"{folder / 'vocab.json'} is no list of words; export the model again")
     return Vocabulary(tuple(words), special)

@@ -59,7 +59,7 @@ def test_bytes_that_are_no_array_are_refused(tmp_path):
     for data in (b"", b"hello", tiny.prior().to_npy()[:-3]):
         (folder / "prior.npy").write_bytes(data)
         rehash(folder)
-        with pytest.raises(BundleError, match="export the model anew"):
+        with pytest.raises(BundleError, match="export the model again"):
             load_bundle(folder).prior()
 
 

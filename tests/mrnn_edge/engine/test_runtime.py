@@ -216,7 +216,7 @@ def test_a_step_that_gives_another_shape_than_it_promises_is_refused(tmp_path):
 
 def test_a_graph_whose_names_are_no_text_is_refused(tmp_path, capfd):
     encoder = tiny.files()["encoder.onnx"].replace(b"0123456789abcdef", b"\xff" * 16)
-    with pytest.raises(BundleError, match="no text|refuses the encoder graph"):
+    with pytest.raises(BundleError, match="not text|refuses the encoder graph"):
         Captioner.load(tiny.write(tmp_path, tiny.files(encoder=encoder)), device="cpu")
     assert capfd.readouterr().out == ""
 
