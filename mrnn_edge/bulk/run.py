@@ -148,7 +148,7 @@ def _readers(captioner: Captioner) -> int:
     return max(2, min(MAX_READERS, threads))
 
 
-def open_source(file: str) -> str | bytes:
+def picture_source(file: str) -> str | bytes:
     """A picture as the library takes it: its path, or for `-` the bytes of standard input.
 
     Raises FileError for an address.

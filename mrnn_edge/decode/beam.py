@@ -30,7 +30,7 @@ from mrnn_edge.decode.hypotheses import (
     Next,
     SearchSpace,
     StepFunction,
-    begin,
+    start_beams,
 )
 from mrnn_edge.errors import NumericalError
 
@@ -56,7 +56,7 @@ def beam_search(
     wanted = width if wanted is None else min(wanted, width)
     longest: float = (max_words + 1) ** length_penalty
     finished: list[list[Closed]] = [[] for _ in images]
-    beams = begin(step, images, space, constraints.prefix)
+    beams = start_beams(step, images, space, constraints.prefix)
     search: _Search | None = None
     for _ in range(max_words - len(constraints.prefix)):
         if not beams.owner:
@@ -80,7 +80,7 @@ def beam_search(
                 if scores[wanted - 1] >= hope:
                     continue
             going += open_ones
-        beams.go_on(going)
+        beams.extend(going)
     for row, image in enumerate(beams.owner):
         if not constraints.lacking(beams.words[row]):
             finished[image].append(beams.close(row))

@@ -115,7 +115,7 @@ class Beams:
             )
         return log_probs
 
-    def go_on(self, chosen: Sequence[Next]) -> None:
+    def extend(self, chosen: Sequence[Next]) -> None:
         """After `step`: these rows, in this order, with these tokens after them."""
         rows = [each.row for each in chosen]
         owner = [self.owner[row] for row in rows]
@@ -142,7 +142,7 @@ class Beams:
         return Closed(self.words[row], self.log_probs[row], self._places[row], False)
 
     def end(self, last: Next) -> "Closed":
-        """A row with the end sign after it; after `step`, before `go_on`."""
+        """A row with the end sign after it; after `step`, before `extend`."""
         return Closed(
             self.words[last.row],
             (*self.log_probs[last.row], last.log_prob),
@@ -179,11 +179,13 @@ def _score(log_prob: float, words: int, length_penalty: float) -> float:
     return score
 
 
-def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:
+def start_beams(
+    step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]
+) -> Beams:
     """One row an image, the prefix said and scored."""
     beams = Beams(step, images, space)
     for token in prefix:
         if len(images):
             gained = beams.step()[:, token].tolist()
-            beams.go_on([Next(row, token, each) for row, each in enumerate(gained)])
+            beams.extend([Next(row, token, each) for row, each in enumerate(gained)])
     return beams

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats, largest
 from mrnn_edge.decode.constraints import Constraints
-from mrnn_edge.decode.hypotheses import Hypothesis, Next, SearchSpace, StepFunction, begin
+from mrnn_edge.decode.hypotheses import Hypothesis, Next, SearchSpace, StepFunction, start_beams
 from mrnn_edge.errors import NumericalError
 from mrnn_edge.options import Sampling
 
@@ -30,7 +30,7 @@ def sample(
     """
     draws = [np.random.default_rng(sampling.seed) for _ in images]
     found: dict[int, Hypothesis] = {}
-    beams = begin(step, images, space, constraints.prefix)
+    beams = start_beams(step, images, space, constraints.prefix)
     for _ in range(max_words - len(constraints.prefix)):
         if not beams.owner:
             break
@@ -46,7 +46,7 @@ def sample(
                 found[image] = beams.hypothesis(beams.end(chosen))
             else:
                 going.append(chosen)
-        beams.go_on(going)
+        beams.extend(going)
     for row, image in enumerate(beams.owner):
         found[image] = beams.hypothesis(beams.close(row))
     return [found[image] for image in range(len(images))]

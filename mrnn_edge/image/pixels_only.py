@@ -1,22 +1,74 @@
-"""The file of a picture without its metadata: a text, a colour profile or a tag is no pixel.
+"""The file of a picture without its metadata: texts, colour profiles and tags are left out.
 
-Pillow reads both in one go, and refuses a picture over metadata that are damaged or would take much
-memory. Its switches for that hold for the whole process. So a picture that was refused is read once
-more from here: what is left of its file is what its first frame is made of, and what may turn it.
-Knows how files are divided; knows neither what is in the pixels nor whether they are sound.
+Pillow reads both together and refuses a picture whose metadata are damaged or would take much
+memory; its switches for that are process-wide. So a refused picture is read again from a file made
+of those parts of the first that hold its first frame or its orientation. Nothing is copied. Knows
+how files are divided; checks no pixels.
 """
 
 import io
+import itertools
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 from PIL import Image, ImageChops
 
-from mrnn_edge.image.pieces import Piece, joined
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Piece: TypeAlias = bytes | range
+"""What stands there, or which bytes of the file below do."""
+
+
+def joined(file: IO[bytes], pieces: Sequence[Piece]) -> io.BufferedReader:
+    """The pieces one after the other, to be read. Closing it leaves the file below open."""
+    return io.BufferedReader(_Pieces(file, pieces))
+
+
+class _Pieces(io.RawIOBase):
+    def __init__(self, file: IO[bytes], pieces: Sequence[Piece]) -> None:
+        self._file = file
+        self._pieces = pieces
+        self._starts = list(itertools.accumulate(map(len, pieces), initial=0))
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._starts[-1]}[whence]
+        if base + offset < 0:
+            raise ValueError(f"{base + offset} lies before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Bytes read: none at the end, and none any more where the file below ends early."""
+        view = memoryview(buffer).cast("B")
+        found = bisect_right(self._starts, self._at) - 1
+        if found == len(self._pieces):
+            return 0
+        piece, skip = self._pieces[found], self._at - self._starts[found]
+        wanted = min(len(view), len(piece) - skip)
+        if isinstance(piece, bytes):
+            data = piece[skip : skip + wanted]
+        else:
+            self._file.seek(piece.start + skip)
+            data = self._file.read(wanted)
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from mrnn_edge.errors import (
     InputError,
 )
 from mrnn_edge.image.formats import open_file, open_image
-from mrnn_edge.image.salvage import decode_the_rest
 
 Pixels: TypeAlias = NDArray[np.uint8]
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels
@@ -266,7 +265,9 @@ def _read_whole(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
 
 
 def _read_the_rest(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
-    """What of a file that is cut off or damaged can be read."""
+    """The readable part of a truncated or damaged file."""
+    from mrnn_edge.image.salvage import decode_the_rest  # few pictures need it
+
     with _guarded(name), open_image(file, name) as image:
         _check_size(image, name)
         draft = _draft(image, spec)

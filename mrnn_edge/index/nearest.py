@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats, Ids, largest
+from mrnn_edge.decode.cross import cross_log_probs
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import cross_log_probs
 
 EXACT_UP_TO: Final = 1000
 """Images that are ranked without a short list, five times its length."""

@@ -15,11 +15,9 @@ from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.beam import beam_search
 from mrnn_edge.decode.constraints import Constraints
 from mrnn_edge.decode.hypotheses import Hypothesis, SearchSpace, StepFunction
-from mrnn_edge.decode.sample import sample
 from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import ConstraintError, InputError, OptionError
-from mrnn_edge.language.records import Alternative, Caption
-from mrnn_edge.language.sentences import figures, to_words
+from mrnn_edge.language.records import Alternative, Caption, Word
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import Vocabulary, tokenize
 
@@ -144,6 +142,8 @@ class CaptionGenerator:
                 wanted=options.nbest,
                 constraints=constraints,
             )
+        from mrnn_edge.decode.sample import sample  # a search does without
+
         drawn = sample(
             self.step,
             vectors,
@@ -172,6 +172,31 @@ class CaptionGenerator:
         """Its words; those of the prefix as they were given, known to the model or not."""
         given = tokenize(options.prefix)
         return (*given, *self.vocabulary.decode(hypothesis.tokens[len(given) :]))
+
+
+def figures(log_prob: float, words: int) -> tuple[float, float]:
+    """log2 probability in bits, and perplexity, of a sentence of so many words."""
+    log2_prob = log_prob * BITS_PER_NAT
+    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
+    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
+
+
+def to_words(
+    words: Sequence[str],
+    log_probs: Sequence[float] | NDArray[np.float64],
+    habit: NDArray[np.float64] | None,
+) -> tuple[Word, ...]:
+    """Words with their natural log-probabilities under the image and under the mean vector.
+
+    The end sign's number, where there is one, stands last and belongs to no word.
+    """
+    found = np.asarray(log_probs, np.float64)
+    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
+    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
+
+
+def _word(word: str, prob: float, grounding: float | None) -> Word:
+    return Word(word=word, prob=prob, grounding=grounding)
 
 
 def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import BITS_PER_NAT, cross_log_probs, log_mean_exp, sentence_log_probs
+from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.errors import OptionError
-from mrnn_edge.language.records import SentenceScore, Word
+from mrnn_edge.language.captions import figures, to_words
+from mrnn_edge.language.records import SentenceScore
 from mrnn_edge.options import Prior
 from mrnn_edge.vocab import Vocabulary, tokenize
 
@@ -161,31 +163,6 @@ class _Ranked:
     def key(self) -> tuple[float, int]:
         worth = self.log2_prob if self.confidence is None else self.confidence
         return -worth, self.place
-
-
-def figures(log_prob: float, words: int) -> tuple[float, float]:
-    """log2 probability in bits, and perplexity, of a sentence of so many words."""
-    log2_prob = log_prob * BITS_PER_NAT
-    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
-    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
-
-
-def to_words(
-    words: Sequence[str],
-    log_probs: Sequence[float] | NDArray[np.float64],
-    habit: NDArray[np.float64] | None,
-) -> tuple[Word, ...]:
-    """Words with their natural log-probabilities under the image and under the mean vector.
-
-    The end sign's number, where there is one, stands last and belongs to no word.
-    """
-    found = np.asarray(log_probs, np.float64)
-    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
-    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
-
-
-def _word(word: str, prob: float, grounding: float | None) -> Word:
-    return Word(word=word, prob=prob, grounding=grounding)
 
 
 def _words_of(sentence: str) -> list[str]:

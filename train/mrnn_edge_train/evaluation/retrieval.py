@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.decode.score import log_mean_exp
+from mrnn_edge.decode.cross import log_mean_exp
 from mrnn_edge.options import Prior
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train.data.flickr8k import CaptionedImage
