@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import SealedWriter, is_sealed, replacing
+from mrnn_edge.files import replacing
+from mrnn_edge_cli.sealed import SealedWriter, is_sealed
 
 _Identity: TypeAlias = tuple[int, int] | str
 _STANDARD: Final = "-"

@@ -5,14 +5,11 @@ pattern in byte order of their paths. In a folder what systems leave beside pict
 thumbnails, trash, the halves of files that a Mac writes on foreign disks.
 """
 
-import codecs
-import glob
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from mrnn_edge.errors import FileError, OptionError
+from mrnn_edge.errors import FileError
 from mrnn_edge.files import local_path
 from mrnn_edge.image.formats import SUFFIXES
 
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
 Listed: TypeAlias = "str | Outcome"
 """A file, or what has come of it already: a folder that cannot be read."""
 
-_SUFFIX = re.compile(r"\.?[A-Za-z0-9_-]+")
 _HALF: Final = "._"
 """A Mac writes what foreign disks cannot hold of NAME, its resources, into ._NAME."""
 _DEBRIS: Final = frozenset(
@@ -39,7 +35,6 @@ _DEBRIS: Final = frozenset(
 """Names, lower-case, of folders that hold copies, thumbnails and what was deleted."""
 _TRASH: Final = ".trash-"
 """With the number of its user behind it, on each disk of a Linux desktop."""
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def list_files(
@@ -66,64 +61,6 @@ def list_files(
             yield from _below(path, suffixes, [] if left_out is None else left_out)
         else:
             yield path
-
-
-def expand_patterns(paths: Iterable[str]) -> Iterator[str]:
-    """The same paths, one that is no file and holds *, ? or [ taken as a pattern.
-
-    One that nothing matches comes as it is. Names out of a list are no patterns: what is called
-    `a[1].jpg` there, and has gone, must not become `a1.jpg`. Raises OptionError for **.
-    """
-    for path in paths:
-        if os.path.lexists(path) or not glob.has_magic(path):
-            yield path
-        elif "**" in path:
-            # glob would follow links to folders there, round and round.
-            raise OptionError(f"{path}: ** is no pattern here; name the folder with -r, and --ext")
-        else:
-            yield from sorted(glob.glob(path), key=os.fsencode) or [path]
-
-
-def read_names(data: bytes, *, nul_ended: bool = False) -> list[str]:
-    """The paths in the bytes of a list, whatever bytes a path holds; empty ones are left out.
-
-    A list of lines may have the line ends of any system and a byte-order mark, in UTF-8 or UTF-16.
-    Raises OptionError, which says what to do, for a list of another kind.
-    """
-    if data[:2] in _UTF_16:
-        try:
-            data = os.fsencode(data.decode("utf-16"))
-        except UnicodeError as error:
-            raise OptionError(f"the list is damaged UTF-16 ({error}); save it as UTF-8") from None
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if nul_ended:
-        if data and b"\0" not in data:
-            raise OptionError("the list has no NUL in it, its names are lines; leave -0 out")
-        names = data.split(b"\0")
-    elif b"\0" in data:
-        if _is_utf_16(data):
-            raise OptionError("the list is UTF-16 without a byte-order mark; save it as UTF-8")
-        raise OptionError("the list holds NULs; give -0 if they end its names, as of find -print0")
-    elif b"\n" not in data:
-        names = data.split(b"\r")  # of old Macs, or one name alone
-    else:
-        names = [name.removesuffix(b"\r") for name in data.split(b"\n")]
-    return [os.fsdecode(name) for name in names if name]
-
-
-def _is_utf_16(data: bytes) -> bool:
-    """Whether most of every second byte is 0, as it is in the UTF-16 of Latin letters."""
-    return any(half.count(0) * 2 > len(half) for half in (data[::2], data[1::2]))
-
-
-def parse_suffixes(wanted: Iterable[str]) -> frozenset[str]:
-    """`jpg`, `.JPG` or `jpg,png` as suffixes for `list_files`. Raises OptionError for others."""
-    suffixes = set()
-    for each in ",".join(wanted).split(","):
-        if not _SUFFIX.fullmatch(each.strip()):
-            raise OptionError(f"{each!r} is no suffix of a file; expected one such as jpg")
-        suffixes.add("." + each.strip().lower().removeprefix("."))
-    return frozenset(suffixes)
 
 
 def _below(folder: str, suffixes: Collection[str], left_out: list[str]) -> Iterator[Listed]:

@@ -64,23 +64,23 @@ class Capture(Protocol):
     """An open device, stream or file. `grab` and `retrieve` block; one thread calls them."""
 
     def grab(self) -> bool:
-        """Wait for the next frame; False: there is none, for whatever reason."""
+        """Wait for the next frame; False if none comes, whatever the reason."""
         ...
 
     def retrieve(self) -> Pixels | None:
-        """The frame that was grabbed, uint8 [H, W, 3] RGB; None: it cannot be used."""
+        """The grabbed frame, uint8 [H, W, 3] RGB; None if it is unusable."""
         ...
 
     def rate(self) -> float | None:
-        """Frames a second by what the source says, where that can be."""
+        """Frames a second, if the source declares a plausible rate."""
         ...
 
     def length(self) -> int | None:
-        """Frames of a file by its header, where it says so."""
+        """Frames of a file by its header, if declared."""
         ...
 
     def position_s(self) -> float | None:
-        """Time of the frame that was grabbed, in seconds from the start of a file."""
+        """Time of the grabbed frame, in seconds from the start of the file."""
         ...
 
     def release(self) -> None:
@@ -104,17 +104,17 @@ class OpenCVCapture:
         return bool(self._capture.grab())
 
     def retrieve(self) -> Pixels | None:
-        """The frame as RGB: a view that counts OpenCV's BGR backwards and costs nothing."""
+        """The frame, uint8 [H, W, 3] RGB: a reversed view of OpenCV's BGR, without a copy."""
         done, image = self._capture.retrieve()
         return bgr_to_rgb(image) if done and image is not None else None
 
     def rate(self) -> float | None:
-        """Frames a second; OpenCV answers 0, 180000 and the like where it does not know."""
+        """Frames a second; OpenCV returns 0, 180000 and the like for an unknown rate."""
         rate = float(self._capture.get(self._cv2.CAP_PROP_FPS))
         return rate if math.isfinite(rate) and 0.01 <= rate <= 1000.0 else None
 
     def length(self) -> int | None:
-        """Frames by the header; negative or absurd where there is none."""
+        """Frames by the header; OpenCV returns negative or absurd numbers without one."""
         count = float(self._capture.get(self._cv2.CAP_PROP_FRAME_COUNT))
         return int(count) if math.isfinite(count) and 0.0 < count < 1e9 else None
 
@@ -167,9 +167,9 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
 
 
 def bgr_to_rgb(image: Any) -> Pixels | None:
-    """What OpenCV gives as uint8 [H, W, 3] RGB; None for what is no picture.
+    """OpenCV's uint8 or uint16 [H, W] or [H, W, 1, 3 or 4] as uint8 [H, W, 3] RGB, else None.
 
-    Grey becomes three equal channels, a fourth channel goes, 16 bits become 8.
+    Grey becomes three equal channels, a fourth channel is dropped, 16 bits become 8.
     """
     if not isinstance(image, np.ndarray) or image.size == 0:
         return None
@@ -193,7 +193,7 @@ def check_file(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise CameraUnavailableError(f"{shown}: is no regular file; expected a video")
+            raise CameraUnavailableError(f"{shown}: is not a regular file; expected a video")
         with open(path, "rb"):
             pass
     except FileNotFoundError:
@@ -242,7 +242,7 @@ def _why_no_stream(shown: str) -> str:
         return "is no URL with a host and a port; check it"
     if parts.hostname == HIDDEN:
         return "gives no video; check address, user and password"
-    # Of the others some are UDP, where nobody answers a knock.
+    # Some of the others are UDP and answer no connection.
     if not parts.hostname or port is None or usual is None:
         return "gives no video; check that it is being sent"
     try:

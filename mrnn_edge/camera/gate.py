@@ -2,8 +2,8 @@
 
 A camera that looks at an empty room for days should not run a CNN twice a second. Means over 16 x
 16 fields average a sensor's noise out (of sigma 4 at 640 x 480 to an eighth of a level), so a field
-that changed by 2 of 255 levels changed in the picture. Whatever passes here is compared by its
-image vector (scene.py). Knows pixels and milliseconds only.
+that changed by 2 of 255 levels changed in the picture. Frames that pass are compared by
+their image vectors (scene.py). Knows pixels and milliseconds only.
 """
 
 import itertools
@@ -17,21 +17,21 @@ from mrnn_edge.image.read import Pixels
 FIELDS: Final = 16
 """Rows and columns of the grid."""
 LEVELS: Final = 2.0
-"""Change of a field's mean, in any channel, from which on a frame is another one."""
+"""Smallest change of a field's mean, in any channel, that makes a frame count as changed."""
 
 
 class Stillness:
-    """Remembers the last frame that was another one."""
+    """Compares each frame with the last one that changed."""
 
     def __init__(self) -> None:
         self._means: NDArray[np.float64] | None = None
 
     def forget(self) -> None:
-        """The next frame is another one."""
+        """Forget the reference: the next frame counts as changed."""
         self._means = None
 
     def changed(self, pixels: Pixels) -> bool:
-        """Whether a frame, uint8 [H, W, 3], differs from the last one that did."""
+        """Whether a frame, uint8 [H, W, 3], differs from the last changed one."""
         means = field_means(pixels)
         before = self._means
         if before is None or before.shape != means.shape:
@@ -44,10 +44,9 @@ class Stillness:
 
 
 def field_means(pixels: Pixels) -> NDArray[np.float64]:
-    """Means of each channel over the fields, [16, 16, 3] or fewer."""
+    """Means of uint8 [H, W, 3] over the fields, float64 [16, 16, 3] or fewer fields."""
     rows, columns = _edges(pixels.shape[0]), _edges(pixels.shape[1])
-    # Down the rows first: those sums run along the memory. A sum for each field row is four times
-    # as fast as reduceat, which goes through the numbers one by one.
+    # Rows first: those sums run along the memory, four times as fast as reduceat.
     fields = itertools.pairwise(rows)
     bands = np.stack([pixels[top:end].sum(axis=0, dtype=np.uint32) for top, end in fields])
     sums = np.add.reduceat(bands, columns[:-1], axis=1)
@@ -61,29 +60,29 @@ def _edges(size: int) -> NDArray[np.intp]:
 
 
 _MEMORY: Final = 0.8
-"""Share of the last estimate in the next one, where that is the slower: one slow call is noticed at
-once and forgotten slowly."""
+"""Weight of the last estimate after a faster call: one slow call is noticed at once and forgotten
+slowly."""
 _FORGETTING: Final = 0.95
-"""Of a wider beam's estimate at each call that did without it, so that it is tried again."""
+"""Factor on a wider beam's estimate at each narrower call, so that it is retried."""
 
 
 class BeamClock:
-    """Milliseconds that beams of each width take on this machine."""
+    """Measures how many milliseconds a beam of each width takes on this machine."""
 
     def __init__(self, widest: int) -> None:
         self._widest = widest
         self._known: dict[int, float] = {}
 
     def widest_within(self, left_ms: float) -> int:
-        """The widest beam that should be ready in so many milliseconds; 1 if none should."""
+        """The widest beam expected to finish in so many milliseconds; at least 1."""
         fitting = (w for w in range(self._widest, 1, -1) if self.estimate_ms(w) <= left_ms)
         return next(fitting, 1)
 
     def estimate_ms(self, width: int) -> float:
-        """What a beam of this width takes.
+        """The expected time of a beam of this width; infinity before the first measurement.
 
-        A width that was never tried takes at most as long as a wider one, and at most its share
-        more than a narrower one; infinity before anything was tried.
+        An unmeasured width takes at most as long as a wider one, and at most proportionally longer
+        than a narrower one.
         """
         if width in self._known:
             return self._known[width]
@@ -91,8 +90,8 @@ class BeamClock:
         narrower = (self._known[w] * width / w for w in self._known if w < width)
         return min([*wider, *narrower], default=float("inf"))
 
-    def took(self, width: int, spent_ms: float) -> None:
-        """Learn from a search."""
+    def record(self, width: int, spent_ms: float) -> None:
+        """Update the estimates with a measured search."""
         before = self._known.get(width, 0.0)
         self._known[width] = max(spent_ms, _MEMORY * before + (1.0 - _MEMORY) * spent_ms)
         for wider in self._known:

@@ -41,9 +41,9 @@ class PictureSequence:
         return self._selection.fps or USUAL_RATE / self._selection.every
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
-        """The pictures that were selected; one that cannot be read is told and left out.
+        """The selected pictures; an unreadable one is reported and skipped.
 
-        Raises TruncatedVideoError after the last one if some were left out.
+        Raises TruncatedVideoError after the last one if some were skipped.
         """
         del tick
         last_s, failed = None, 0
@@ -67,15 +67,15 @@ class PictureSequence:
             )
 
     def close(self) -> None:
-        """No picture comes any more."""
+        """Stop before the next picture."""
         self._closed = True
 
 
 def list_pictures(name: str) -> list[str]:
     """The pictures that a folder, a pattern (`frame_%04d.png`) or a path names, in order.
 
-    A folder gives those with a picture's suffix in byte order. Raises CameraUnavailableError where
-    there is none.
+    Those of a folder are in byte order, by suffix. Raises CameraUnavailableError where there is
+    none.
     """
     if os.path.isdir(name):
         try:
@@ -95,7 +95,7 @@ def list_pictures(name: str) -> list[str]:
         paths = _by_number(name)
     if not paths:
         raise CameraUnavailableError(
-            f"{hide_credentials(name)}: no picture there; expected a video, a folder of pictures "
+            f"{hide_credentials(name)}: no picture found; expected a video, a folder of pictures "
             "or a pattern such as frame_%04d.png"
         )
     return paths
@@ -120,8 +120,8 @@ def _by_number(pattern: str) -> list[str]:
 class GivenFrames:
     """The frames of an iterable. A FrameSource.
 
-    `rate` gives them a time each; without one it is the clock's when they come. Raises OptionError
-    for what cannot be iterated over.
+    Times come from `rate`, without one from the clock. Raises OptionError for an object that is not
+    iterable.
     """
 
     live: Final = False
@@ -145,10 +145,10 @@ class GivenFrames:
         self.rate: Final = rate
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
-        """The caller's frames. Raises ImageInputError for what is none.
+        """The caller's frames. Raises ImageInputError for anything else than a frame.
 
-        An iterator that is made here is closed here, if it can be. One that the caller handed over
-        stays open, as after a `for` loop that was left: the caller may go on with it.
+        An iterator made here is closed here. One from the caller stays open, as after a `break` in
+        a `for` loop: the caller may continue with it.
         """
         del tick
         start = self._clock()

@@ -1,4 +1,4 @@
-"""Whatever the caller calls a source, as a FrameSource."""
+"""Opens a source by its name, or the caller's own frames, as a FrameSource."""
 
 import os
 import threading
@@ -45,10 +45,10 @@ def open_source(
 ) -> FrameSource:
     """A device, stream, file or sequence by its name (address.py), or frames of the caller's own.
 
-    A file is opened here, a live source with its first frame; an http address here too, for only
-    then one knows whether it is the one or the other. For frames of the caller `selection` can hold
-    a rate, `fps`, which gives them their times. Raises CameraUnavailableError, MissingExtraError
-    without OpenCV, OptionError for a selection of live frames and for what is no source.
+    A file is opened at once, a live source with its first frame. An http address, which may be
+    either, is opened at once too. For frames of the caller `selection.fps` is their rate. Raises
+    CameraUnavailableError, MissingExtraError without OpenCV, OptionError for a selection of live
+    frames and for an object that is not a source.
     """
     if not isinstance(source, int | str | os.PathLike):
         if selection.every != 1:
@@ -84,11 +84,14 @@ def open_source(
 
 
 class OpenedAhead:
-    """An OpenCapture: the first call gives what was opened ahead, or raises what that met; each
-    later one opens anew."""
+    """An OpenCapture, opened ahead in a thread because the kind of source depends on the capture.
+
+    Opening may hang in C, out of reach of Ctrl-C and timeouts; a thread can be left behind. The
+    first call returns the capture or raises the failure; each later call opens again.
+    """
 
     def __init__(self, open_capture: OpenCapture, *, name: str, limit_s: float) -> None:
-        """Open, and wait for it for so many seconds."""
+        """Open, and wait at most `limit_s` seconds."""
         self._open = open_capture
         self._done = threading.Condition()
         self._capture: Capture | None = None
@@ -104,18 +107,18 @@ class OpenedAhead:
                 )
 
     def length(self) -> int | None:
-        """Frames of what was opened; None where that has no end, or where it did not open."""
+        """Frames of the capture; None if it has no end or did not open."""
         return None if self._capture is None else self._capture.length()
 
     def release(self) -> None:
-        """Close what nobody has taken; from another thread too."""
+        """Close an unused capture; callable from another thread."""
         with self._done:
             capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()
 
     def __call__(self) -> Capture:
-        """Give the capture away."""
+        """Hand over the capture."""
         with self._done:
             capture, self._capture = self._capture, None
             failure, self._failure = self._failure, None
@@ -128,7 +131,7 @@ class OpenedAhead:
         failure: Exception | None = None
         try:
             capture = self._open()
-        except Exception as error:  # cv2.error too; raised where the capture is taken
+        except Exception as error:  # cv2.error too; raised by the first call
             failure = error
         with self._done:
             if not self._left:

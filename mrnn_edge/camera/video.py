@@ -1,6 +1,12 @@
 """A video that has an end, in a file or at an http address: every frame, or those of a Selection.
 
-None is dropped, however long the taker takes.
+No frame is dropped, however slow the reader is. FrameTimes corrects the times of a container, which
+may go backwards, restart where two recordings were joined, or be far off for single frames.
+
+`bytes_missing` compares a file with the sizes that its container declares. Frame counts of headers
+prove nothing: FFmpeg computes that of Matroska from duration and rate, also where the sound is
+longer or the rate varies, and that of an MP4 counts frames that an edit list leaves out. Only
+headers are read, of MP4 and QuickTime, AVI, Matroska and WebM.
 """
 
 import os
@@ -30,8 +36,8 @@ class Video:
         selection: Selection = ALL,
         path: str | None = None,
     ) -> None:
-        """`path` is the file's, whose bytes tell at the end whether it was whole; without one, at
-        an http address, the number of frames in the header is all there is to go by."""
+        """`path` is the file, whose size shows whether it is complete; without one, at an http
+        address, only the number of frames in the header can show it."""
         self.name: Final = name
         self._path = path
         self._selection = selection
@@ -41,11 +47,11 @@ class Video:
 
     @property
     def rate(self) -> float:
-        """Frames a second that come out of here."""
+        """Selected frames a second."""
         return self._selection.fps or self._rate / self._selection.every
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
-        """The frames that were selected.
+        """The selected frames.
 
         Raises TruncatedVideoError after the last one where a part of the video is missing, and
         CameraUnavailableError where no frame can be read.
@@ -84,7 +90,7 @@ class Video:
             return
         try:
             missing = bytes_missing(self._path)
-        except OSError:  # the file has gone meanwhile; all that came of it was read
+        except OSError:  # the file is gone; all its frames were read
             return
         if missing:
             raise TruncatedVideoError(
@@ -94,13 +100,13 @@ class Video:
 
 
 _GAP_S: Final = 10.0
-"""The longest step from one frame to the next that is believed at once."""
+"""The longest step between frames that is accepted without confirmation."""
 _GAP_FRAMES: Final = 10
 """The same in frames, for slide shows, whose frames are far apart."""
 
 
 class FrameTimes:
-    """Times that go forward from each frame to the next."""
+    """Increasing times of the frames, from the positions that the container declares."""
 
     def __init__(self, rate: float) -> None:
         self._step_s = 1.0 / rate
@@ -110,15 +116,13 @@ class FrameTimes:
         self._jumped = False
 
     def next(self, position_s: float | None) -> float:
-        """Seconds of the next frame, by its position as the container has it, None where it has
-        none.
+        """The time in seconds of the next frame, from its position, if the container has one.
 
-        A position is believed if it is ahead of the last time by no more than the gap, or if it
-        goes on from the last position: of a jump far ahead the first frame stays where the rate
-        puts it, and the second proves the jump, which a single bad position never does. Two jumps
-        one after the other prove each other, as in a slide show in which the rate is another's.
-        One that goes on from the last position, but lies behind, gives its step alone; any other
-        one frame at the rate.
+        A position is accepted if it is ahead of the last time by at most the gap. After a jump
+        farther ahead the first frame is placed by the rate, and a second position beyond it
+        confirms the jump, which a single bad position never does; slide shows have several in a
+        row. If a position continues the previous one but is behind the last time, only its step is
+        added; otherwise one frame period.
         """
         before, self._position_s = self._position_s, position_s
         jumped, self._jumped = self._jumped, False
@@ -142,16 +146,15 @@ class FrameTimes:
 _BOXES: Final = frozenset(
     b"ftyp styp moov moof mdat mfra sidx ssix pdin meta uuid udta free skip wide pnot".split()
 )
-"""Of the top level (ISO/IEC 14496-12, QuickTime). After another name no size is believed."""
+"""Of the top level (ISO/IEC 14496-12, QuickTime). Sizes of other boxes are ignored."""
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 
 
 def bytes_declared(path: str) -> int | None:
-    """The size in bytes that the container says its file has, or that it has reached at least.
+    """The size in bytes, or a lower bound, that the container declares for its file.
 
-    None where it does not say: another container, or one that was written to a pipe or never
-    finished. Raises OSError.
+    None if unknown: another container, or one written to a pipe or never finished. Raises OSError.
     """
     with open(path, "rb") as file:
         head = file.read(12)
@@ -169,7 +172,7 @@ def bytes_declared(path: str) -> int | None:
 
 
 def bytes_missing(path: str) -> int:
-    """How many bytes of the file its container declares and the disk lacks. Raises OSError."""
+    """How many of the declared bytes the file lacks. Raises OSError."""
     return max((bytes_declared(path) or 0) - os.path.getsize(path), 0)
 
 
@@ -183,7 +186,7 @@ def _boxes(file: IO[bytes]) -> int | None:
         if size < least:
             break
         end += size
-        if end >= there:  # nor can every place beyond be sought
+        if end >= there:  # not every offset beyond can be sought
             break
         file.seek(end)
     return end or None
@@ -217,8 +220,10 @@ def _matroska(file: IO[bytes]) -> int | None:
 
 
 def _vint(file: IO[bytes]) -> int | None:
-    """An element's size (RFC 8794, 4): as many bytes as the first one has zeros before its one,
-    and one more; None for one that is unknown, all ones."""
+    """An element's size (RFC 8794, 4); its length is 1 + the leading zero bits of the first byte.
+
+    None if all other bits are ones: unknown.
+    """
     first = file.read(1)
     if not first or not first[0]:
         return None

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mrnn_edge.camera.source import source_files
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import is_sealed
 from mrnn_edge_cli.outputs import check_outputs, open_page
+from mrnn_edge_cli.sealed import is_sealed
 
 OPTIONS = ("--srt", "--vtt", "--log", "--record")
 

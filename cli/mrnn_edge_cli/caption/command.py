@@ -114,7 +114,7 @@ def caption(
         min_confidence=min_confidence,
     )
     with collector_at_rest():
-        from mrnn_edge.bulk.listing import expand_patterns
+        from mrnn_edge.bulk.names import expand_patterns
 
         if output is not None and str(output) == "-":
             output = None  # standard output, as it is without the option
@@ -190,7 +190,7 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
         if null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
-    from mrnn_edge.bulk.listing import read_names
+    from mrnn_edge.bulk.names import read_names
     from mrnn_edge.bulk.run import STANDARD_INPUT
     from mrnn_edge.files import local_path
 
@@ -214,7 +214,8 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
 def _files(
     named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None, left_out: list[str]
 ) -> "list[Listed]":
-    from mrnn_edge.bulk.listing import list_files, parse_suffixes
+    from mrnn_edge.bulk.listing import list_files
+    from mrnn_edge.bulk.names import parse_suffixes
     from mrnn_edge.image.formats import SUFFIXES
 
     if ext and not recursive:

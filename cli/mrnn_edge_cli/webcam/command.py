@@ -233,7 +233,7 @@ def _headless(
 
     until_stopped = itertools.takewhile(lambda _: not stop(), frames.frames(tick=TICK_S))
     try:
-        yield from watching.over(until_stopped)
+        yield from watching.captions(until_stopped)
     finally:
         frames.close()
 

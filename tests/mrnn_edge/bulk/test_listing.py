@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrnn_edge.bulk.listing import expand_patterns, list_files, parse_suffixes, read_names
+from mrnn_edge.bulk.listing import list_files
+from mrnn_edge.bulk.names import expand_patterns, parse_suffixes, read_names
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
 from mrnn_edge.language.records import Outcome

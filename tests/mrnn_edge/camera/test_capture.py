@@ -79,8 +79,8 @@ def test_a_file_is_checked_before_opencv_sees_it(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path, message in (
-        (pipe, "no regular file"),
-        (tmp_path, "no regular file"),
+        (pipe, "not a regular file"),
+        (tmp_path, "not a regular file"),
         (tmp_path / "none", "no such file"),
         ("a\0b", "cannot be read"),
     ):

@@ -65,7 +65,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_others_come(pictures):
 
 @pytest.mark.parametrize("name", ["none_%03d.png", "missing.png", "."])
 def test_no_picture_at_all_is_no_source(tmp_path, name):
-    with pytest.raises(CameraUnavailableError, match="no picture there"):
+    with pytest.raises(CameraUnavailableError, match="no picture found"):
         PictureSequence(str(tmp_path / name))
 
 

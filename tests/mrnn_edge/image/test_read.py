@@ -186,8 +186,8 @@ def test_a_missing_file_a_folder_a_fifo_and_a_device_are_refused(tmp_path):
     for path, message in (
         (tmp_path / "nothing.jpg", "no such file"),
         (tmp_path, "is a folder"),
-        (fifo, "no regular file"),
-        ("/dev/zero", "no regular file"),
+        (fifo, "not a regular file"),
+        ("/dev/zero", "not a regular file"),
         ("a\0b", "cannot be read"),
     ):
         with pytest.raises(FileError, match=message):

@@ -85,7 +85,7 @@ def test_every_truncation_is_refused(tmp_path, count):
     cut = tmp_path / "cut"
     for length in range(len(whole)):
         cut.write_bytes(whole[:length])
-        with pytest.raises(IndexFileError, match="truncated|no index"):
+        with pytest.raises(IndexFileError, match="truncated|not an index"):
             IndexFile(cut)
     cut.write_bytes(whole + b"\0")
     with pytest.raises(IndexFileError, match="truncated or damaged"):
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_index_is_refused_in_one_line(tmp_path, content):
 def test_a_missing_index_is_refused_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(IndexFileError, match="mrnn-edge index FOLDER -o"):
         IndexFile(tmp_path / "none")
-    with pytest.raises(IndexFileError, match="is no regular file"):
+    with pytest.raises(IndexFileError, match="is not a regular file"):
         IndexFile(tmp_path)
 
 
