@@ -7,16 +7,14 @@ its options or its device. Log-probabilities leave here in bits (base 2), as in 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mrnn_edge.arrays import Floats
-from mrnn_edge.bundle.config import BundleConfig, Precision
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge.bundle.folder import Bundle
 from mrnn_edge.decode.constraints import Constraints
-from mrnn_edge.decode.hypotheses import SearchSpace
-from mrnn_edge.engine.device import Device
 from mrnn_edge.engine.opening import Loading, Opening, begin
 from mrnn_edge.engine.runtime import Graphs
 from mrnn_edge.errors import BundleError, InputError, ModelError, NumericalError, OptionError
@@ -43,19 +41,29 @@ class Captioner:
 
     def __init__(self, bundle: Bundle, graphs: Graphs, loading: Loading) -> None:
         self._loading = loading
-        self._bundle = bundle
-        self._graphs = graphs
-        self._space = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
-        self._captions = CaptionGenerator(
+        self.bundle: Final = bundle
+        """The model's folder and its parts."""
+        self.config: Final = bundle.config
+        """What the model is."""
+        self.graphs: Final = graphs
+        """The two graphs, for callers that run them directly."""
+        self.device: Final = graphs.device
+        """Where both graphs run."""
+        self.precision: Final = graphs.precision
+        """The arithmetic of the graphs."""
+        self.space: Final = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
+        """The special ids and the state's length, for callers that decode or score directly."""
+        self.captions: Final = CaptionGenerator(
             step=graphs.step,
             vocabulary=bundle.vocabulary,
-            space=self._space,
+            space=self.space,
             prior=bundle.prior(),
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
             device=str(graphs.device),
             precision=str(graphs.precision),
         )
+        """Captions of image vectors, for callers that encode directly."""
 
     @classmethod
     def load(
@@ -95,11 +103,11 @@ class Captioner:
         Raises BundleError, which names the model's folder, for weights that are not finite and for
         graphs that do not run on the CPU. On CUDA that may be the device's fault: DeviceError.
         """
-        folder, image = self._bundle.folder, self.config.image
+        folder, image = self.bundle.folder, self.config.image
         grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
         once = DecodeOptions(beam=1, max_words=1)
         try:
-            self._captions.decode(self._graphs.encoder(grey), once, Constraints())
+            self.captions.decode(self.graphs.encoder(grey), once, Constraints())
         except NumericalError as error:
             raise BundleError(
                 f"{folder}: {error} (a grey one, at load); export the model again"
@@ -121,21 +129,6 @@ class Captioner:
     def __deepcopy__(self, memo: object) -> "Captioner":
         return self
 
-    @property
-    def config(self) -> BundleConfig:
-        """What the model is."""
-        return self._bundle.config
-
-    @property
-    def bundle(self) -> Bundle:
-        """The model's folder and its parts."""
-        return self._bundle
-
-    @property
-    def graphs(self) -> Graphs:
-        """The two graphs, for callers that run them directly."""
-        return self._graphs
-
     @cached_property
     def gradient(self) -> "GradientGraph | None":
         """The graph for the short lists of searches, opened at first use, or None.
@@ -148,14 +141,9 @@ class Captioner:
 
         return open_gradient(
             self.config,
-            read=partial(self._bundle.graph, self.precision),
-            metadata=self._bundle.metadata,
+            read=partial(self.bundle.graph, self.precision),
+            metadata=self.bundle.metadata,
         )
-
-    @property
-    def space(self) -> SearchSpace:
-        """The special ids and the state's length, for callers that decode or score directly."""
-        return self._space
 
     @cached_property
     def sentences(self) -> "SentenceScorer":
@@ -163,27 +151,12 @@ class Captioner:
         from mrnn_edge.language.sentences import SentenceScorer
 
         return SentenceScorer(
-            step=self._graphs.step,
-            vocabulary=self._bundle.vocabulary,
-            space=self._space,
-            prior=self._captions.prior,
-            threads=self._graphs.threads,
+            step=self.graphs.step,
+            vocabulary=self.bundle.vocabulary,
+            space=self.space,
+            prior=self.captions.prior,
+            threads=self.graphs.threads,
         )
-
-    @property
-    def captions(self) -> CaptionGenerator:
-        """Captions of image vectors, for callers that encode directly."""
-        return self._captions
-
-    @property
-    def device(self) -> Device:
-        """Where both graphs run."""
-        return self._graphs.device
-
-    @property
-    def precision(self) -> Precision:
-        """The arithmetic of the graphs."""
-        return self._graphs.precision
 
     def read(self, image: ImageSource, *, allow_truncated: bool = False) -> Picture:
         """Read a picture ahead, perhaps in another thread; the other calls accept the result.
@@ -244,7 +217,7 @@ class Captioner:
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
-        constraints = self._captions.constraints(options)
+        constraints = self.captions.constraints(options)
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
         pictures: dict[int, Picture] = {}
@@ -259,9 +232,9 @@ class Captioner:
             pixels = several[0][None] if len(several) == 1 else np.stack(several)  # one: no copy
             try:
                 with timer("encode"):
-                    vectors = self._graphs.encoder(pixels)
+                    vectors = self.graphs.encoder(pixels)
                 with timer("generate"):
-                    found = self._captions.decode(vectors, options, constraints)
+                    found = self.captions.decode(vectors, options, constraints)
             except NumericalError as error:
                 if len(pictures) == 1:
                     return [outcomes.get(index, error) for index in range(len(images))]
@@ -271,7 +244,7 @@ class Captioner:
             else:
                 timing = timer.milliseconds(pictures=len(pictures))
                 for (index, picture), decoded in zip(pictures.items(), found, strict=True):
-                    outcomes[index] = self._captions.caption(
+                    outcomes[index] = self.captions.caption(
                         decoded,
                         options,
                         frames=picture.frames,
@@ -282,7 +255,7 @@ class Captioner:
 
     def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
-        vectors = self._graphs.encoder(as_picture(image, self.config.image).pixels[None])
+        vectors = self.graphs.encoder(as_picture(image, self.config.image).pixels[None])
         vector: Floats = vectors[0]
         return vector
 
@@ -379,8 +352,8 @@ class Captioner:
         from mrnn_edge.camera.scene import Scene
 
         return Scene(
-            encode=self._graphs.encoder,
-            captions=self._captions,
+            encode=self.graphs.encoder,
+            captions=self.captions,
             image=self.config.image,
             options=options,
             source=source,

@@ -65,6 +65,11 @@ def sync_folder(folder: Path) -> None:
             os.close(number)
 
 
+def open_nonblocking(path: str, flags: int) -> int:
+    """An opener for `open` that does not wait for a FIFO's writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def local_path(name: str) -> str:
     """The path that a name means; `~/a.jpg` and `file:///home/me/a.jpg` are resolved.
 

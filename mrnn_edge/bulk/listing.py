@@ -1,15 +1,15 @@
-"""Which files a run is of: paths, folders, patterns and lists of names. Opens no picture.
+"""The files of a run, from paths and folders. Opens no picture.
 
-The order is fixed: what was named comes in the order of its naming, the files of a folder or of a
-pattern in byte order of their paths. In a folder what systems leave beside pictures is passed over:
-thumbnails, trash, the halves of files that a Mac writes on foreign disks.
+Named paths keep their order; the files of a folder are in byte order of their paths. Debris of
+systems in a folder is left out: thumbnails, trash, the ._ files of Macs.
 """
 
+import glob
 import os
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from mrnn_edge.errors import FileError
+from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
 from mrnn_edge.image.formats import SUFFIXES
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from mrnn_edge.language.records import Outcome
 
 Listed: TypeAlias = "str | Outcome"
-"""A file, or what has come of it already: a folder that cannot be read."""
+"""A file, or an outcome already: a folder that cannot be read."""
 
 _HALF: Final = "._"
-"""A Mac writes what foreign disks cannot hold of NAME, its resources, into ._NAME."""
+"""A Mac writes the resources of NAME to ._NAME on foreign disks."""
 _DEBRIS: Final = frozenset(
     (
         *("@eadir", "#recycle", "#snapshot"),  # Synology
@@ -32,9 +32,9 @@ _DEBRIS: Final = frozenset(
         *(".stversions", ".snapshot", ".snapshots", ".zfs", ".sync", ".tmp.drivedownload"),
     )
 )
-"""Names, lower-case, of folders that hold copies, thumbnails and what was deleted."""
+"""Lower-case names of folders with copies, thumbnails and deleted files."""
 _TRASH: Final = ".trash-"
-"""With the number of its user behind it, on each disk of a Linux desktop."""
+"""Followed by a user's number, on each disk of a Linux desktop."""
 
 
 def list_files(
@@ -44,12 +44,11 @@ def list_files(
     suffixes: Collection[str] = SUFFIXES,
     left_out: list[str] | None = None,
 ) -> Iterator[Listed]:
-    """The files that were named, and with `recursive` those below each folder.
+    """The named files, and with `recursive` those below each folder.
 
-    A named file comes whatever its suffix, missing or not: its outcome tells. A folder gives the
-    files with one of the `suffixes`, lower-case, as `.jpg`; links to folders are not followed; a
-    subfolder that cannot be read comes as the outcome that says so, and so does an address. Files
-    and folders below it that are debris go to `left_out`.
+    A named file is listed whatever its suffix, even if missing. In a folder the `suffixes` choose,
+    lower-case, as `.jpg`; links to folders are not followed. An unreadable subfolder and an address
+    become error outcomes. The debris of a folder is appended to `left_out`.
     """
     for name in paths:
         try:
@@ -63,8 +62,24 @@ def list_files(
             yield path
 
 
+def expand_patterns(paths: Iterable[str]) -> Iterator[str]:
+    """The paths, with those that hold *, ? or [ and are not files expanded as patterns.
+
+    A pattern without a match is kept. Do not expand names from a list: a deleted `a[1].jpg` must
+    not become `a1.jpg`. Raises OptionError for **.
+    """
+    for path in paths:
+        if os.path.lexists(path) or not glob.has_magic(path):
+            yield path
+        elif "**" in path:
+            # glob would follow links to folders in circles.
+            raise OptionError(f"{path}: ** is not supported; name the folder with -r, and --ext")
+        else:
+            yield from sorted(glob.glob(path), key=os.fsencode) or [path]
+
+
 def _below(folder: str, suffixes: Collection[str], left_out: list[str]) -> Iterator[Listed]:
-    """A folder's files in byte order of their paths, one folder's names in memory at a time."""
+    """A folder's files in byte order of their paths; not recursive, so any depth works."""
     open_folders = [_entries(folder, suffixes, left_out)]
     while open_folders:
         entry = next(open_folders[-1], None)
@@ -81,7 +96,7 @@ def _below(folder: str, suffixes: Collection[str], left_out: list[str]) -> Itera
 def _entries(
     folder: str, suffixes: Collection[str], left_out: list[str]
 ) -> "Iterator[os.DirEntry[str] | Outcome]":
-    """Subfolders and pictures of a folder in their order; its debris goes to `left_out`."""
+    """Subfolders and pictures of a folder in order; its debris goes to `left_out`."""
     found = []
     try:
         with os.scandir(folder) as entries:
@@ -110,12 +125,12 @@ def _is_debris(name: str, *, is_folder: bool) -> bool:
 
 def _failed(file: str, error: FileError) -> "Outcome":
     from mrnn_edge.language.records import (
-        Outcome,  # a start makes none, and reads its picture later
+        Outcome,  # not at a start
     )
 
     return Outcome(file=file, result=error)
 
 
 def _place(entry: os.DirEntry[str]) -> bytes:
-    """Where an entry's paths stand among its neighbours': a folder's begin with its name and /."""
+    """The sort key of an entry; the paths in a folder begin with its name and /."""
     return os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")

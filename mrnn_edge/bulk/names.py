@@ -1,10 +1,9 @@
-"""What a caller names: patterns, lists of names and suffixes, as listing.py takes them."""
+"""Lists of names and suffixes, parsed for listing.py."""
 
 import codecs
-import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from mrnn_edge.errors import OptionError
@@ -13,27 +12,11 @@ _SUFFIX = re.compile(r"\.?[A-Za-z0-9_-]+")
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
-def expand_patterns(paths: Iterable[str]) -> Iterator[str]:
-    """The same paths, one that is no file and holds *, ? or [ taken as a pattern.
-
-    One that nothing matches comes as it is. Names out of a list are no patterns: what is called
-    `a[1].jpg` there, and has gone, must not become `a1.jpg`. Raises OptionError for **.
-    """
-    for path in paths:
-        if os.path.lexists(path) or not glob.has_magic(path):
-            yield path
-        elif "**" in path:
-            # glob would follow links to folders there, round and round.
-            raise OptionError(f"{path}: ** is no pattern here; name the folder with -r, and --ext")
-        else:
-            yield from sorted(glob.glob(path), key=os.fsencode) or [path]
-
-
 def read_names(data: bytes, *, nul_ended: bool = False) -> list[str]:
-    """The paths in the bytes of a list, whatever bytes a path holds; empty ones are left out.
+    """The paths in the bytes of a list, of any bytes; empty ones are left out.
 
-    A list of lines may have the line ends of any system and a byte-order mark, in UTF-8 or UTF-16.
-    Raises OptionError, which says what to do, for a list of another kind.
+    Lines may have the ends of any system and a byte-order mark, in UTF-8 or UTF-16. Raises
+    OptionError for another kind of list.
     """
     if data[:2] in _UTF_16:
         try:
@@ -66,6 +49,6 @@ def parse_suffixes(wanted: Iterable[str]) -> frozenset[str]:
     suffixes = set()
     for each in ",".join(wanted).split(","):
         if not _SUFFIX.fullmatch(each.strip()):
-            raise OptionError(f"{each!r} is no suffix of a file; expected one such as jpg")
+            raise OptionError(f"{each!r} is not a file suffix; expected one such as jpg")
         suffixes.add("." + each.strip().lower().removeprefix("."))
     return frozenset(suffixes)

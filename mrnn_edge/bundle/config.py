@@ -153,7 +153,7 @@ class BundleConfig:
         found = data.get("format") if isinstance(data, dict) else None
         if found != FORMAT:
             newer = isinstance(found, int) and found > FORMAT
-            hint = "it was made by a newer mrnn-edge; upgrade" if newer else "it is no model config"
+            hint = "it was made by a newer mrnn-edge; upgrade" if newer else "not a model config"
             raise BundleError(f"config.json: format is {found!r}, expected {FORMAT}: {hint}")
         config = read_record(cls, data, lambda text: BundleError(f"config.json: {text}"))
         if not config.precisions:

@@ -65,27 +65,21 @@ class Capture(Protocol):
 
     def grab(self) -> bool:
         """Wait for the next frame; False if none comes, whatever the reason."""
-        ...
 
     def retrieve(self) -> Pixels | None:
         """The grabbed frame, uint8 [H, W, 3] RGB; None if it is unusable."""
-        ...
 
     def rate(self) -> float | None:
         """Frames a second, if the source declares a plausible rate."""
-        ...
 
     def length(self) -> int | None:
         """Frames of a file by its header, if declared."""
-        ...
 
     def position_s(self) -> float | None:
         """Time of the grabbed frame, in seconds from the start of the file."""
-        ...
 
     def release(self) -> None:
         """Close it."""
-        ...
 
 
 OpenCapture: TypeAlias = Callable[[], Capture]

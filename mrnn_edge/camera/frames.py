@@ -42,33 +42,27 @@ class FrameSource(Protocol):
     @property
     def name(self) -> str:
         """For people and records; holds no password."""
-        ...
 
     @property
     def live(self) -> bool:
         """Frames come by the clock and the newest one counts, rather than every one."""
-        ...
 
     @property
     def lost(self) -> bool:
         """No frame comes at present, and the source is being reopened; only live ones are."""
-        ...
 
     @property
     def rate(self) -> float | None:
         """Frames a second, where that is known."""
-        ...
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
         """Frames until the source ends; a live one yields None after `tick` seconds without one.
 
         Raises a CameraError where the source cannot be opened or is lost.
         """
-        ...
 
     def close(self) -> None:
         """Close the device, file or stream. May be called twice."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,11 +46,11 @@ def beam_search(
     wanted: int | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each image vector of [N, M] its hypotheses, best first by `Hypothesis.score`.
+    """For each image vector of float32 [N, M] its hypotheses, best first by `Hypothesis.score`.
 
-    The best `wanted` of them; all where left out. Ties go to the hypothesis that stood higher a
-    step before, then to the lower id. An image whose required words found no place has none. Raises
-    NumericalError if the step function returns NaN or plus infinity, or no word a chance at all.
+    The best `wanted` of them, by default all. Ties go to the hypothesis that stood higher a
+    step before, then to the lower id. An image without a sentence of all required words has none.
+    Raises NumericalError if the step returns NaN or plus infinity, or no word has a chance.
     """
     constraints = constraints or Constraints()
     wanted = width if wanted is None else min(wanted, width)
@@ -96,7 +96,7 @@ def beam_search(
 
 @dataclass(frozen=True)
 class _Search:
-    """What one search has from its first step to its last."""
+    """The constants of one search."""
 
     beams: Beams
     space: SearchSpace
@@ -106,7 +106,7 @@ class _Search:
     """[width, V], where `_allowed` writes."""
 
     def best(self, rows: range, log_probs: Floats, room: int) -> list[Next]:
-        """An image's best continuations, beam by beam, best first; `room` in the last beam."""
+        """An image's best continuations by float32 [rows, V]; at most `room` in the last beam."""
         if not self.constraints.required:
             allowed = self._allowed(rows, log_probs)
             return [each for _, each in self._best_of(allowed, rows, room)]
@@ -123,7 +123,7 @@ class _Search:
                 allowed = self._allowed(span, log_probs)
                 if missing:
                     allowed[:, self.space.end] = -np.inf
-                # A required word that was not said yet leads into the next beam: it competes there.
+                # A missing required word leads into the next beam and competes there.
                 for place, row in enumerate(span):
                     for word in lacking[row]:
                         log_prob = allowed.item(place, word)

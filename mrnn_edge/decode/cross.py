@@ -26,12 +26,11 @@ def cross_log_probs(
     *,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """Natural log P(sentence | image) [N, S] of every sentence for every image of [N, M].
+    """Natural log P(sentence | image), float64 [N, S], for images float32 [N, M].
 
-    The end sign counts. A beginning that several sentences share is run once: what comes after it
-    differs, its states and probabilities do not. `threads` calls of `step` run at a time, each of
-    at most 512 rows, so memory holds the result and one number for each image and beginning.
-    Raises NumericalError for a number that is none.
+    The end sign counts. A beginning that several sentences share runs once. `threads` calls of
+    `step` run at a time, each of at most 512 rows, so memory holds the result and one number for
+    each image and beginning. Raises NumericalError for NaN.
     """
     targets, lengths = targets_of(sentences, space)
     result = np.zeros((len(sentences), len(images)))
@@ -60,7 +59,7 @@ def cross_log_probs(
 
 
 def log_mean_exp(log_probs: NDArray[np.float64], weights: Floats) -> NDArray[np.float64]:
-    """log of the weighted mean of exp: [K, S] and [K], which adds up to 1 -> [S]."""
+    """log of the weighted mean of exp: float64 [K, S], weights float32 [K] -> float64 [S]."""
     weighted = log_probs + np.log(weights.astype(np.float64))[:, None]
     mean: NDArray[np.float64] = np.logaddexp.reduce(weighted, axis=0)
     return mean

@@ -28,9 +28,9 @@ def sentence_log_probs(
 ) -> list[NDArray[np.float64]]:
     """Natural log-probability of each word and of the end sign, for sentence n and image row n.
 
-    `images` is [N, M], `sentences` N lists of ids without start and end sign; the n-th result has
-    one number more than its sentence has words. One call of `step` a position, for all sentences
-    that reach so far. Raises NumericalError for a number that is none.
+    `images` is float32 [N, M], `sentences` N lists of ids without start and end signs; the n-th
+    result is float64 [words + 1]. One call of `step` per position, for all sentences of that
+    length. Raises NumericalError for NaN.
     """
     targets, lengths = targets_of(sentences, space)
     found = np.zeros(targets.shape)
@@ -49,11 +49,11 @@ def sentence_log_probs(
 def path_log_probs(
     step: StepFunction, image: Floats, paths: Sequence[Hypothesis], space: SearchSpace
 ) -> list[NDArray[np.float64]]:
-    """Natural log-probabilities of decoded sentences for another image vector [M], word by word.
+    """Natural log-probabilities of decoded sentences for another image vector, word by word.
 
-    The recurrence does not see the image, so the states that the decoder met serve again, and all
-    positions of all sentences are one call of `step`. A sentence that the word limit cut has no
-    number for its end sign. Raises NumericalError for a number that is none.
+    `image` is float32 [M]; each result is float64 [words], with the end sign if it ended. The
+    recurrence does not see the image, so the decoder's states are reused and all positions of all
+    sentences are one call of `step`. Raises NumericalError for NaN.
     """
     fed: list[int] = []
     targets: list[int] = []
@@ -67,14 +67,14 @@ def path_log_probs(
         return [np.zeros(0) for _ in paths]
     state = np.concatenate([path.states for path in paths])
     log_probs, _ = step(np.array(fed, np.int64), state, image[None].repeat(len(fed), axis=0))
-    # A dozen numbers: taken one by one they cost less than numpy's ways to take them together.
+    # For a dozen numbers this is faster than numpy's indexing.
     found = np.array([log_probs.item(row, token) for row, token in enumerate(targets)])
     check_finite(found)
     return [found[first:end] for first, end in pairwise(ends)]
 
 
 def check_finite(log_probs: NDArray[np.float64]) -> None:
-    """Raise NumericalError for NaN and plus infinity; minus infinity is an impossible sentence."""
+    """Raise NumericalError for NaN or plus infinity in float64 [...]; minus infinity may be."""
     if not (log_probs < np.inf).all():
         raise NumericalError("the step graph gave numbers that are not finite; verify the model")
 
@@ -82,7 +82,7 @@ def check_finite(log_probs: NDArray[np.float64]) -> None:
 def targets_of(
     sentences: Sequence[Sequence[int]], space: SearchSpace
 ) -> tuple[Ids, NDArray[np.int64]]:
-    """Ids [N, longest + 1] that the sentences ask for, the end sign after each; their lengths."""
+    """Target ids int64 [N, longest + 1], padded with the end sign, and lengths int64 [N]."""
     lengths = np.array([len(sentence) for sentence in sentences], np.int64)
     targets = np.full((len(sentences), int(lengths.max(initial=0)) + 1), space.end, np.int64)
     for row, sentence in enumerate(sentences):

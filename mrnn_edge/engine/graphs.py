@@ -187,7 +187,7 @@ def _answer(role: GraphRole, ask: Callable[[], T]) -> T:
 def run_checked(
     session: Session, outputs: Sequence[Tensor], feeds: Mapping[str, Any]
 ) -> list[Floats]:
-    """Run a graph and check its outputs: float32, a row for each row of the inputs."""
+    """Run a graph; check that its outputs are float32 [B, ...] for inputs [B, ...]."""
     found = list(session.run([each.name for each in outputs], feeds))
     _check_outputs(found, outputs, rows=len(next(iter(feeds.values()))))
     return found

@@ -5,52 +5,18 @@ threads, which release the GIL 99 % of the time. Knows no caption.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Thread
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.bundle.folder import Bundle, load_bundle, shipped_name
 from mrnn_edge.engine.device import CPU, CUDA, Device, DeviceKind, parse_device
+from mrnn_edge.engine.threads import Started
 from mrnn_edge.errors import DeviceError, OptionError
 
 if TYPE_CHECKING:
     from mrnn_edge.engine.runtime import Graphs
-
-T = TypeVar("T")
-
-
-class Started(Generic[T]):
-    """A call that runs in a thread of its own.
-
-    Not concurrent.futures: a pool would import logging, 6 ms of a start that has 100 of them.
-    """
-
-    def __init__(self, call: Callable[[], T], *, name: str) -> None:
-        self._call = call
-        self._results: list[T] = []
-        self._failure: BaseException | None = None
-        self._thread = Thread(target=self._run, name=name)
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait until the call has returned or raised."""
-        self._thread.join()
-
-    def wait(self) -> T:
-        """Return the call's result, or raise its exception."""
-        self.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._results[0]
-
-    def _run(self) -> None:
-        try:
-            self._results.append(self._call())
-        except BaseException as error:
-            self._failure = error
 
 
 @dataclass(frozen=True, kw_only=True)

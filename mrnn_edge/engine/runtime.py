@@ -25,8 +25,8 @@ from mrnn_edge.engine.graphs import (
     check_signature,
     graph_signature,
 )
-from mrnn_edge.engine.opening import Started
 from mrnn_edge.engine.session import CUDA_PROVIDER, Session, first_line
+from mrnn_edge.engine.threads import Started
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.machine import usable_cores
 

@@ -114,7 +114,7 @@ def caption(
         min_confidence=min_confidence,
     )
     with collector_at_rest():
-        from mrnn_edge.bulk.names import expand_patterns
+        from mrnn_edge.bulk.listing import expand_patterns
 
         if output is not None and str(output) == "-":
             output = None  # standard output, as it is without the option

@@ -9,7 +9,8 @@ from fake_cuda import CUDA, fake_runtime, with_int8
 
 from mrnn_edge import Captioner
 from mrnn_edge.engine import runtime as runtime_module
-from mrnn_edge.engine.opening import Started, begin
+from mrnn_edge.engine.opening import begin
+from mrnn_edge.engine.threads import Started
 from mrnn_edge.errors import BundleError, DeviceError, ModelNotFoundError, OptionError
 
 

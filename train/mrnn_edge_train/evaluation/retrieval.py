@@ -84,7 +84,7 @@ def evaluate_retrieval(
     references = [scorer.vocabulary.encode(words) for image in images for words in image.sentences]
     owner = np.repeat(np.arange(len(images)), [len(image.sentences) for image in images])
     priors = [Prior.NONE] if scorer.prior is None else [Prior.NONE, Prior.MEAN, Prior.TRAIN]
-    extra = {} if scorer.prior is None else {kind: scorer.prior.of(kind) for kind in priors}
+    extra = {} if scorer.prior is None else {kind: scorer.prior.vectors(kind) for kind in priors}
     rows = np.concatenate([vectors, *(each for each, _ in extra.values())])
     bits = _all_pairs(captioner, rows, references, "retrieval", track)
     likely, rest = bits[: len(images)], bits[len(images) :]
