@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mrnn_edge.camera.frames import ReconnectPolicy
     from mrnn_edge.camera.scene import CaptionEvent, Scene, WatchOptions
     from mrnn_edge.camera.source import Source
-    from mrnn_edge.engine.gradient import GradientGraph
+    from mrnn_edge.engine.gradient import OpenGradient
     from mrnn_edge.language.sentences import SentenceScorer
 
 
@@ -130,7 +130,7 @@ class Captioner:
         return self
 
     @cached_property
-    def gradient(self) -> "GradientGraph | None":
+    def gradient(self) -> "OpenGradient | None":
         """The graph for the short lists of searches, opened at first use, or None.
 
         Raises a ModelError where the file is damaged or belongs to another model.

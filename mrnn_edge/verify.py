@@ -81,7 +81,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class ModelCheck:
     """The result of one check."""
 
     name: str
@@ -115,8 +115,8 @@ def run_steps(step: StepFunction, image: Floats, *, start: int, state: int) -> F
 
 def verify_model(
     model: str | os.PathLike[str] | None, *, device: str = "cpu", threads: int | None = None
-) -> Iterator[Check]:
-    """Check a model, every precision of it.
+) -> Iterator[ModelCheck]:
+    """Check every precision of a model.
 
     Raises ModelError if config.json, vocab.json or metrics.json cannot be read. A pair of graphs
     that cannot be opened is a failed check; the others are still checked.
@@ -132,10 +132,10 @@ def verify_model(
         try:
             captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
         except ModelError as error:
-            yield Check(name=name, passed=False, detail=str(error))
+            yield ModelCheck(name=name, passed=False, detail=str(error))
             continue
         detail = f"bundle {captioner.config.id} on {captioner.device}"
-        yield Check(name=name, passed=True, detail=detail)
+        yield ModelCheck(name=name, passed=True, detail=detail)
         if precision is Precision.FLOAT32:
             yield from _against_torch(captioner, references[precision])
         else:
@@ -171,7 +171,7 @@ def _reference(metrics: dict[str, Any], section: str) -> Reference:
     return Reference.from_dict(found, f"{section}.reference")
 
 
-def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Check]:
+def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
     """int8 graphs against their stored result; the steps begin from the stored image vector."""
     space = captioner.space
     image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])[0]
@@ -188,7 +188,7 @@ def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Che
     yield _top_check(name, log_probs, reference, INT8_LIMIT)
 
 
-def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[Check]:
+def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
     pixels = reference_pixels(captioner.config.image)
     image = captioner.graphs.encoder(pixels[None])[0]
     space = captioner.space
@@ -201,14 +201,14 @@ def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[Check
     text = None if isinstance(found, InputError) else found.text
     detail = f"{text!r}, torch {reference.caption!r}"
     name = "float32: caption against torch"
-    yield Check(name=name, passed=text == reference.caption, detail=detail)
+    yield ModelCheck(name=name, passed=text == reference.caption, detail=detail)
 
 
-def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float) -> Check:
+def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float) -> ModelCheck:
     words = log_probs.shape[1]
     known = all(0 <= each < words for ids, _ in reference.top for each in ids)
     if len(reference.top) != len(log_probs) or not known:
-        return Check(name=name, passed=False, detail="the reference is of another vocabulary")
+        return ModelCheck(name=name, passed=False, detail="the reference is of another vocabulary")
     found = np.concatenate(
         [row[list(ids)] for row, (ids, _) in zip(log_probs, reference.top, strict=True)]
     )
@@ -216,31 +216,31 @@ def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float)
     return _difference(name, found, wanted, limit)
 
 
-def _difference(name: str, found: Floats, wanted: Floats, limit: float) -> Check:
+def _difference(name: str, found: Floats, wanted: Floats, limit: float) -> ModelCheck:
     if wanted.shape != found.shape:
         return _other_shape(name, found, wanted)
     return _within(name, float(np.abs(found - wanted).max()), limit)
 
 
-def _within(name: str, found: float, limit: float, of: str = "") -> Check:
+def _within(name: str, found: float, limit: float, of: str = "") -> ModelCheck:
     detail = f"{found:.1e}{of}, limit {limit:.0e}"
-    return Check(name=name, passed=found <= limit, detail=detail)
+    return ModelCheck(name=name, passed=found <= limit, detail=detail)
 
 
-def _other_shape(name: str, found: Floats, wanted: Floats) -> Check:
+def _other_shape(name: str, found: Floats, wanted: Floats) -> ModelCheck:
     detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
-    return Check(name=name, passed=False, detail=detail)
+    return ModelCheck(name=name, passed=False, detail=detail)
 
 
-def _slope(captioner: Captioner) -> Check:
+def _slope(captioner: Captioner) -> ModelCheck:
     """The gradient of the likeliest first word against a finite difference along it."""
     name = "gradient: files, hashes, contract, its slope against the step graph's"
     try:
         gradient = captioner.gradient
     except ModelError as error:
-        return Check(name=name, passed=False, detail=str(error))
+        return ModelCheck(name=name, passed=False, detail=str(error))
     if gradient is None:
-        return Check(name=name, passed=False, detail="config.json has none")
+        return ModelCheck(name=name, passed=False, detail="config.json has none")
     space = captioner.space
     image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])
     start = np.array([space.start], np.int64)
@@ -256,7 +256,7 @@ def _slope(captioner: Captioner) -> Check:
     return _within(name, abs(found - length) / max(length, 1e-6), SLOPE_LIMIT, " of it")
 
 
-def _batches(captioner: Captioner, precision: Precision) -> Check:
+def _batches(captioner: Captioner, precision: Precision) -> ModelCheck:
     base = reference_pixels(captioner.config.image)
     alone = captioner.graphs.encoder(base[None])[0]
     largest = 0.0

@@ -1,6 +1,6 @@
 """Sentences out of a step function: beam search over images and beams in one call a step.
 
-Takes a step function and image vectors, gives hypotheses of token ids. numpy only; knows no
+Takes a step function and image vectors, returns hypotheses of token ids. numpy only; knows no
 words, no pictures and no runtime. Logs are natural here.
 
 The space that is searched: sequences of at most `max_words` allowed tokens, closed by the end sign
@@ -8,7 +8,7 @@ unless `max_words` cut them. At each step the best `width` continuations of an i
 hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
 one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
 possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding. Where
-fewer are wanted than the beam is wide, an image is left as soon as no open hypothesis can still
+fewer are requested than the beam is wide, an image ends as soon as no open hypothesis can still
 come before those that are finished: it can only lose log-probability, and no sentence is longer
 than `max_words`, so log_prob / (max_words + 1) ** length_penalty is the most that it can score.
 

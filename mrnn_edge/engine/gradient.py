@@ -13,7 +13,7 @@ from mrnn_edge.engine.session import Session
 from mrnn_edge.errors import NumericalError
 
 
-class GradientGraph:
+class OpenGradient:
     """The slope of a step's log-probability in the image vector; a GradientFunction of index.
 
     It only makes short lists: its weights are stored as float16, its arithmetic is float32.
@@ -50,7 +50,7 @@ def open_gradient(
     *,
     read: Callable[[GraphRole], bytes],
     metadata: Callable[[GraphRole], Mapping[str, str]],
-) -> GradientGraph:
+) -> OpenGradient:
     """Open the gradient graph and check it against its contract.
 
     Always on the CPU: it runs once a word of a query, for one image vector. Raises BundleError,
@@ -64,4 +64,4 @@ def open_gradient(
         device=CPU,
         threads=STEP_THREADS,
     )
-    return GradientGraph(session, config)
+    return OpenGradient(session, config)

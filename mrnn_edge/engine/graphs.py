@@ -74,7 +74,7 @@ def graph_signature(role: GraphRole, config: BundleConfig) -> Signature:
     return Signature(inputs=inputs, outputs=(output, replace(state, name="next_state")))
 
 
-class EncoderGraph:
+class OpenEncoder:
     """The CNN with V_I: pixels to image vectors."""
 
     def __init__(self, session: Session, config: BundleConfig) -> None:
@@ -97,7 +97,7 @@ class EncoderGraph:
         return image
 
 
-class StepGraph:
+class OpenStep:
     """One recurrent step; a StepFunction of decode."""
 
     def __init__(self, session: Session, config: BundleConfig) -> None:

@@ -18,9 +18,9 @@ import numpy as np
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.engine.device import CPU, Device, DeviceKind
 from mrnn_edge.engine.graphs import (
-    EncoderGraph,
+    OpenEncoder,
+    OpenStep,
     Signature,
-    StepGraph,
     check_metadata,
     check_signature,
     graph_signature,
@@ -56,8 +56,8 @@ _ERRORS: Final = 3
 class Graphs:
     """The open pair, and where it runs."""
 
-    encoder: EncoderGraph
-    step: StepGraph
+    encoder: OpenEncoder
+    step: OpenStep
     device: Device
     precision: Precision
     threads: int
@@ -109,8 +109,8 @@ def open_graphs(
         _run_once(encoder, graph_signature(GraphRole.ENCODER, config))
         _run_once(step, graph_signature(GraphRole.STEP, config))
     return Graphs(
-        encoder=EncoderGraph(encoder, config),
-        step=StepGraph(step, config),
+        encoder=OpenEncoder(encoder, config),
+        step=OpenStep(step, config),
         device=device,
         precision=precision,
         threads=cores if on_cpu else 1,

@@ -21,11 +21,11 @@ from mrnn_edge.bulk.ahead import map_ahead
 from mrnn_edge.bulk.listing import Listed, list_files
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.engine.graphs import EncoderGraph
+from mrnn_edge.engine.graphs import OpenEncoder
 from mrnn_edge.errors import IndexFileError, InputError, NumericalError, OptionError
 from mrnn_edge.image.formats import SUFFIXES, open_file
 from mrnn_edge.image.read import Pixels, read_pixels
-from mrnn_edge.index.file import Entry, IndexFile, Origin, Stamp, write_index
+from mrnn_edge.index.file import Entry, IndexFile, IndexOrigin, Stamp, write_index
 from mrnn_edge.language.records import Outcome
 from mrnn_edge.machine import usable_cores
 from mrnn_edge.timing import Track, untracked
@@ -91,7 +91,7 @@ def update_index(
     if not files:
         # The empty mount point of a missing disk must not empty the index.
         raise OptionError(f"no picture in {folder}; looked for {' '.join(sorted(SUFFIXES))}")
-    origin = Origin(
+    origin = IndexOrigin(
         bundle_id=captioner.config.id,
         model=captioner.config.name,
         precision=str(captioner.precision),
@@ -134,7 +134,7 @@ def check_model(index: IndexFile, bundle_id: str, model: str) -> None:
         )
 
 
-def _last_index(path: Path, origin: Origin) -> IndexFile | None:
+def _last_index(path: Path, origin: IndexOrigin) -> IndexFile | None:
     if not os.path.lexists(path):
         return None
     last = IndexFile(path)
@@ -202,7 +202,7 @@ def _in_64_bits(nanoseconds: int) -> int:
     return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
-def _encoded(items: Iterable[_Item], encoder: EncoderGraph, folder: str) -> Iterator[_Item]:
+def _encoded(items: Iterable[_Item], encoder: OpenEncoder, folder: str) -> Iterator[_Item]:
     """The items, with the vectors of new pictures filled in or failures as outcomes."""
     for batch in _batches(items):
         new = [
@@ -234,7 +234,7 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield batch
 
 
-def _encode(encoder: EncoderGraph, pixels: Sequence[Pixels]) -> list[Floats | InputError]:
+def _encode(encoder: OpenEncoder, pixels: Sequence[Pixels]) -> list[Floats | InputError]:
     """A vector float32 [M] or an error for each picture uint8 [H, W, 3]."""
     if not pixels:
         return []

@@ -61,7 +61,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class IndexOrigin:
     """Where the vectors of an index come from."""
 
     bundle_id: str
@@ -198,7 +198,7 @@ class IndexFile:
 class IndexWriter:
     """Takes rows in the order of their names; keeps everything but the vectors in memory."""
 
-    def __init__(self, file: IO[bytes], origin: Origin) -> None:
+    def __init__(self, file: IO[bytes], origin: IndexOrigin) -> None:
         self._file = file
         self._origin = origin
         self._blocks: dict[str, dict[str, Any]] = {}
@@ -255,7 +255,7 @@ class IndexWriter:
 
 
 @contextmanager
-def write_index(path: Path, origin: Origin) -> Iterator[IndexWriter]:
+def write_index(path: Path, origin: IndexOrigin) -> Iterator[IndexWriter]:
     """A writer whose file replaces `path` at the end, or is deleted after an exception."""
     with replacing(path) as file:
         writer = IndexWriter(file, origin)
@@ -294,8 +294,10 @@ def _read_footer(file: IO[bytes], path: Path) -> dict[str, Any]:
     return footer
 
 
-def _read_origin(footer: Mapping[str, Any], path: Path) -> Origin:
-    values = {field.name: footer[field.name] for field in fields(Origin)}
+def _read_origin(footer: Mapping[str, Any], path: Path) -> IndexOrigin:
+    values = {field.name: footer[field.name] for field in fields(IndexOrigin)}
     return read_record(
-        Origin, values, lambda text: IndexFileError(f"{path}: its footer is wrong: {text}; {_ANEW}")
+        IndexOrigin,
+        values,
+        lambda text: IndexFileError(f"{path}: wrong footer: {text}; {_ANEW}"),
     )

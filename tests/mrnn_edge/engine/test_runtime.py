@@ -11,7 +11,7 @@ from fake_cuda import CUDA, fake_runtime, with_int8
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole
-from mrnn_edge.engine.graphs import EncoderGraph
+from mrnn_edge.engine.graphs import OpenEncoder
 from mrnn_edge.engine.opening import begin
 from mrnn_edge.errors import (
     BundleError,
@@ -262,7 +262,7 @@ def test_a_model_for_which_there_is_no_memory_is_refused_at_load(bundle, monkeyp
     def encode(self, pixels):
         raise MemoryError
 
-    monkeypatch.setattr(EncoderGraph, "__call__", encode)
+    monkeypatch.setattr(OpenEncoder, "__call__", encode)
     with pytest.raises(BundleError, match=r"no memory for a grey picture of 16 x 16 pixels"):
         Captioner.load(bundle, device="cpu")
 

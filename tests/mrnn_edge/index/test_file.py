@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import IndexFileError
-from mrnn_edge.index.file import Entry, IndexFile, Origin, Stamp, write_index
+from mrnn_edge.index.file import Entry, IndexFile, IndexOrigin, Stamp, write_index
 
 NUMBERS = st.integers(0, 2**63 - 1)
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name)
 
 
-def origin(image: int = 3, folder: str = "/photos") -> Origin:
-    return Origin(
+def origin(image: int = 3, folder: str = "/photos") -> IndexOrigin:
+    return IndexOrigin(
         bundle_id="0123456789abcdef", model="m", precision="float32", folder=folder, image=image
     )
 
