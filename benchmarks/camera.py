@@ -27,9 +27,9 @@ import typer
 from PIL import Image
 
 from mrnn_edge import Captioner
+from mrnn_edge.camera.capture import import_cv2
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.opencv import import_cv2
 from mrnn_edge.camera.scene import Scene, WatchOptions, reduce
 from mrnn_edge.camera.watch import Watch, watch
 from mrnn_edge.image.read import to_pixels

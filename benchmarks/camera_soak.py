@@ -19,9 +19,8 @@ import numpy as np
 import typer
 
 from mrnn_edge import Captioner
-from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.frames import Frame, ReconnectPolicy
 from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, watch
 from mrnn_edge_cli.webcam.recording import Recording

@@ -16,7 +16,7 @@ from rounds import in_turns
 
 from mrnn_edge import Captioner, __version__
 from mrnn_edge.arrays import Floats
-from mrnn_edge.decode.score import cross_log_probs
+from mrnn_edge.decode.cross import cross_log_probs
 from mrnn_edge.index.file import IndexFile
 from mrnn_edge.index.nearest import best_rows, query_vector, short_list
 from mrnn_edge.vocab import tokenize

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mrnn_edge.bundle.config import Precision
-    from mrnn_edge.camera.events import CaptionEvent
     from mrnn_edge.camera.frames import Frame
+    from mrnn_edge.camera.scene import CaptionEvent
     from mrnn_edge.captioner import Captioner
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
     from mrnn_edge.image.read import Picture
@@ -23,26 +23,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Alternative": "language.records",
-    "Caption": "language.records",
-    "CaptionEvent": "camera.events",
-    "Captioner": "captioner",
-    "DecodeOptions": "options",
-    "Frame": "camera.frames",
-    "Hit": "index.index",
-    "Index": "index.index",
-    "InputError": "errors",
-    "ModelError": "errors",
-    "MrnnEdgeError": "errors",
-    "Picture": "image.read",
-    "Precision": "bundle.config",
-    "Prior": "options",
-    "Sampling": "options",
-    "SearchResult": "index.index",
-    "SentenceScore": "language.records",
-    "Word": "language.records",
+_MODULES = {
+    "bundle.config": ("Precision",),
+    "camera.frames": ("Frame",),
+    "camera.scene": ("CaptionEvent",),
+    "captioner": ("Captioner",),
+    "errors": ("InputError", "ModelError", "MrnnEdgeError"),
+    "image.read": ("Picture",),
+    "index.index": ("Hit", "Index", "SearchResult"),
+    "language.records": ("Alternative", "Caption", "SentenceScore", "Word"),
+    "options": ("DecodeOptions", "Prior", "Sampling"),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Alternative",

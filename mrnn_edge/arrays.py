@@ -10,7 +10,7 @@ Ids: TypeAlias = NDArray[np.int64]
 
 
 def largest(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Indices of the `count` largest finite values, largest first, ties by the lower index."""
+    """Indices intp [count] of the largest finite values of float [N], ties by lower index."""
     count = min(count, len(values))
     if count < 1:
         return np.zeros(0, np.intp)

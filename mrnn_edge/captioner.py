@@ -7,70 +7,63 @@ its options or its device. Log-probabilities leave here in bits (base 2), as in 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mrnn_edge.arrays import Floats
-from mrnn_edge.bundle.config import BundleConfig, Precision
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge.bundle.folder import Bundle
 from mrnn_edge.decode.constraints import Constraints
-from mrnn_edge.decode.hypotheses import SearchSpace
-from mrnn_edge.engine.device import Device
-from mrnn_edge.engine.graphs import GradientGraph
 from mrnn_edge.engine.opening import Loading, Opening, begin
-from mrnn_edge.engine.runtime import Graphs, open_gradient
-from mrnn_edge.errors import (
-    BundleError,
-    InputError,
-    ModelError,
-    NumericalError,
-    OptionError,
-)
-from mrnn_edge.image.read import ImageSource, Picture, Pixels, as_picture, read_picture
-from mrnn_edge.language.captions import CaptionGenerator, Decoded, search_space
+from mrnn_edge.engine.runtime import Graphs
+from mrnn_edge.errors import BundleError, InputError, ModelError, NumericalError, OptionError
+from mrnn_edge.image.read import ImageSource, Picture, as_picture, read_picture
+from mrnn_edge.language.captions import CaptionGenerator, search_space
 from mrnn_edge.language.records import Caption, SentenceScore
-from mrnn_edge.language.sentences import SentenceScorer
 from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
 
 if TYPE_CHECKING:
-    from mrnn_edge.camera.events import CaptionEvent
-    from mrnn_edge.camera.reconnect import ReconnectPolicy
-    from mrnn_edge.camera.scene import Scene, WatchOptions
+    from mrnn_edge.camera.frames import ReconnectPolicy
+    from mrnn_edge.camera.scene import CaptionEvent, Scene, WatchOptions
     from mrnn_edge.camera.source import Source
+    from mrnn_edge.engine.gradient import OpenGradient
+    from mrnn_edge.language.sentences import SentenceScorer
 
 
 class Captioner:
-    """A model, opened. Make one with `Captioner.load`; threads may share it.
+    """An open model. Make one with `Captioner.load`; threads may share it.
 
-    Pickled it is its options, and is loaded anew where it is unpickled: in a process that was
-    spawned, on another machine. A child that was forked must load its own. Nothing in it changes,
-    so a copy is the captioner itself.
+    It pickles as its load options and reloads where it is unpickled: in a spawned process, on
+    another machine. A forked child must load its own. It is immutable: a copy is the same object.
     """
 
     def __init__(self, bundle: Bundle, graphs: Graphs, loading: Loading) -> None:
         self._loading = loading
-        self._bundle = bundle
-        self._graphs = graphs
-        self._space = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
-        self._sentences = SentenceScorer(
+        self.bundle: Final = bundle
+        """The model's folder and its parts."""
+        self.config: Final = bundle.config
+        """What the model is."""
+        self.graphs: Final = graphs
+        """The two graphs, for callers that run them directly."""
+        self.device: Final = graphs.device
+        """Where both graphs run."""
+        self.precision: Final = graphs.precision
+        """The arithmetic of the graphs."""
+        self.space: Final = search_space(bundle.vocabulary, state=bundle.config.sizes.state)
+        """The special ids and the state's length, for callers that decode or score directly."""
+        self.captions: Final = CaptionGenerator(
             step=graphs.step,
             vocabulary=bundle.vocabulary,
-            space=self._space,
+            space=self.space,
             prior=bundle.prior(),
-            threads=graphs.threads,
-        )
-        self._captions = CaptionGenerator(
-            step=graphs.step,
-            vocabulary=bundle.vocabulary,
-            space=self._space,
-            prior=self._sentences.prior,
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
             device=str(graphs.device),
             precision=str(graphs.precision),
         )
+        """Captions of image vectors, for callers that encode directly."""
 
     @classmethod
     def load(
@@ -86,27 +79,21 @@ class Captioner:
 
         `device` is `auto` (CUDA where it works, else the CPU), `cpu`, `cuda` or `cuda:N`;
         `precision` defaults to the model's own, on CUDA to float32 if it has it, `threads` to the
-        cores this process may use. `concurrency` is how many calls will come at a time; the
-        threads are shared out among them, which suits many pictures (pipeline.py). Raises
-        ModelError, DeviceError or OptionError.
+        cores this process may use. `concurrency` calls at a time share the threads, which suits
+        many pictures (bulk/run.py). Raises ModelError, DeviceError or OptionError.
         """
-        captioner = cls.of(
-            begin(
-                model,
-                device=device,
-                precision=precision,
-                threads=threads,
-                concurrency=concurrency,
-            )
+        opening = begin(
+            model, device=device, precision=precision, threads=threads, concurrency=concurrency
         )
+        captioner = cls.of(opening)
         captioner.check()
         return captioner
 
     @classmethod
     def of(cls, opening: Opening) -> "Captioner":
-        """The captioner of a model that is being opened (opening.py); waits for its graphs.
+        """Wait for the graphs of a model that is being opened (engine/opening.py).
 
-        What `load` does but for the `check` of what the graphs compute. Raises as `load` does.
+        This is `load` without the `check` of what the graphs compute. Raises as `load` does.
         """
         return cls(opening.bundle, opening.graphs.wait(), opening.loading)
 
@@ -116,14 +103,14 @@ class Captioner:
         Raises BundleError, which names the model's folder, for weights that are not finite and for
         graphs that do not run on the CPU. On CUDA that may be the device's fault: DeviceError.
         """
-        folder, image = self._bundle.folder, self.config.image
+        folder, image = self.bundle.folder, self.config.image
         grey = np.full((1, image.height, image.width, 3), 127, np.uint8)
         once = DecodeOptions(beam=1, max_words=1)
         try:
-            self._captions.decode(self._graphs.encoder(grey), once, Constraints())
+            self.captions.decode(self.graphs.encoder(grey), once, Constraints())
         except NumericalError as error:
             raise BundleError(
-                f"{folder}: {error} (a grey one, at load); export the model anew"
+                f"{folder}: {error} (a grey one, at load); export the model again"
             ) from None
         except MemoryError:
             raise BundleError(
@@ -142,65 +129,40 @@ class Captioner:
     def __deepcopy__(self, memo: object) -> "Captioner":
         return self
 
-    @property
-    def config(self) -> BundleConfig:
-        """What the model is."""
-        return self._bundle.config
-
-    @property
-    def bundle(self) -> Bundle:
-        """The model's folder and its parts."""
-        return self._bundle
-
-    @property
-    def graphs(self) -> Graphs:
-        """The two graphs, for those who drive them on their own."""
-        return self._graphs
-
     @cached_property
-    def gradient(self) -> GradientGraph | None:
-        """The graph for the short lists of searches, opened at first use; None: there is none.
+    def gradient(self) -> "OpenGradient | None":
+        """The graph for the short lists of searches, opened at first use, or None.
 
         Raises a ModelError where the file is damaged or belongs to another model.
         """
         if self.config.gradient is None:
             return None
+        from mrnn_edge.engine.gradient import open_gradient
+
         return open_gradient(
             self.config,
-            read=partial(self._bundle.graph, self.precision),
-            metadata=self._bundle.metadata,
+            read=partial(self.bundle.graph, self.precision),
+            metadata=self.bundle.metadata,
         )
 
-    @property
-    def space(self) -> SearchSpace:
-        """The special ids and the state's length, for those who decode or score on their own."""
-        return self._space
+    @cached_property
+    def sentences(self) -> "SentenceScorer":
+        """Scores of sentences for image vectors, for callers that keep the vectors."""
+        from mrnn_edge.language.sentences import SentenceScorer
 
-    @property
-    def sentences(self) -> SentenceScorer:
-        """Scores of sentences for image vectors, for those who keep the vectors."""
-        return self._sentences
-
-    @property
-    def captions(self) -> CaptionGenerator:
-        """Captions of image vectors, for those who encode on their own."""
-        return self._captions
-
-    @property
-    def device(self) -> Device:
-        """Where both graphs run."""
-        return self._graphs.device
-
-    @property
-    def precision(self) -> Precision:
-        """The arithmetic of the graphs."""
-        return self._graphs.precision
+        return SentenceScorer(
+            step=self.graphs.step,
+            vocabulary=self.bundle.vocabulary,
+            space=self.space,
+            prior=self.captions.prior,
+            threads=self.graphs.threads,
+        )
 
     def read(self, image: ImageSource, *, allow_truncated: bool = False) -> Picture:
-        """Read a picture ahead, in another thread perhaps; the other calls take it as it is.
+        """Read a picture ahead, perhaps in another thread; the other calls accept the result.
 
-        With `allow_truncated` a file that is cut off or damaged further down is read as far as it
-        goes, with a note. Raises an InputError.
+        With `allow_truncated` a truncated or partly damaged file is read as far as possible, with a
+        note. Raises an InputError.
         """
         return read_picture(image, self.config.image, allow_truncated=allow_truncated)
 
@@ -221,9 +183,9 @@ class Captioner:
     ) -> Caption:
         """Describe a picture: a path, bytes, file object, Pillow image or uint8 RGB [H, W, 3].
 
-        Or a `Picture`, one that `read` gave.
-        `DecodeOptions` says what each wish means. Raises an InputError if the picture cannot be
-        read or holds no place for a required word, OptionError for a wish out of range.
+        A `Picture` that `read` returned is accepted too. `DecodeOptions` documents the options.
+        Raises an InputError if the picture cannot be read or no sentence holds the required words,
+        OptionError for an option out of range.
         """
         options = DecodeOptions(
             beam=beam,
@@ -245,17 +207,17 @@ class Captioner:
     def caption_batch(
         self, images: Sequence[ImageSource | Picture], options: DecodeOptions | None = None
     ) -> list[Caption | InputError]:
-        """One outcome a picture, in order: its caption, or the error that it met.
+        """One outcome per picture, in order: its caption or its error.
 
         Raises OptionError for a single path or the bytes of one file in place of a list, for a
-        required word that the vocabulary lacks, and for a least confidence where the model carries
-        no prior to measure it by. As every call: DeviceError, on the CPU ModelError, where a run
-        fails twice, ForkedSessionError in a child that was forked after the model was loaded.
+        required word that the vocabulary lacks, and for a minimum confidence where the model has
+        no prior. As every call it raises DeviceError, on the CPU ModelError, where a run fails
+        twice, and ForkedSessionError in a child that was forked after the model was loaded.
         """
         if isinstance(images, str | bytes):
             raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
-        constraints = self._captions.constraints(options)
+        constraints = self.captions.constraints(options)
         timer = StageTimer()
         outcomes: dict[int, Caption | InputError] = {}
         pictures: dict[int, Picture] = {}
@@ -269,17 +231,20 @@ class Captioner:
             several = [picture.pixels for picture in pictures.values()]
             pixels = several[0][None] if len(several) == 1 else np.stack(several)  # one: no copy
             try:
-                found = self._decode(pixels, options, constraints, timer)
+                with timer("encode"):
+                    vectors = self.graphs.encoder(pixels)
+                with timer("generate"):
+                    found = self.captions.decode(vectors, options, constraints)
             except NumericalError as error:
                 if len(pictures) == 1:
                     return [outcomes.get(index, error) for index in range(len(images))]
-                # One picture spoils the call, not its neighbours: each is tried alone.
+                # The call fails for one bad picture: each is retried alone.
                 for index, picture in pictures.items():
                     outcomes[index] = self.caption_batch([picture], options)[0]
             else:
                 timing = timer.milliseconds(pictures=len(pictures))
                 for (index, picture), decoded in zip(pictures.items(), found, strict=True):
-                    outcomes[index] = self._captions.caption(
+                    outcomes[index] = self.captions.caption(
                         decoded,
                         options,
                         frames=picture.frames,
@@ -290,7 +255,7 @@ class Captioner:
 
     def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
-        vectors = self._graphs.encoder(as_picture(image, self.config.image).pixels[None])
+        vectors = self.graphs.encoder(as_picture(image, self.config.image).pixels[None])
         vector: Floats = vectors[0]
         return vector
 
@@ -303,13 +268,13 @@ class Captioner:
     ) -> list[SentenceScore]:
         """How likely each sentence is for the picture, in their order.
 
-        `prior` is what the confidence is measured against: `train` (where left out), `mean`,
-        which is what captions have, or `none` (prior.py). Raises an InputError, or OptionError
-        for a sentence without a word and for a prior that the model lacks.
+        `prior` is what the confidence is measured against: `train` (the default), `mean`, which
+        captions use, or `none` (options.Prior). Raises an InputError, and OptionError for a
+        sentence without a word or a prior that the model lacks.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list of sentences")
-        return self._sentences.score(self.encode(image), sentences, prior=prior)
+        return self.sentences.score(self.encode(image), sentences, prior=prior)
 
     def rank(
         self,
@@ -321,16 +286,16 @@ class Captioner:
     ) -> list[SentenceScore]:
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
-        `prior` is `train` where left out; `mean` is as many times faster as the model has groups
-        of training pictures. A stream of sentences is read once, and may be a file open as text,
-        whose line ends and empty lines are dropped. Raises as `score` does.
+        `prior` defaults to `train`; `mean` is faster by the number of groups of training pictures.
+        A stream of sentences is read once and may be a file open as text: line ends and empty
+        lines are dropped. Raises as `score` does.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list or a stream of sentences")
         if best is not None and best < 1:
             raise OptionError(f"best is {best}, expected 1 or more")
-        lines = (line.strip("\r\n\ufeff") for line in sentences if line.strip())
-        return list(self._sentences.rank(self.encode(image), lines, best=best, prior=prior))
+        lines = (line.strip("\r\n\ufeff") for line in sentences if line not in ("\n", "\r\n"))
+        return list(self.sentences.rank(self.encode(image), lines, best=best, prior=prior))
 
     def watch(
         self,
@@ -346,24 +311,22 @@ class Captioner:
         reconnect: "ReconnectPolicy | None" = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> "Iterator[CaptionEvent]":
-        """Describe a camera, a stream, a video or frames, anew when the scene changes.
+        """Describe a camera, a stream, a video or frames each time the scene changes.
 
         `source` is `0`, `/dev/video2`, a URL, a video, a folder of pictures, or any iterable of
-        uint8 RGB arrays [H, W, 3]. Of a file every frame counts, or with `every` each n-th, or
-        with `fps` so many a second; for an iterable `fps` says how fast its frames follow. The
-        other wishes are those of camera.scene.WatchOptions (`interval` in seconds, `hysteresis` in
-        bits). A live source comes back when it was lost; nothing is waited for longer than
-        `reconnect` says. `on_notice` is told in a line what happens meanwhile ("…; trying again"),
-        in the thread that takes the events. Raises a CameraError, a TruncatedVideoError at the end
-        of a damaged file, MissingExtraError without OpenCV, OptionError.
+        uint8 RGB arrays [H, W, 3]. `every` selects each n-th frame of a file, `fps` so many per
+        second; for an iterable `fps` is its frame rate. camera.scene.WatchOptions documents the
+        other options (`interval` in seconds, `hysteresis` in bits). A lost live source is reopened
+        within the limits of `reconnect`. `on_notice` receives one-line status messages ("…; trying
+        again") in the thread that takes the events. Raises a CameraError, a TruncatedVideoError at
+        the end of a damaged file, MissingExtraError without OpenCV, OptionError.
         """
-        from mrnn_edge.camera.frames import Selection
-        from mrnn_edge.camera.notice import unheard
+        from mrnn_edge.camera.frames import Selection, unheard
         from mrnn_edge.camera.scene import WatchOptions
         from mrnn_edge.camera.source import open_source
         from mrnn_edge.camera.watch import Watch, watch
 
-        wishes = WatchOptions(
+        watching = WatchOptions(
             interval_s=interval,
             change_threshold=change_threshold,
             hysteresis_bits=hysteresis,
@@ -375,52 +338,35 @@ class Captioner:
             source, selection=Selection(every=every, fps=fps), policy=reconnect, notice=notice
         )
         try:
-            scene = self.scene(wishes, source=frames.name)
+            scene = self.scene(watching, source=frames.name)
         except BaseException:
             frames.close()
             raise
         return watch(frames, Watch(scene, interval_s=interval, notice=notice))
 
     def scene(self, options: "WatchOptions", *, source: str) -> "Scene":
-        """What `watch` describes frames with, for those who have a loop of their own.
+        """The part of `watch` that describes frames, for callers with a loop of their own.
 
-        `source` is its name in the records. Raises OptionError as `caption_batch` does.
+        `source` is the name in the records. Raises OptionError as `caption_batch` does.
         """
         from mrnn_edge.camera.scene import Scene
 
         return Scene(
-            encode=self._graphs.encoder,
-            captions=self._captions,
+            encode=self.graphs.encoder,
+            captions=self.captions,
             image=self.config.image,
             options=options,
             source=source,
         )
 
-    def _decode(
-        self,
-        pixels: Pixels,
-        options: DecodeOptions,
-        constraints: Constraints,
-        timer: StageTimer,
-    ) -> list[Decoded]:
-        with timer("encode"):
-            vectors = self._graphs.encoder(pixels)
-        with timer("generate"):
-            return self._captions.decode(vectors, options, constraints)
-
 
 def _load_again(loading: Loading) -> Captioner:
-    """What a pickle calls. Raises BundleError where the folder holds another model by now."""
-    captioner = Captioner.load(
-        loading.model,
-        device=loading.device,
-        precision=loading.precision,
-        threads=loading.threads,
-        concurrency=loading.concurrency,
-    )
+    """Unpickle. Raises BundleError where the folder now holds another model."""
+    options = {name: value for name, value in vars(loading).items() if name != "id"}
+    captioner = Captioner.load(**options)
     if captioner.config.id != loading.id:
         raise BundleError(
-            f"{loading.model} has id {captioner.config.id}, the captioner that was pickled had "
-            f"{loading.id}; the model was replaced since: load it, and pickle that"
+            f"{loading.model} has id {captioner.config.id}, the pickled captioner had "
+            f"{loading.id}; the model was replaced: load it, and pickle that"
         )
     return captioner

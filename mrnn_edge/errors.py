@@ -3,11 +3,11 @@
     MrnnEdgeError
     ├── OptionError                  options that contradict each other or are out of range
     ├── MissingExtraError            a part of the project whose packages are not installed
-    ├── DatasetError                 a training or evaluation data set that is not as it should be
+    ├── DatasetError                 a data set that is missing or malformed
     ├── TrainingError                a training run that went wrong
     ├── BenchRecordError             a benchmark record that cannot be read, or not be compared
     ├── IndexFileError               an image index that is damaged, foreign or of another model
-    ├── SidecarError                 a file beside a picture that is not ours to replace
+    ├── SidecarError                 a file beside a picture that was not written by us
     ├── InputError                   one picture cannot be captioned; the others can
     │   ├── FileError                  missing, a folder, a device, not readable
     │   ├── UnsupportedImageError      not a picture, or a format that is not read here
@@ -22,54 +22,24 @@
     │   ├── BundleError                a model folder that is damaged or malformed
     │   ├── SignatureError             a graph with other inputs or outputs than the contract's
     │   └── VocabularyMismatchError    words and graphs that do not belong together
-    ├── DeviceError                  the device that was asked for cannot be had, or failed
+    ├── DeviceError                  the requested device is not available, or failed
     │   └── ForkedSessionError         a model that was loaded before the process was forked
-    └── CameraError                  no frames to be had from a camera, stream or video
+    └── CameraError                  a camera, stream or video gives no frames
         ├── CameraUnavailableError     it does not open, or gives no first frame
-        └── CameraLostError            it gave frames and gives none any more
+        └── CameraLostError            it gave frames and then stopped
 
 A message says what was found, what was expected and what to do. The command maps the branches to
 exit codes; nothing in here knows them.
 """
 
-__all__ = [
-    "BenchRecordError",
-    "BundleError",
-    "CameraError",
-    "CameraLostError",
-    "CameraUnavailableError",
-    "ConstraintError",
-    "DatasetError",
-    "DeviceError",
-    "FileError",
-    "ForkedSessionError",
-    "ImageDecodeError",
-    "ImageInputError",
-    "ImageTooLargeError",
-    "IndexFileError",
-    "InputError",
-    "MissingExtraError",
-    "ModelError",
-    "ModelNotFoundError",
-    "MrnnEdgeError",
-    "NumericalError",
-    "OptionError",
-    "SidecarError",
-    "SignatureError",
-    "TrainingError",
-    "TruncatedVideoError",
-    "UnsupportedImageError",
-    "VocabularyMismatchError",
-]
-
 
 def install_command(extras: str) -> str:
-    """What a message tells people to run for the packages of extras such as `cpu,train`."""
+    """The command that installs extras such as `cpu,train`, for messages."""
     return f"run: pip install 'mrnn-edge[{extras}]'"
 
 
 class MrnnEdgeError(Exception):
-    """The root: catch this to catch every failure that mrnn-edge foresees."""
+    """The root: catch it to catch every failure listed here."""
 
 
 class OptionError(MrnnEdgeError):
@@ -86,7 +56,7 @@ class MissingExtraError(MrnnEdgeError):
         self._arguments = (packages, extras)
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
-        # A pool of processes waits for ever for an exception that cannot be unpickled.
+        # A pool of processes waits for ever for an exception that it cannot unpickle.
         return MissingExtraError, self._arguments
 
 
@@ -111,7 +81,7 @@ class SidecarError(MrnnEdgeError):
 
 
 class InputError(MrnnEdgeError):
-    """One picture cannot be captioned. Other pictures of the same call are not touched by it."""
+    """One picture cannot be captioned. Other pictures of the same call are not affected."""
 
 
 class FileError(InputError):
@@ -119,7 +89,7 @@ class FileError(InputError):
 
 
 class UnsupportedImageError(InputError):
-    """Bytes that are no picture, or one in a format outside the allow-list."""
+    """Bytes that are not a picture, or a picture in a format outside the allow-list."""
 
 
 class ImageDecodeError(InputError):
@@ -131,7 +101,7 @@ class ImageTooLargeError(InputError):
 
 
 class ImageInputError(InputError):
-    """An object that is no picture: wrong type, shape or dtype."""
+    """An object that is not a picture: wrong type, shape or dtype."""
 
 
 class NumericalError(InputError):
@@ -151,7 +121,7 @@ class ModelError(MrnnEdgeError):
 
 
 class ModelNotFoundError(ModelError):
-    """No shipped model has this name, and no folder is there either."""
+    """No shipped model and no folder has this name."""
 
 
 class BundleError(ModelError):
@@ -167,14 +137,14 @@ class VocabularyMismatchError(ModelError):
 
 
 class DeviceError(MrnnEdgeError):
-    """The device that was asked for is not available or failed twice, or there is no runtime."""
+    """The requested device is not available or failed twice, or there is no runtime."""
 
 
 class ForkedSessionError(DeviceError):
     """A model that was loaded before the process was forked is used in the child.
 
-    A DeviceError, as what is lacking is what computes: the threads of the runtime, and on CUDA the
-    context, belong to the parent alone.
+    A DeviceError, because the threads of the runtime, and on CUDA the context, belong to the parent
+    alone.
     """
 
 
@@ -187,4 +157,4 @@ class CameraUnavailableError(CameraError):
 
 
 class CameraLostError(CameraError):
-    """A source that gave frames, and gave none for as long as there was patience."""
+    """A source that gave frames and then none for longer than the limit."""

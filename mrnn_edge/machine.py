@@ -1,7 +1,6 @@
 """This machine: its processor, and the cores that this process may use.
 
-Reads what Linux says in files; elsewhere `platform` has to do. `root` is where those files are, so
-that tests can bring their own.
+Reads Linux's files, elsewhere uses `platform`. `root` is the folder of those files, for tests.
 """
 
 import contextlib
@@ -39,11 +38,11 @@ FEATURES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Processor:
-    """What the processor is called, and which of FEATURES it has."""
+    """The name of the processor, and which of FEATURES it has."""
 
     name: str
     features: tuple[str, ...] | None
-    """None where the system does not tell."""
+    """None if unknown."""
 
 
 def processor(root: Path = Path("/")) -> Processor:
@@ -56,12 +55,12 @@ def processor(root: Path = Path("/")) -> Processor:
 
 
 def board(root: Path = Path("/")) -> str:
-    """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty where none is told."""
+    """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty if unknown."""
     return read_text(root / "proc/device-tree/model").rstrip("\0")
 
 
 def field(text: str, name: str) -> str:
-    """The value of `name : value` in a file of /proc; empty where there is none."""
+    """The value of `name : value` in a file of /proc, or empty."""
     found = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
     return found.group(1).strip() if found else ""
 
@@ -110,12 +109,12 @@ def cgroups(root: Path, controller: str) -> Iterator[Path]:
         for name in dict.fromkeys((controllers, controller if controllers else "")):
             mount = root / "sys/fs/cgroup" / name
             group = mount / path.lstrip("/")
-            # In a container the path may be the host's, of which the mount shows the end alone.
+            # In a container the path may be the host's, of which the mount shows only the end.
             yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
 
 
 def read_text(path: Path) -> str:
-    """What a file of /proc or /sys says; empty where it cannot be read."""
+    """The text of a file of /proc or /sys; empty if unreadable."""
     try:
         return path.read_text(errors="replace").strip()
     except (OSError, ValueError):  # ValueError: a NUL in the path

@@ -1,4 +1,4 @@
-"""What a caller wants of a caption or a score, as frozen dataclasses. Knows no model."""
+"""The options of captions and scores, as frozen dataclasses. Knows no model."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import tokenize
 
 MAX_LENGTH_PENALTY = 10.0
-"""Beyond it only the length counts; unbounded, the power of the length would overflow."""
+"""Above it only the length counts, and the power of the length would overflow."""
 
 MAX_REQUIRED = 8
-"""Words that a sentence can be made to hold: the search keeps a beam for each number of them."""
+"""Most required words; the search keeps a beam for each number of them."""
 
 
 class Prior(StrEnum):
@@ -23,21 +23,21 @@ class Prior(StrEnum):
     MEAN = "mean"
     """P(w | the mean image vector): one pass in place of K."""
     NONE = "none"
-    """Nothing: no confidence, and ranks by P(w | I) alone."""
+    """Nothing: no confidence; ranks by P(w | I)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Words drawn at random in place of a search. Raises OptionError for a value out of range."""
+    """Sampling in place of a search. Raises OptionError for a value out of range."""
 
     temperature: float = 1.0
-    """Below 1 the likely words get likelier, above 1 the unlikely ones."""
+    """Below 1 favours likely words, above 1 unlikely ones."""
     top_k: int | None = None
-    """Draw from so many likeliest words only."""
+    """Sample from so many likeliest words."""
     top_p: float | None = None
-    """Draw from the fewest likeliest words that hold this share of the probability."""
+    """Sample from the fewest likeliest words that hold this share of the probability."""
     seed: int | None = None
-    """The same seed draws the same sentence for a picture; None draws another each time."""
+    """The same seed gives the same sentence for a picture; None a new one each time."""
 
     def __post_init__(self) -> None:
         _check_range("temperature", self.temperature, 0.01, 100.0)
@@ -51,28 +51,28 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """What the caller wants of a sentence. Raises OptionError for a value out of range."""
+    """Options of a caption. Raises OptionError for a value out of range."""
 
     beam: int | None = None
     """Hypotheses kept at each step; 1 is greedy decoding, None is 3."""
     nbest: int = 1
-    """Sentences wanted; widens the beam to this number."""
+    """Number of sentences; the beam is at least as wide."""
     sampling: Sampling | None = None
-    """Draw one sentence in place of searching for the best; takes no beam and no n best."""
+    """Sample one sentence in place of a search; excludes beam and nbest."""
     max_words: int = 20
-    """Words at most, the prefix counted, the end sign not."""
+    """Most words, the prefix included, the end sign not."""
     length_penalty: float | None = None
-    """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: as the bundle says."""
+    """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: the model's own."""
     prefix: str = ""
     """How the sentence begins."""
     no_repeat_ngram: int = 0
-    """So many words in a row stand only once in a sentence; 0: no limit."""
+    """Word sequences of this length may not repeat in a sentence; 0: no limit."""
     forbid: Sequence[str] = ()
-    """Words that do not come, but in the prefix."""
+    """Words that may not come, except in the prefix."""
     require: Sequence[str] = ()
     """Words that must come."""
     min_confidence: float | None = None
-    """Bits of evidence from the image below which no caption is given; None: always give one."""
+    """Bits of evidence from the image below which the caption is withheld; None: never."""
 
     def __post_init__(self) -> None:
         if self.beam is not None:
@@ -107,7 +107,7 @@ class DecodeOptions:
 
     @property
     def width(self) -> int:
-        """The beam that serves both wishes."""
+        """The beam for both `beam` and `nbest`."""
         return max(3 if self.beam is None else self.beam, self.nbest)
 
 

@@ -1,4 +1,4 @@
-"""Stage times of one call in milliseconds, and how loops tell how far they are."""
+"""Stage times of one call in milliseconds, and the progress of loops."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class StageTimer:
-    """Adds up wall time a stage.
+    """Adds up wall time per stage.
 
     timer = StageTimer()
     with timer("encode"):
@@ -29,7 +29,7 @@ class StageTimer:
             self.add(stage, time.perf_counter() - start)
 
     def add(self, stage: str, seconds: float) -> None:
-        """Time that was spent on a stage elsewhere, as by reading ahead."""
+        """Add time spent on a stage elsewhere, for example by reading ahead."""
         self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
 
     def milliseconds(self, *, pictures: int = 1) -> dict[str, float]:
@@ -39,12 +39,12 @@ class StageTimer:
 
 
 class Track(Protocol):
-    """Passes the items on, one by one, and shows somebody how many of `total` have gone."""
+    """Passes the items on one by one and shows the progress towards `total`."""
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]: ...
 
 
 def untracked(items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-    """The items, shown to nobody."""
+    """The items, without showing progress."""
     del description, total
     return items

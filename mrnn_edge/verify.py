@@ -1,8 +1,8 @@
 """Checks of a model folder that need no torch: contract, reference answers, batches.
 
-The reference is what torch answered at export on a fixed picture (`reference_pixels`); it lies in
-metrics.json under parity.reference. That of int8 graphs is what they themselves answered where
-they were made, under int8.reference. Takes a model, gives checks; changes nothing.
+The reference is torch's result at export for a fixed picture (`reference_pixels`), stored in
+metrics.json under parity.reference. That of int8 graphs is their own result where they were made,
+under int8.reference. Takes a model, returns checks; changes nothing.
 """
 
 import os
@@ -17,7 +17,7 @@ from mrnn_edge.bundle.config import ImageSpec, Precision
 from mrnn_edge.bundle.folder import load_bundle, read_metrics
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.decode.hypotheses import StepFunction
-from mrnn_edge.errors import BundleError, ModelError, OptionError
+from mrnn_edge.errors import BundleError, InputError, ModelError, OptionError
 from mrnn_edge.image.read import Pixels
 from mrnn_edge.options import DecodeOptions
 
@@ -42,12 +42,12 @@ _SECTIONS: Final = {Precision.FLOAT32: "parity", Precision.INT8: "int8"}
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What torch answered on the fixed picture at export, or int8 graphs when they were made."""
+    """The result for the fixed picture of torch at export, or of int8 graphs when made."""
 
     image: Floats
-    """[M]"""
+    """float32 [M]"""
     top: tuple[tuple[tuple[int, ...], Floats], ...]
-    """For each step of the fixed walk the likeliest ids and their log-probabilities."""
+    """The likeliest ids and their log-probabilities in each step of the fixed word sequence."""
     caption: str
     decoding: DecodeOptions
     """The search that found the caption."""
@@ -63,7 +63,7 @@ class Reference:
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> "Reference":
-        """Read the JSON form; raises BundleError that says where in metrics.json it is none."""
+        """Read the JSON form; raises BundleError that names the place in metrics.json."""
         try:
             return cls(
                 image=np.array(data["image"], np.float32),
@@ -76,13 +76,13 @@ class Reference:
             )
         except (KeyError, TypeError, ValueError, OptionError) as error:
             raise BundleError(
-                f"metrics.json: {where} is missing or malformed ({error!r}); export anew"
+                f"metrics.json: {where} is missing or malformed ({error!r}); export again"
             ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """One thing that was looked at."""
+class ModelCheck:
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -90,7 +90,7 @@ class Check:
 
 
 def reference_pixels(spec: ImageSpec) -> Pixels:
-    """A picture of stripes and slopes that every machine computes alike, uint8 [H, W, 3]."""
+    """A picture of stripes and slopes, the same on every machine, uint8 [H, W, 3]."""
     y, x, channel = np.meshgrid(
         np.arange(spec.height), np.arange(spec.width), np.arange(3), indexing="ij"
     )
@@ -99,7 +99,10 @@ def reference_pixels(spec: ImageSpec) -> Pixels:
 
 
 def run_steps(step: StepFunction, image: Floats, *, start: int, state: int) -> Floats:
-    """Log-probabilities [REFERENCE_STEPS, V] of a fixed walk: the start sign, then 3, 4, 5, …"""
+    """Log-probabilities float32 [REFERENCE_STEPS, V] for the words start, 3, 4, 5, …
+
+    `image` is float32 [M], `state` the length of the recurrent state.
+    """
     token = np.array([start], np.int64)
     memory = np.zeros((1, state), np.float32)
     rows = []
@@ -112,11 +115,11 @@ def run_steps(step: StepFunction, image: Floats, *, start: int, state: int) -> F
 
 def verify_model(
     model: str | os.PathLike[str] | None, *, device: str = "cpu", threads: int | None = None
-) -> Iterator[Check]:
-    """Check a model, every precision of it.
+) -> Iterator[ModelCheck]:
+    """Check every precision of a model.
 
-    Raises ModelError where config.json, vocab.json or metrics.json cannot be read; a pair of graphs
-    that cannot be opened is a check that failed, and the other pairs are checked all the same.
+    Raises ModelError if config.json, vocab.json or metrics.json cannot be read. A pair of graphs
+    that cannot be opened is a failed check; the others are still checked.
     """
     bundle = load_bundle(model)
     metrics = read_metrics(bundle.folder)
@@ -129,10 +132,10 @@ def verify_model(
         try:
             captioner = Captioner.load(model, device=device, precision=precision, threads=threads)
         except ModelError as error:
-            yield Check(name=name, passed=False, detail=str(error))
+            yield ModelCheck(name=name, passed=False, detail=str(error))
             continue
         detail = f"bundle {captioner.config.id} on {captioner.device}"
-        yield Check(name=name, passed=True, detail=detail)
+        yield ModelCheck(name=name, passed=True, detail=detail)
         if precision is Precision.FLOAT32:
             yield from _against_torch(captioner, references[precision])
         else:
@@ -143,7 +146,7 @@ def verify_model(
 
 
 def answers(captioner: Captioner) -> Reference:
-    """What the open graphs answer on the fixed picture."""
+    """The results of the open graphs for the fixed picture."""
     pixels = reference_pixels(captioner.config.image)
     image = captioner.graphs.encoder(pixels[None])[0]
     space = captioner.space
@@ -157,7 +160,7 @@ def answers(captioner: Captioner) -> Reference:
 
 
 def likeliest(log_probs: Floats) -> tuple[tuple[tuple[int, ...], Floats], ...]:
-    """Of each row [V] the likeliest ids and their log-probabilities, the likeliest first."""
+    """The likeliest ids and log-probabilities of each row of float32 [N, V], best first."""
     best = [largest(row, REFERENCE_WORDS) for row in log_probs]
     return tuple((tuple(ids.tolist()), row[ids]) for ids, row in zip(best, log_probs, strict=True))
 
@@ -168,8 +171,8 @@ def _reference(metrics: dict[str, Any], section: str) -> Reference:
     return Reference.from_dict(found, f"{section}.reference")
 
 
-def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Check]:
-    """int8 graphs against what they answered elsewhere; the steps begin from the image then."""
+def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
+    """int8 graphs against their stored result; the steps begin from the stored image vector."""
     space = captioner.space
     image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])[0]
     name = "int8: image vector against where it was made"
@@ -177,11 +180,7 @@ def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Che
         yield _other_shape(name, image, reference.image)
         return
     share = float(np.linalg.norm(image - reference.image) / np.linalg.norm(reference.image))
-    yield Check(
-        name=name,
-        passed=share <= INT8_LIMIT,
-        detail=f"{share:.1e} of its length, limit {INT8_LIMIT:.0e}",
-    )
+    yield _within(name, share, INT8_LIMIT, " of its length")
     log_probs = run_steps(
         captioner.graphs.step, reference.image, start=space.start, state=space.state
     )
@@ -189,9 +188,8 @@ def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[Che
     yield _top_check(name, log_probs, reference, INT8_LIMIT)
 
 
-def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[Check]:
-    spec = captioner.config.image
-    pixels = reference_pixels(spec)
+def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
+    pixels = reference_pixels(captioner.config.image)
     image = captioner.graphs.encoder(pixels[None])[0]
     space = captioner.space
     log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
@@ -199,24 +197,18 @@ def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[Check
     name = "float32: log-probabilities against torch"
     yield _top_check(name, log_probs, reference, LIMIT)
     options = reference.decoding
-    text = captioner.caption(
-        pixels,
-        beam=options.width,
-        max_words=options.max_words,
-        length_penalty=options.length_penalty,
-    ).text
-    yield Check(
-        name="float32: caption against torch",
-        passed=text == reference.caption,
-        detail=f"{text!r}, torch {reference.caption!r}",
-    )
+    (found,) = captioner.caption_batch([pixels], options)
+    text = None if isinstance(found, InputError) else found.text
+    detail = f"{text!r}, torch {reference.caption!r}"
+    name = "float32: caption against torch"
+    yield ModelCheck(name=name, passed=text == reference.caption, detail=detail)
 
 
-def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float) -> Check:
+def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float) -> ModelCheck:
     words = log_probs.shape[1]
     known = all(0 <= each < words for ids, _ in reference.top for each in ids)
     if len(reference.top) != len(log_probs) or not known:
-        return Check(name=name, passed=False, detail="the reference is of another vocabulary")
+        return ModelCheck(name=name, passed=False, detail="the reference is of another vocabulary")
     found = np.concatenate(
         [row[list(ids)] for row, (ids, _) in zip(log_probs, reference.top, strict=True)]
     )
@@ -224,27 +216,31 @@ def _top_check(name: str, log_probs: Floats, reference: Reference, limit: float)
     return _difference(name, found, wanted, limit)
 
 
-def _difference(name: str, found: Floats, wanted: Floats, limit: float) -> Check:
+def _difference(name: str, found: Floats, wanted: Floats, limit: float) -> ModelCheck:
     if wanted.shape != found.shape:
         return _other_shape(name, found, wanted)
-    largest = float(np.abs(found - wanted).max())
-    return Check(name=name, passed=largest <= limit, detail=f"{largest:.1e}, limit {limit:.0e}")
+    return _within(name, float(np.abs(found - wanted).max()), limit)
 
 
-def _other_shape(name: str, found: Floats, wanted: Floats) -> Check:
+def _within(name: str, found: float, limit: float, of: str = "") -> ModelCheck:
+    detail = f"{found:.1e}{of}, limit {limit:.0e}"
+    return ModelCheck(name=name, passed=found <= limit, detail=detail)
+
+
+def _other_shape(name: str, found: Floats, wanted: Floats) -> ModelCheck:
     detail = f"shape {list(found.shape)}, reference {list(wanted.shape)}"
-    return Check(name=name, passed=False, detail=detail)
+    return ModelCheck(name=name, passed=False, detail=detail)
 
 
-def _slope(captioner: Captioner) -> Check:
-    """The gradient of the likeliest first word against a small move of the image along it."""
+def _slope(captioner: Captioner) -> ModelCheck:
+    """The gradient of the likeliest first word against a finite difference along it."""
     name = "gradient: files, hashes, contract, its slope against the step graph's"
     try:
         gradient = captioner.gradient
     except ModelError as error:
-        return Check(name=name, passed=False, detail=str(error))
+        return ModelCheck(name=name, passed=False, detail=str(error))
     if gradient is None:
-        return Check(name=name, passed=False, detail="config.json has none")
+        return ModelCheck(name=name, passed=False, detail="config.json has none")
     space = captioner.space
     image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])
     start = np.array([space.start], np.int64)
@@ -257,12 +253,10 @@ def _slope(captioner: Captioner) -> Check:
     move = slope * np.float32(0.05 / max(length, 1e-6))
     up, down = (captioner.graphs.step(start, state, image + side)[0] for side in (move, -move))
     found = float(up[0, word[0]] - down[0, word[0]]) / 0.1
-    difference = abs(found - length) / max(length, 1e-6)
-    detail = f"{difference:.1e} of it, limit {SLOPE_LIMIT:.0e}"
-    return Check(name=name, passed=difference <= SLOPE_LIMIT, detail=detail)
+    return _within(name, abs(found - length) / max(length, 1e-6), SLOPE_LIMIT, " of it")
 
 
-def _batches(captioner: Captioner, precision: Precision) -> Check:
+def _batches(captioner: Captioner, precision: Precision) -> ModelCheck:
     base = reference_pixels(captioner.config.image)
     alone = captioner.graphs.encoder(base[None])[0]
     largest = 0.0
@@ -271,11 +265,7 @@ def _batches(captioner: Captioner, precision: Precision) -> Check:
         pixels = np.stack([np.roll(base, shift, axis=1) for shift in range(count)])
         largest = max(largest, float(np.abs(captioner.graphs.encoder(pixels)[0] - alone).max()))
     batches = ", ".join(map(str, BATCHES))
-    return Check(
-        name=f"{precision}: a picture in batches of {batches} against alone",
-        passed=largest <= LIMIT,
-        detail=f"{largest:.1e}, limit {LIMIT:.0e}",
-    )
+    return _within(f"{precision}: a picture in batches of {batches} against alone", largest, LIMIT)
 
 
 def _rounded(values: Floats) -> list[float]:

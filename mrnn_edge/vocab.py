@@ -1,4 +1,4 @@
-"""Words and their ids. Takes text, gives tokens and ids; knows no model and no file.
+"""Words and their ids. Takes text, returns tokens and ids; knows no model and no file.
 
 The tokeniser is the one rule for text in the whole project: lower-case, then the runs of
 ``[a-z0-9]``. Training, scoring and evaluation all call it, so that a sentence means the same ids
@@ -25,7 +25,7 @@ def tokenize(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialTokens:
-    """The three words that are no words, as they stand in vocab.json."""
+    """The three special words, as in vocab.json."""
 
     start: str = "<start>"
     end: str = "<end>"
@@ -36,9 +36,9 @@ class SpecialTokens:
 class Vocabulary:
     """A list of words in which the position is the id, special tokens first.
 
-    Raises VocabularyMismatchError if a word stands twice, the special tokens do not stand first, or
-    a word after them is none that the tokeniser gives: a caption goes into terminals and tables,
-    where a word of a stranger could be a control sequence, a formula or a line of its own.
+    Raises VocabularyMismatchError if a word is repeated, the special tokens are not first, or a
+    later word is not a token: captions go into terminals and tables, where a foreign word could be
+    a control sequence, a formula or a line break.
     """
 
     words: tuple[str, ...]
@@ -60,7 +60,7 @@ class Vocabulary:
             if not _TOKEN.fullmatch(word):
                 raise VocabularyMismatchError(
                     f"word {index} of the vocabulary is {_shown([word])}, expected lower-case "
-                    "letters a to z and digits; export the model anew"
+                    "letters a to z and digits; export the model again"
                 )
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class Vocabulary:
 
 
 def _shown(words: Iterable[str]) -> str:
-    """Words of a stranger in one line of ASCII, the long ones cut."""
+    """Foreign words in one line of ASCII, shortened."""
     return ", ".join(ascii(word[:40]) for word in words)
 
 

@@ -18,7 +18,8 @@ from typing import Final, TypeAlias
 
 from mrnn_edge.bundle.folder import find_bundle
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import SealedWriter, is_sealed, replacing
+from mrnn_edge.files import replacing
+from mrnn_edge_cli.sealed import SealedWriter, is_sealed
 
 _Identity: TypeAlias = tuple[int, int] | str
 _STANDARD: Final = "-"

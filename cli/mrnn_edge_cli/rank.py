@@ -38,10 +38,10 @@ def rank(
     is `train` if left out; `mean` is much faster, and puts a right sentence first half as often.
     """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge.bulk.run import open_source
+    from mrnn_edge.bulk.run import picture_source
 
     lines = SentenceFile(sentences, captioner.bundle.vocabulary)
-    vector = captioner.encode(open_source(image))
+    vector = captioner.encode(picture_source(image))
     shown = Progress(quiet=quiet)(lines, "rank", lines.count())
     ranked = captioner.sentences.rank(vector, shown, best=best, prior=prior)
     records = ({"rank": place, **each.to_record()} for place, each in enumerate(ranked, 1))

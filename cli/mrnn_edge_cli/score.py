@@ -27,9 +27,9 @@ def score(
     against their mean, as captions have it, with `--prior mean`.
     """
     captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    from mrnn_edge.bulk.run import open_source
+    from mrnn_edge.bulk.run import picture_source
 
-    scores = captioner.score(open_source(image), sentences, prior=prior)
+    scores = captioner.score(picture_source(image), sentences, prior=prior)
     unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
     if unknown and not quiet:
         say(f"not in the vocabulary, scored as an unknown word: {', '.join(unknown)}")

@@ -15,7 +15,7 @@ from scipy.cluster.vq import kmeans2
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.bundle.prior import PriorVectors
-from mrnn_edge.engine.graphs import EncoderGraph
+from mrnn_edge.engine.graphs import OpenEncoder
 from mrnn_edge.errors import InputError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
@@ -29,7 +29,7 @@ _CHUNK: Final = 32
 
 
 def training_prior(
-    encoder: EncoderGraph,
+    encoder: OpenEncoder,
     pictures: Sequence[Path],
     spec: ImageSpec,
     *,

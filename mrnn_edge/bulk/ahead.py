@@ -1,7 +1,4 @@
-"""A function over a stream in threads: results in order, a bounded number of them ahead.
-
-Takes any function and any items, gives what the function gave for each; knows neither.
-"""
+"""A function over a stream in threads: results in order, a bounded number of them ahead."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +12,11 @@ R = TypeVar("R")
 def map_ahead(
     function: Callable[[T], R], items: Iterable[T], *, threads: int, ahead: int, name: str
 ) -> Iterator[R]:
-    """function(item) for each item, in order, at most `ahead` begun and not yet taken.
+    """function(item) for each item, in order; at most `ahead` calls are started and unread.
 
-    The items are drawn in the thread that takes the results. An exception of the function, or of
-    the items, comes out where its result would; what was begun is finished first, the rest never
-    begins. `name` is what the threads are called.
+    The caller's thread iterates over the items. An exception of the function or the items is
+    raised in place of its result; started calls finish first, others never start. `name` names the
+    threads.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
@@ -30,6 +27,6 @@ def map_ahead(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # what nobody waits for any more is not begun
+        finally:  # unread calls that have not started
             for future in waiting:
                 future.cancel()

@@ -1,7 +1,7 @@
 """Many files: read ahead and captioned in batches, one outcome each, in order.
 
-Takes paths, gives outcomes one by one, and holds a bounded number of pictures however many files
-there are. Knows neither where the paths come from (listing.py) nor where the outcomes go.
+Takes paths, returns outcomes one by one, with a bounded number of pictures in memory. Knows neither
+where the paths come from (listing.py) nor where the outcomes go.
 """
 
 import math
@@ -24,10 +24,10 @@ from mrnn_edge.machine import usable_cores
 from mrnn_edge.options import DecodeOptions
 
 STANDARD_INPUT: Final = "-"
-"""The name under which a picture is read from standard input."""
+"""The file name for standard input."""
 MAX_STDIN_BYTES: Final = 1 << 28
 BATCH: Final = 4
-"""Pictures a call on the CPU. More of them cost 14 MB of activations each and are hardly faster
+"""Pictures per call on the CPU. More cost 14 MB of activations each and are hardly faster
 (docs/bulk.md)."""
 CUDA_BATCH: Final = 32
 MAX_AT_ONCE: Final = 4
@@ -39,7 +39,7 @@ MAX_READERS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """A file that was looked at, and its place among all."""
+    """A file that was read, and its place among all."""
 
     place: int
     file: str
@@ -57,16 +57,13 @@ def caption_files(
     allow_truncated: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Outcome, None, None]:
-    """One outcome a file, in order; one that fails touches no other.
+    """One outcome per file, in order; a failure affects no other file.
 
-    `done` are the places in `files` of those that are left out. The batches are the same with and
-    without them, because the last bits of a probability depend on the batch: so a run that was
-    stopped and goes on gives what it would have given. `standard_input` is the picture named `-`,
-    `first` what `read_first` gave.
-    Once `stop()` is true no batch is begun; those that were are finished and come. Close it to
-    leave earlier: what was begun is finished first.
-
-    As many batches are captioned at a time as the captioner was loaded for (`concurrency`). Raises
+    `done` are the places in `files` to leave out. The batches are the same with and without them,
+    because the last bits of a probability depend on the batch: a resumed run gives the same
+    results. `standard_input` is the picture named `-`, `first` the result of `read_first`. Once
+    `stop()` is true no batch is started, and the started ones are returned. Closing the generator
+    waits for started batches. The captioner's `concurrency` batches run at a time. Raises
     OptionError as `Captioner.caption_batch` does.
     """
     size, readers = batch_size(captioner), _readers(captioner)
@@ -118,10 +115,10 @@ def caption_files(
 def read_first(
     files: Sequence[Listed], spec: ImageSpec, *, allow_truncated: bool = False
 ) -> Picture | InputError | None:
-    """The picture of a run of one file, for who waits for the model anyway; None for other runs.
+    """If exactly one file is given, read it, to do so while the model loads; else None.
 
-    Of more files, the first would be read twice where a run goes on that has it already; standard
-    input may take longer than the model.
+    A resumed run of more files may have the first already, and standard input may take longer than
+    the model.
     """
     if len(files) != 1 or isinstance(files[0], Outcome) or files[0] == STANDARD_INPUT:
         return None
@@ -132,12 +129,12 @@ def read_first(
 
 
 def calls_at_once(files: int) -> int:
-    """The `concurrency` to load a captioner with for so many files, on a CPU of many cores."""
+    """The `concurrency` to load a captioner with for so many files."""
     return min(MAX_AT_ONCE, math.ceil(files / BATCH))
 
 
 def batch_size(captioner: Captioner) -> int:
-    """Pictures a call: on CPUs as docs/bulk.md has it, on CUDA not measured yet."""
+    """Pictures per call: on CPUs as in docs/bulk.md, on CUDA not measured yet."""
     return CUDA_BATCH if captioner.device.kind is DeviceKind.CUDA else BATCH
 
 
@@ -148,8 +145,8 @@ def _readers(captioner: Captioner) -> int:
     return max(2, min(MAX_READERS, threads))
 
 
-def open_source(file: str) -> str | bytes:
-    """A picture as the library takes it: its path, or for `-` the bytes of standard input.
+def picture_source(file: str) -> str | bytes:
+    """The path of a picture, or for `-` the bytes of standard input.
 
     Raises FileError for an address.
     """
@@ -157,8 +154,5 @@ def open_source(file: str) -> str | bytes:
 
 
 def read_standard_input() -> bytes:
-    """Standard input, no further than a picture can reach; what was cut off is refused later.
-
-    So an endless pipe does not fill the memory.
-    """
+    """Standard input up to the size limit of a picture, so an endless pipe ends."""
     return b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_STDIN_BYTES)

@@ -1,32 +1,32 @@
 """What a model is: `BundleConfig`, from config.json.
 
-Frozen dataclasses and their strict JSON form. Knows the names of keys and their types; reads no
-file and checks no hash.
+Frozen dataclasses and the strict reader of such records. Reads no file and checks no hash.
 """
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
 
 from mrnn_edge.errors import BundleError
 from mrnn_edge.options import MAX_LENGTH_PENALTY
 from mrnn_edge.vocab import SpecialTokens
 
-E = TypeVar("E", bound=StrEnum)
+D = TypeVar("D")
 
 MAX_SIDE = 4096
-"""Pixels of a side of the encoder's picture; a model that declares more is refused, not run."""
+"""Largest side of the encoder's picture, in pixels; a model that declares more is refused."""
 
 FORMAT = 1
 """The version of the bundle format that this code reads and writes."""
 
 
 class Resize(StrEnum):
-    """How a picture is brought to the model's size."""
+    """How a picture is resized to the model's size."""
 
     SQUASH = "squash"
-    """The whole picture is squeezed into the size, whatever its aspect ratio."""
+    """The whole picture is stretched to the size; its aspect ratio is lost."""
 
 
 class Precision(StrEnum):
@@ -96,13 +96,13 @@ class GraphPair:
 
 @dataclass(frozen=True, kw_only=True)
 class PriorFile:
-    """Image vectors of training pictures (prior.py)."""
+    """The file of image vectors of training pictures (prior.py)."""
 
     file: str
     sha256: str
     bytes: int
     groups: int
-    """K, the groups of training pictures; the mean of all stands before them in the file."""
+    """K, the groups of training pictures; the mean of all comes before them in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +134,17 @@ class BundleConfig:
     opset: int
     training: Mapping[str, Any]
     """Provenance, for people: recipe, data, seed, epochs, hours."""
-    licence: Mapping[str, str]
+    licence: Mapping[str, Any]
     """Licences of code, weights and data, for people."""
     decoding: DecodeDefaults = DecodeDefaults()
     gradient: GraphFile | None = None
-    """The graph that makes the short list of a search; None: every search is exact over all."""
+    """The graph for short lists of searches; None: every search scores all pictures."""
     prior: PriorFile | None = None
-    """None: this model gives no confidence."""
+    """None: the model gives no confidence."""
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form, keys in the order of this class; what the model lacks is left out."""
+        """The JSON form, keys in the order of this class; absent parts are left out."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     @classmethod
@@ -153,93 +153,77 @@ class BundleConfig:
         found = data.get("format") if isinstance(data, dict) else None
         if found != FORMAT:
             newer = isinstance(found, int) and found > FORMAT
-            hint = "it was made by a newer mrnn-edge; upgrade" if newer else "it is no model config"
+            hint = "it was made by a newer mrnn-edge; upgrade" if newer else "not a model config"
             raise BundleError(f"config.json: format is {found!r}, expected {FORMAT}: {hint}")
-        values = _section(cls, data, "")
-        pairs = _mapping(values["precisions"], "precisions")
-        if not pairs:
+        config = read_record(cls, data, lambda text: BundleError(f"config.json: {text}"))
+        if not config.precisions:
             raise BundleError("config.json: precisions is empty; at least one pair is needed")
-        values["precisions"] = {
-            _choice(Precision, key, "precisions"): _pair(pair, f"precisions.{key}")
-            for key, pair in pairs.items()
-        }
-        image = _section(ImageSpec, values["image"], "image")
-        if "resize" in image:
-            image["resize"] = _choice(Resize, image["resize"], "image.resize")
-        values["image"] = ImageSpec(**image)
-        values["sizes"] = Sizes(**_section(Sizes, values["sizes"], "sizes"))
-        values["tokens"] = SpecialTokens(**_section(SpecialTokens, values["tokens"], "tokens"))
-        decoding = _section(DecodeDefaults, values.get("decoding", {}), "decoding")
-        values["decoding"] = DecodeDefaults(**decoding)
-        if "gradient" in values:
-            gradient = _section(GraphFile, values["gradient"], "gradient")
-            values["gradient"] = GraphFile(**gradient)
-        if "prior" in values:
-            values["prior"] = PriorFile(**_section(PriorFile, values["prior"], "prior"))
-        for key in ("training", "licence"):
-            _mapping(values[key], key)
-        values["default_precision"] = _choice(
-            Precision, values["default_precision"], "default_precision"
-        )
-        if values["default_precision"] not in values["precisions"]:
+        if config.default_precision not in config.precisions:
             raise BundleError(
-                f"config.json: default_precision is {values['default_precision']}, "
-                f"but precisions has {', '.join(values['precisions'])}"
+                f"config.json: default_precision is {config.default_precision}, "
+                f"but precisions has {', '.join(config.precisions)}"
             )
-        return cls(**values)
+        return config
 
 
-def _pair(data: Any, where: str) -> GraphPair:
-    graphs = _section(GraphPair, data, where)
-    return GraphPair(
-        encoder=GraphFile(**_section(GraphFile, graphs["encoder"], f"{where}.encoder")),
-        step=GraphFile(**_section(GraphFile, graphs["step"], f"{where}.step")),
+def read_record(kind: type[D], data: Any, refuse: Callable[[str], Exception]) -> D:
+    """Data of JSON or TOML as a dataclass; only keys whose field has a default may be absent.
+
+    Fields may be int (0 or more), float, str, bool, Any, an enum, another such dataclass, a tuple
+    or mapping of these, or None beside one of them. `refuse` makes the exception from a text that
+    names the key, as in `image.width is -1, expected 0 or more`.
+    """
+    record: D = _read_object(kind, data, "", refuse)
+    return record
+
+
+def _read_object(kind: Any, data: Any, where: str, refuse: Callable[[str], Exception]) -> Any:
+    _check_type(data, dict, where or "the file", "an object", refuse)
+    known = {field.name: field for field in fields(kind)}
+    prefix = f"{where}." if where else ""
+    for key in data:
+        if key not in known:
+            raise refuse(f"unknown key {prefix}{key}; known are {', '.join(known)}")
+    for name, field in known.items():
+        if name not in data and field.default is field.default_factory is MISSING:
+            raise refuse(f"the key {prefix}{name} is missing")
+    return kind(
+        **{key: _read(known[key].type, value, prefix + key, refuse) for key, value in data.items()}
     )
 
 
-_JSON_TYPES: Mapping[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
-
-
-def _section(cls: Any, data: Any, where: str) -> dict[str, Any]:
-    """The values of one JSON object, keys and plain types checked against a dataclass.
-
-    A key whose field has a default may be absent.
-    """
-    data = _mapping(data, where)
-    expected = {field.name: field.type for field in fields(cls)}
-    needed = {field.name for field in fields(cls) if field.default is MISSING}
-    prefix = f"{where}." if where else ""
-    for key in data:
-        if key not in expected:
-            raise BundleError(
-                f"config.json: unknown key {prefix}{key}; known are {', '.join(expected)}"
-            )
-        needed.discard(key)
-    if needed:
-        raise BundleError(f"config.json: the key {prefix}{min(needed)} is missing")
-    for key, value in data.items():
-        kind = expected[key]
-        allowed = _JSON_TYPES.get(kind)
-        if allowed and (isinstance(value, bool) or not isinstance(value, allowed)):
-            raise BundleError(
-                f"config.json: {prefix}{key} is {value!r}, expected {allowed[-1].__name__}"
-            )
-        if kind is int and value < 0:
-            raise BundleError(f"config.json: {prefix}{key} is {value}, expected 0 or more")
-    return dict(data)
-
-
-def _mapping(data: Any, where: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise BundleError(
-            f"config.json: {where or 'the file'} is {type(data).__name__}, expected an object"
-        )
+def _read(kind: Any, data: Any, where: str, refuse: Callable[[str], Exception]) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any or (data is None and NoneType in inner):
+        return data
+    if NoneType in inner:
+        return _read(inner[0], data, where, refuse)
+    if origin is tuple:
+        _check_type(data, list, where, "a list", refuse)
+        return tuple(_read(inner[0], each, where, refuse) for each in data)
+    if origin is Mapping:
+        _check_type(data, dict, where, "an object", refuse)
+        return {
+            _read(inner[0], key, where, refuse): _read(inner[1], each, f"{where}.{key}", refuse)
+            for key, each in data.items()
+        }
+    if is_dataclass(kind):
+        return _read_object(kind, data, where, refuse)
+    if issubclass(kind, StrEnum):
+        try:
+            return kind(data)
+        except ValueError:
+            raise refuse(f"{where} is {data!r}, expected one of {', '.join(kind)}") from None
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(data, allowed) or isinstance(data, bool) is not (kind is bool):
+        raise refuse(f"{where} is {data!r}, expected {kind.__name__}")
+    if kind is int and data < 0:
+        raise refuse(f"{where} is {data}, expected 0 or more")
     return data
 
 
-def _choice(enum: type[E], value: Any, where: str) -> E:
-    try:
-        return enum(value)
-    except ValueError:
-        known = ", ".join(enum)
-        raise BundleError(f"config.json: {where} is {value!r}, expected one of {known}") from None
+def _check_type(
+    data: Any, kind: type, where: str, expected: str, refuse: Callable[[str], Exception]
+) -> None:
+    if not isinstance(data, kind):
+        raise refuse(f"{where} is {type(data).__name__}, expected {expected}")

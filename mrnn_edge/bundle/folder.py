@@ -1,10 +1,10 @@
-"""A model folder: find it, check it, hand out its parts; write one whole or not at all.
+"""A model folder: finds it, checks it, reads its parts; writes one whole or not at all.
 
     config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
     [gradient.onnx]  [prior.npy]  metrics.json  README.md
 
-Each file is read once; what was hashed is what the runtime gets. Knows files and hashes; runs no
-graph (runtime.py does, and checks the signatures).
+Each file is read once: the runtime gets the bytes that were hashed. Knows files and hashes; runs no
+graph.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
+from mrnn_edge.files import open_nonblocking
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Bundle:
     def graph(self, precision: Precision, role: GraphRole) -> bytes:
         """The bytes of a graph, their size and sha256 checked against config.json.
 
-        The gradient is one for all precisions. Raises OptionError for a precision or a gradient
-        that the bundle lacks, BundleError for a damaged file.
+        The gradient graph is the same for all precisions. Raises OptionError for a precision or
+        gradient that the bundle lacks, BundleError for a damaged file.
         """
         if precision not in self.config.precisions:
             raise OptionError(
@@ -65,7 +66,7 @@ class Bundle:
         }
         entry = entries[role]
         if entry is None:
-            raise OptionError(f"{self.config.name} has no {role} graph; export the model anew")
+            raise OptionError(f"{self.config.name} has no {role} graph; export the model again")
         return _read_graph(self.folder, entry)
 
     def prior(self) -> "PriorVectors | None":
@@ -84,25 +85,25 @@ class Bundle:
             prior = PriorVectors.from_npy(data)
         except ValueError as error:
             raise BundleError(
-                f"{self.folder / entry.file}: {error}; export the model anew"
+                f"{self.folder / entry.file}: {error}; export the model again"
             ) from None
         expected = (entry.groups, self.config.sizes.image)
         if prior.centres.shape != expected:
             raise BundleError(
                 f"{self.folder / entry.file} holds centres of {list(prior.centres.shape)}, "
-                f"config.json says {list(expected)}; export the model anew"
+                f"config.json says {list(expected)}; export the model again"
             )
         return prior
 
     def metadata(self, role: GraphRole) -> dict[str, str]:
-        """What a graph of this bundle must carry in its metadata_props."""
+        """The metadata_props that a graph of this bundle must have."""
         return graph_metadata(
             bundle_id=self.config.id, vocabulary_sha256=self.vocabulary_sha256, role=role
         )
 
 
 def graph_metadata(*, bundle_id: str, vocabulary_sha256: str, role: GraphRole) -> dict[str, str]:
-    """The metadata_props that tie a graph to its bundle, its words and its role."""
+    """The metadata_props that tie a graph to its bundle, vocabulary and role."""
     return {"bundle_id": bundle_id, "vocabulary_sha256": vocabulary_sha256, "graph": str(role)}
 
 
@@ -117,9 +118,9 @@ def shipped_models() -> tuple[str, ...]:
 
 
 def default_model() -> str:
-    """The name of the model that is used where none is requested.
+    """The name of the model that is used if none is requested.
 
-    Raises ModelNotFoundError where the package is no folder: in a zip, or frozen without its data.
+    Raises ModelNotFoundError if the package is not a folder: in a zip, or frozen without its data.
     """
     if not _models_folder().is_dir():
         raise ModelNotFoundError(
@@ -130,15 +131,15 @@ def default_model() -> str:
 
 
 def shipped_name(folder: Path) -> str | None:
-    """The name by which the shipped model in this folder is found, None for any other folder."""
+    """The name of the shipped model in this folder; None for any other folder."""
     name = folder.name
     return name if name in shipped_models() and folder == _models_folder() / name else None
 
 
 def find_bundle(model: str | os.PathLike[str] | None) -> Path:
-    """The folder of a shipped model's name, or the folder itself; None is the default model.
+    """The folder of a shipped model, or the given folder; None means the default model.
 
-    Raises ModelNotFoundError that lists the names there are.
+    Raises ModelNotFoundError, which lists the shipped names.
     """
     shipped = shipped_models()
     if model is None:
@@ -154,7 +155,7 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
     what = (
         "is a file, not a model folder (`mrnn-edge export` makes one of a training run)"
         if os.path.exists(name)
-        else "is no model name and no folder"
+        else "is neither a model name nor a folder"
     )
     raise ModelNotFoundError(
         f"{name} {what}; shipped models: {', '.join(shipped_models()) or 'none'} "
@@ -163,7 +164,7 @@ def find_bundle(model: str | os.PathLike[str] | None) -> Path:
 
 
 def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
-    """Find and check a bundle: config.json, vocab.json, their agreement, the graphs' presence.
+    """Find a bundle and check config.json, vocab.json, their agreement and that all files exist.
 
     Raises ModelNotFoundError, BundleError or VocabularyMismatchError.
     """
@@ -191,7 +192,7 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """metrics.json of a bundle. Raises BundleError if it is missing or no JSON object."""
+    """metrics.json of a bundle. Raises BundleError if it is missing or not a JSON object."""
     metrics = _read_json(folder, "metrics.json")
     if not isinstance(metrics, dict):
         raise BundleError(f"{folder / 'metrics.json'}: expected a JSON object")
@@ -204,18 +205,18 @@ def to_json(data: Any) -> bytes:
 
 
 def describe_graph(file: str, data: bytes) -> GraphFile:
-    """config.json's entry for a graph."""
+    """The entry of a graph in config.json."""
     return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 def describe_prior(file: str, data: bytes, *, groups: int) -> PriorFile:
-    """config.json's entry for the vectors of so many groups of training pictures."""
+    """The entry in config.json of the vectors of so many groups of training pictures."""
     digest = hashlib.sha256(data).hexdigest()
     return PriorFile(file=file, sha256=digest, bytes=len(data), groups=groups)
 
 
 def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a new folder with these files: it appears whole, under its name, or not at all.
+    """Write a new folder with these files: it appears whole or not at all.
 
     Raises OptionError if the folder exists.
     """
@@ -259,13 +260,13 @@ def _check_name(file: str) -> None:
 
 
 def _read(folder: Path, file: str, *, most: int) -> bytes:
-    """A regular file, as far as one byte more than `most`: a FIFO would block, a device not end."""
+    """At most `most` + 1 bytes of a regular file; a FIFO would block, a device would not end."""
     path = folder / file
     try:
-        with open(path, "rb", opener=_without_waiting) as opened:
+        with open(path, "rb", opener=open_nonblocking) as opened:
             found = os.fstat(opened.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise BundleError(f"{path} is no regular file; copy the whole folder")
+                raise BundleError(f"{path} is not a regular file; copy the whole folder")
             return opened.read(min(most, found.st_size) + 1)
     except FileNotFoundError:
         raise BundleError(f"{path} is missing; expected a model folder with {file}") from None
@@ -273,16 +274,12 @@ def _read(folder: Path, file: str, *, most: int) -> bytes:
         raise BundleError(f"{path} cannot be read ({error})") from None
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _read_text(folder: Path, file: str) -> bytes:
     data = _read(folder, file, most=_MAX_JSON_BYTES)
     if len(data) > _MAX_JSON_BYTES:
         raise BundleError(
             f"{folder / file} has more than {_MAX_JSON_BYTES:,} bytes, the limit; "
-            "it is no file of a model"
+            "it is not a file of a model"
         )
     return data
 
@@ -294,12 +291,12 @@ def _read_json(folder: Path, file: str) -> Any:
 
 def _parse_json(data: bytes, path: Path) -> Any:
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number of JSON")
+        raise ValueError(f"{constant} is not a JSON number")
 
     try:
         return json.loads(data, parse_constant=refuse)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON or bad UTF-8
-        raise BundleError(f"{path} is not JSON ({error}); export the model anew") from None
+        raise BundleError(f"{path} is not JSON ({error}); export the model again") from None
 
 
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
@@ -311,7 +308,9 @@ def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     try:
         fault = next(graph_faults(data), None)
     except ValueError as error:
-        raise BundleError(f"{path} is no graph of ONNX ({error}); export the model anew") from None
+        raise BundleError(
+            f"{path} is not an ONNX graph ({error}); export the model again"
+        ) from None
     if fault is not None:
         raise BundleError(f"{path}: {fault}; only graphs as `mrnn-edge export` makes them are run")
     return data
@@ -323,9 +322,10 @@ def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
     if data.startswith(_LFS_POINTER):
         raise BundleError(f"{path} is a Git LFS pointer, not its content; run `git lfs pull`")
     if len(data) != entry.bytes:
+        length = "longer" if len(data) > entry.bytes else "shorter"
         raise BundleError(
-            f"{path} is {'longer' if len(data) > entry.bytes else 'shorter'} than config.json "
-            f"says, {entry.bytes:,} bytes; it is cut off or replaced: copy the folder again"
+            f"{path} is {length} than config.json says, {entry.bytes:,} bytes; "
+            "it is truncated or replaced: copy the folder again"
         )
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
@@ -339,5 +339,5 @@ def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
 def _parse_vocabulary(folder: Path, vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
     words = _parse_json(vocab_json, folder / "vocab.json")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise BundleError(f"{folder / 'vocab.json'} is no list of words; export the model anew")
+        raise BundleError(f"{folder / 'vocab.json'} is not a list of words; export the model again")
     return Vocabulary(tuple(words), special)

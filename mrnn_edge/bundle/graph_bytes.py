@@ -1,7 +1,7 @@
-"""What a graph's bytes say before ONNX Runtime sees them: nodes, external data, nested graphs.
+"""Checks the bytes of a graph before ONNX Runtime reads them: nodes, external data, subgraphs.
 
-Takes the bytes of an ONNX model, reads as much of its protobuf as is asked for, in plain Python;
-onnx is no part of the run time. Field numbers are those of onnx.proto3. Knows no model.
+Takes the bytes of an ONNX model and parses its protobuf in plain Python, because the library does
+not depend on onnx. Field numbers are those of onnx.proto3. Knows no model.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _KEYS: Final = 1 << 32
 """Number and kind of a field are one number of 32 bits."""
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FLATBUFFER: Final = b"ORTM"
-"""At bytes 4 to 8; such bytes can be a protobuf as well, of which nothing below is true."""
+"""At bytes 4 to 8. Such a file may be a valid protobuf too, but ONNX Runtime reads it otherwise."""
 _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_INPUT, _NODE_OP_TYPE, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 4, 5, 7
@@ -23,14 +23,14 @@ _ATTRIBUTE_SPARSE: Final = frozenset((22, 23))
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _DOMAINS: Final = frozenset((b"", b"ai.onnx", b"com.microsoft"))
 _VARIADIC: Final = frozenset((b"Sum", b"Max", b"Min", b"Mean", b"Concat", b"Einsum"))
-"""Operators whose every input must be there. ONNX Runtime does not check all of them, and reads
-from address 0 where one is left out (found by fuzzing)."""
+"""Operators without optional inputs. ONNX Runtime does not check all of them and reads from address
+0 where one is missing (found by fuzzing)."""
 
 
 def graph_faults(model: bytes) -> Iterator[str]:
-    """Why the graph is not to be run, one reason at a time; none for a graph as exported here.
+    """The reasons to refuse a graph; none for graphs exported by this project.
 
-    Raises ValueError if the bytes are no protobuf.
+    Raises ValueError if the bytes are not a protobuf.
     """
     if model[4:8] == _FLATBUFFER:
         yield "it is in the format of ONNX Runtime's own"
@@ -89,15 +89,15 @@ def _message(value: int | memoryview) -> memoryview:
 
 
 def _fields(data: memoryview) -> Iterator[_Field]:
-    """Number and value of each field: an integer, or the bytes of what is longer.
+    """Number and value of each field: an integer or bytes.
 
-    Raises ValueError where the bytes are no protobuf.
+    Raises ValueError if the bytes are not a protobuf.
     """
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
         kind, number = key & 7, key >> 3
-        # ONNX Runtime's protobuf drops the bits above, and reads another field than is seen here.
+        # ONNX Runtime's protobuf drops the bits above and would read another field.
         if key >= _KEYS or number == 0:
             raise ValueError(f"a field of number {number}")
         if kind == _VARINT:

@@ -1,11 +1,10 @@
-"""The prior: what the model says before it has seen the picture, as image vectors to ask it with.
+"""The prior: image vectors that stand for not having seen the picture.
 
     P(w) = mean over I' of P(w | I'),  I' from the training split        (Mao et al. 2014, §6)
 
-The training pictures stand here as groups of like vectors: the centre of each, weighted by its
+The training pictures are grouped by similar vectors; each group is its centre, weighted by its
 size. 100 centres retrieve as well as 500 single pictures (docs/probabilities.md). The mean over the
-whole split stands for P(w) in one call, at a hundredth of the cost. Takes and gives arrays; runs
-no graph.
+whole split approximates P(w) in one call, at a hundredth of the cost. Runs no graph.
 """
 
 import io
@@ -22,14 +21,14 @@ class PriorVectors:
     """Image vectors of training pictures, from prior.npy of a bundle."""
 
     mean: Floats
-    """[M], over the whole training split."""
+    """float32 [M], over the whole training split."""
     centres: Floats
-    """[K, M], of the groups."""
+    """float32 [K, M], of the groups."""
     weights: Floats
-    """[K], each group's share of the pictures; they add up to 1."""
+    """float32 [K], each group's share of the pictures; they sum to 1."""
 
-    def of(self, prior: Prior) -> tuple[Floats, Floats]:
-        """The vectors [k, M] and weights [k] whose weighted probabilities make the prior."""
+    def vectors(self, prior: Prior) -> tuple[Floats, Floats]:
+        """Vectors float32 [k, M] and weights float32 [k] of a prior's weighted mean."""
         if prior is Prior.TRAIN:
             return self.centres, self.weights
         count = 1 if prior is Prior.MEAN else 0
@@ -45,14 +44,14 @@ class PriorVectors:
 
     @classmethod
     def from_npy(cls, data: bytes) -> "PriorVectors":
-        """Read prior.npy. Raises ValueError if it is no such array, or its numbers cannot be."""
+        """Read prior.npy. Raises ValueError for another array or impossible numbers."""
         try:
             rows = np.load(io.BytesIO(data), allow_pickle=False)
         except Exception as error:
             # numpy parses the header as Python: ValueError, SyntaxError, TokenError, MemoryError.
-            raise ValueError(f"is no array of numpy ({error})") from None
+            raise ValueError(f"is not a numpy array ({error})") from None
         if not isinstance(rows, np.ndarray) or rows.dtype != np.float32 or rows.ndim != 2:
-            raise ValueError("is no float32 array of two dimensions")
+            raise ValueError("is not a float32 array of two dimensions")
         if len(rows) < 2 or not np.isfinite(rows).all():
             raise ValueError("needs a mean and one group at least, all numbers finite")
         weights = rows[1:, 0]

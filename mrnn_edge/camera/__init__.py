@@ -1,7 +1,6 @@
-"""Captions that keep up with a camera, a file or a stream; `Captioner.watch` is the door.
+"""Frames in, caption events out: captions that keep up with a camera, a file or a stream.
 
-address.py says what a source's name means and hides its passwords; capture.py opens it with OpenCV;
-live.py keeps the newest frame of a live one and opens it again when it is lost; video.py,
-pictures.py and given.py give every frame of the others. scene.py captions what changed; watch.py
-joins the two. Importing any of it imports no cv2.
+address.py parses the name of a source; source.py opens it: capture.py with OpenCV, live.py for the
+newest frame of a live source, video.py and pictures.py for every frame of the others. gate.py skips
+what has not changed, scene.py captions what has, watch.py is the loop. Knows no captioner.
 """

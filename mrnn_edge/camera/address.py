@@ -1,4 +1,4 @@
-"""What the name of a source means, and what of it may be shown.
+"""Parses the name of a source, and hides its credentials.
 
 `0`, `/dev/video2` and links to such are devices, `rtsp://…` and `http://…` streams,
 `clip.mp4` a video, a folder, a picture or a pattern such as `frame_%04d.png` a sequence of
@@ -29,7 +29,7 @@ HIDDEN = "***"
 
 
 class SourceKind(StrEnum):
-    """How frames are had from a source."""
+    """The kinds of sources."""
 
     DEVICE = "device"
     STREAM = "stream"
@@ -43,19 +43,19 @@ class Address:
 
     kind: SourceKind
     location: str
-    """What is opened: a device's path or index, a URL with its password, a path."""
+    """What is opened: the path or index of a device, a URL with its password, a path."""
     name: str
-    """What is shown: the URL without its password."""
+    """What messages show: the URL without its password."""
 
     @property
     def may_end(self) -> bool:
-        """A stream that may be a video with an end: a file at an http address."""
+        """Whether a stream may be a video with an end: a file at an http address."""
         scheme = _STREAM.match(self.location) if self.kind is SourceKind.STREAM else None
         return scheme is not None and scheme[1].lower() in _DOWNLOADS
 
 
 def parse_address(source: str | int | os.PathLike[str]) -> Address:
-    """Tell what a source is. Raises OptionError for an empty name and a scheme that is not read."""
+    """Parse the name of a source. Raises OptionError for an empty name or an unknown scheme."""
     text = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
     text = text.strip()
     if not text:
@@ -71,7 +71,7 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
         name = hide_credentials(text)
         if scheme[1].lower() not in _SCHEMES:
             raise OptionError(
-                f"{name}: {scheme[1]} is no stream that is read here; "
+                f"{name}: {scheme[1]} is not a supported stream; "
                 f"expected one of {', '.join(_SCHEMES)}, a device or a file"
             )
         return Address(kind=SourceKind.STREAM, location=text, name=name)
@@ -89,7 +89,7 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
 
 
 def _is_device(path: str) -> bool:
-    """Whether a device of Video4Linux is there, or a link to one under whatever name."""
+    """Whether the path is a Video4Linux device or a link to one."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
@@ -98,20 +98,18 @@ def _is_device(path: str) -> bool:
 
 
 def hide_credentials(url: str) -> str:
-    """A URL whose user, password and values of its path and query are *** .
+    """A URL with user, password and the values of its path and query replaced by *** .
 
-    Of any other name all before the last @ is hidden, unless that @ is of a file or folder that is
-    there: it may be a URL that was mistyped.
-
-    Cameras take passwords in all three places, and more of them under names of their own than a
-    list could hold. Where one cannot tell them apart, all behind the scheme is hidden.
+    Cameras accept passwords in all three places, under names that no list could hold. Where the
+    parts are ambiguous, everything after the scheme is hidden. Any other name may be a mistyped
+    URL: all before its last @ is hidden, unless the @ belongs to an existing file or folder.
     """
     match = _STREAM.match(url)
     if not match:
         return _hide_in_name(url)
     start, rest = match[0], url[match.end() :]
-    # The last @ ends the password, which may itself hold @, : and /. One behind a question mark is
-    # of a password or of the query, nobody can tell.
+    # The last @ ends the password, which may itself hold @, : and /. After a question mark the @
+    # may belong to the password or to the query.
     credentials, at, place = rest.rpartition("@")
     if "?" in credentials:
         return f"{start}{HIDDEN}"
@@ -136,7 +134,7 @@ def _hide_in_name(name: str) -> str:
 
 
 def _hide_values(path: str) -> str:
-    """Some cameras take `user=me_password=secret` in the path; a password may hold a slash."""
+    """Some cameras accept `user=me_password=secret` in the path; passwords may hold slashes."""
     key, equals, _ = path.partition("=")
     return f"{key}={HIDDEN}" if equals else path
 

@@ -1,8 +1,4 @@
-"""Devices, streams and video files opened with OpenCV, and why one did not open.
-
-OpenCV itself tells neither why nor which: a failed open is False, and so is the end, the damage and
-the unplugged camera at a read. Frames leave here as RGB; BGR stays inside.
-"""
+"""The one importer of cv2: found or named as missing, and kept from writing to standard error."""
 
 import glob
 import math
@@ -11,16 +7,54 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from mrnn_edge.camera.address import HIDDEN, Address, SourceKind, hide_credentials
-from mrnn_edge.camera.opencv import import_cv2, takes_path
-from mrnn_edge.camera.reconnect import ReconnectPolicy
-from mrnn_edge.errors import CameraUnavailableError
+from mrnn_edge.camera.frames import ReconnectPolicy
+from mrnn_edge.errors import CameraUnavailableError, MissingExtraError
 from mrnn_edge.image.read import Pixels
+
+_QUIET = {
+    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Whoever debugs them
+    # sets the variables, and then these do not.
+    "OPENCV_LOG_LEVEL": "SILENT",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+    "OPENCV_VIDEOIO_DEBUG": "0",
+    "QT_LOGGING_RULES": "*=false",
+}
+_STREAMS = "rtsp_transport;tcp"
+"""Over UDP, FFmpeg's first choice, a busy network gives torn pictures."""
+
+
+def import_cv2() -> ModuleType:
+    """OpenCV. Raises MissingExtraError where it is not installed or cannot be imported."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAMS)
+    try:
+        import cv2
+
+        cv2.VideoCapture  # noqa: B018  # absent where one of two wheels was uninstalled
+    except (ImportError, AttributeError) as error:
+        raise MissingExtraError(
+            f"OpenCV ({error}; without a display take the extra camera-headless)", "camera"
+        ) from None
+    module: ModuleType = cv2
+    return module
+
+
+def takes_path(path: str) -> bool:
+    """Whether cv2 can be given a path: one that is not UTF-8 ends the process (SIGSEGV, 5.0)."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
 _KNOCK_S: Final = 2.0
@@ -30,28 +64,22 @@ class Capture(Protocol):
     """An open device, stream or file. `grab` and `retrieve` block; one thread calls them."""
 
     def grab(self) -> bool:
-        """Wait for the next frame; False: there is none, for whatever reason."""
-        ...
+        """Wait for the next frame; False if none comes, whatever the reason."""
 
     def retrieve(self) -> Pixels | None:
-        """The frame that was grabbed, uint8 [H, W, 3] RGB; None: it cannot be used."""
-        ...
+        """The grabbed frame, uint8 [H, W, 3] RGB; None if it is unusable."""
 
     def rate(self) -> float | None:
-        """Frames a second by what the source says, where that can be."""
-        ...
+        """Frames a second, if the source declares a plausible rate."""
 
     def length(self) -> int | None:
-        """Frames of a file by its header, where it says so."""
-        ...
+        """Frames of a file by its header, if declared."""
 
     def position_s(self) -> float | None:
-        """Time of the frame that was grabbed, in seconds from the start of a file."""
-        ...
+        """Time of the grabbed frame, in seconds from the start of the file."""
 
     def release(self) -> None:
         """Close it."""
-        ...
 
 
 OpenCapture: TypeAlias = Callable[[], Capture]
@@ -70,17 +98,17 @@ class OpenCVCapture:
         return bool(self._capture.grab())
 
     def retrieve(self) -> Pixels | None:
-        """The frame as RGB: a view that counts OpenCV's BGR backwards and costs nothing."""
+        """The frame, uint8 [H, W, 3] RGB: a reversed view of OpenCV's BGR, without a copy."""
         done, image = self._capture.retrieve()
         return bgr_to_rgb(image) if done and image is not None else None
 
     def rate(self) -> float | None:
-        """Frames a second; OpenCV answers 0, 180000 and the like where it does not know."""
+        """Frames a second; OpenCV returns 0, 180000 and the like for an unknown rate."""
         rate = float(self._capture.get(self._cv2.CAP_PROP_FPS))
         return rate if math.isfinite(rate) and 0.01 <= rate <= 1000.0 else None
 
     def length(self) -> int | None:
-        """Frames by the header; negative or absurd where there is none."""
+        """Frames by the header; OpenCV returns negative or absurd numbers without one."""
         count = float(self._capture.get(self._cv2.CAP_PROP_FRAME_COUNT))
         return int(count) if math.isfinite(count) and 0.0 < count < 1e9 else None
 
@@ -133,9 +161,9 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
 
 
 def bgr_to_rgb(image: Any) -> Pixels | None:
-    """What OpenCV gives as uint8 [H, W, 3] RGB; None for what is no picture.
+    """OpenCV's uint8 or uint16 [H, W] or [H, W, 1, 3 or 4] as uint8 [H, W, 3] RGB, else None.
 
-    Grey becomes three equal channels, a fourth channel goes, 16 bits become 8.
+    Grey becomes three equal channels, a fourth channel is dropped, 16 bits become 8.
     """
     if not isinstance(image, np.ndarray) or image.size == 0:
         return None
@@ -159,7 +187,7 @@ def check_file(path: str) -> None:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise CameraUnavailableError(f"{shown}: is no regular file; expected a video")
+            raise CameraUnavailableError(f"{shown}: is not a regular file; expected a video")
         with open(path, "rb"):
             pass
     except FileNotFoundError:
@@ -208,7 +236,7 @@ def _why_no_stream(shown: str) -> str:
         return "is no URL with a host and a port; check it"
     if parts.hostname == HIDDEN:
         return "gives no video; check address, user and password"
-    # Of the others some are UDP, where nobody answers a knock.
+    # Some of the others are UDP and answer no connection.
     if not parts.hostname or port is None or usual is None:
         return "gives no video; check that it is being sent"
     try:

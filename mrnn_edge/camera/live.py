@@ -1,23 +1,20 @@
-"""A live source: the newest frame wins, and a source that was lost is opened again.
+"""A live source: the newest frame counts, and a lost source is reopened.
 
-Each try has a daemon thread and a slot of its own. The thread opens, captures and puts; whoever
-takes frames also watches: a try that ended, or that blocks, is abandoned with its slot, so that a
-thread that wakes up late disturbs nobody. OpenCV's own limits of time do not hold everywhere, and a
-thread that hangs in C cannot be ended; it can be left behind.
+Each attempt has a daemon thread and a slot of its own. The thread opens the source and puts frames
+into the slot; the reader of frames is the watchdog. It abandons an attempt that ended or blocks
+together with its slot, so a thread that wakes up late has no effect. OpenCV's own timeouts do not
+work everywhere, and a thread that hangs in C cannot be ended, only left behind.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
-from mrnn_edge.camera.frames import Frame
-from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.camera.reconnect import Reconnect, ReconnectPolicy
-from mrnn_edge.camera.slot import Slot
+from mrnn_edge.camera.frames import Frame, Notice, ReconnectPolicy, unheard
 from mrnn_edge.errors import CameraLostError, CameraUnavailableError, MrnnEdgeError
 
 _FAREWELL_S: Final = 1.0
@@ -25,10 +22,10 @@ _FAREWELL_S: Final = 1.0
 
 
 class LiveSource:
-    """Frames of a device or stream, the newest each time. A FrameSource.
+    """The newest frames of a device or stream. A FrameSource.
 
-    The watchdog bites `margin_s` after the policy's limits, for captures that keep them themselves.
-    `let_go` closes what was opened before the first frame was asked for and is not taken.
+    The watchdog fires `margin_s` seconds after the policy's limits, as some captures enforce these
+    themselves. `let_go` closes a capture that was opened ahead and is not used.
     """
 
     live: Final = True
@@ -56,26 +53,26 @@ class LiveSource:
 
     @property
     def rate(self) -> float | None:
-        """What the source says of itself, once it is open."""
+        """The declared rate, once the source is open."""
         return None if self._try is None else self._try.rate
 
     @property
     def lost(self) -> bool:
-        """No frame comes at present, and it is being opened again."""
+        """No frame comes at present, and the source is being reopened."""
         return self._loss is not None
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
-        """The newest frame each time, None for each `tick` seconds without one; no end.
+        """The newest frames, and None after `tick` seconds without one, endlessly.
 
-        Raises CameraUnavailableError if the first try gives no frame, CameraLostError where none
-        came for as long as the policy allows.
+        Raises CameraUnavailableError if the first attempt gives no frame, CameraLostError where
+        none came within the limits of the policy.
         """
         reconnect = Reconnect(self._policy)
         attempt = self._begin(_Before(started=self._clock()))
         came = False
         try:
             while True:
-                # Before the slot is looked into: what was put last still comes.
+                # Before the slot is read, so that the last frame still comes.
                 reason = attempt.trouble(self._policy, margin_s=self._margin_s)
                 frame = attempt.slot.take(tick)
                 if frame is not None:
@@ -102,7 +99,7 @@ class LiveSource:
             self.close()
 
     def close(self) -> None:
-        """Abandon the try that runs; its thread gets a moment to let the device go."""
+        """Abandon the running attempt; its thread gets a moment to release the device."""
         if self._try is not None:
             self._try.leave()
         if self._let_go is not None:
@@ -112,8 +109,8 @@ class LiveSource:
         self._try = _Try(self._open, clock=self._clock, before=before)
         return self._try
 
-    def _pause(self, reconnect: Reconnect, attempt: "_Try", tick: float) -> Iterator[None]:
-        """Wait for the next try, a None a tick."""
+    def _pause(self, reconnect: "Reconnect", attempt: "_Try", tick: float) -> Iterator[None]:
+        """Wait for the next attempt; yield None each tick."""
         again = self._clock() + reconnect.next_pause(ran_s=attempt.ran_s)
         while (left := again - self._clock()) > 0.0:
             self._check_budget(attempt)
@@ -130,7 +127,7 @@ class LiveSource:
             known = isinstance(attempt.failure, MrnnEdgeError)
             reason = str(attempt.failure) if known else f"{self.name}: lost"
             raise CameraLostError(
-                f"{reason}; no frame for {silent:.0f} s, however often it was opened anew; "
+                f"{reason}; no frame for {silent:.0f} s, although it was reopened; "
                 "check power, cable and network"
             )
 
@@ -145,30 +142,30 @@ class LiveSource:
 
 @dataclass(kw_only=True)
 class _Loss:
-    """A source that gave frames gives none, and is being opened again."""
+    """A source that gave frames gives none and is being reopened."""
 
     seen: float
-    """When it was noticed. The last frame may be older: whoever takes frames may have paused."""
+    """When it was noticed. The last frame may be older, if the reader paused."""
     retried: bool = False
-    """A try since then has failed: before that the source is not given up."""
+    """An attempt since then has failed; before that the source is not given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Before:
-    """What was before a try. All tries of a source count and date their frames from one start."""
+    """The state before an attempt. All attempts of a source share frame numbers and start time."""
 
     started: float
     number: int = 0
     """Of the next frame."""
     dropped: int = 0
     connection: int = 0
-    """Of the try."""
+    """Of the attempt."""
     last_frame: float | None = None
     """When it came."""
 
 
 class _Try:
-    """A thread that opens the source once and puts its frames into a slot."""
+    """One attempt: a thread that opens the source and puts its frames into a slot."""
 
     def __init__(
         self,
@@ -194,7 +191,7 @@ class _Try:
         self.thread.start()
 
     def handed_on(self) -> _Before:
-        """What the next try begins with."""
+        """The state for the next attempt."""
         return _Before(
             started=self._before.started,
             number=self._number,
@@ -205,13 +202,13 @@ class _Try:
 
     @property
     def ran_s(self) -> float | None:
-        """From its first frame to its last one; None without any."""
+        """Seconds from its first frame to its last one; None without any."""
         if self._first_frame is None or self.last_frame is None:
             return None
         return self.last_frame - self._first_frame
 
     def trouble(self, policy: ReconnectPolicy, *, margin_s: float) -> str | None:
-        """Why no frame is to be hoped for; None while there is hope."""
+        """Why no further frame is expected; None while one is."""
         gave = self._first_frame is not None
         limit = policy.stall_s if gave else policy.open_s
         since = self.last_frame if gave and self.last_frame is not None else self._begun
@@ -223,11 +220,11 @@ class _Try:
         return "gives no more frames" if gave else "gives no frames"
 
     def abandon(self) -> None:
-        """Let the thread end as soon as it can; nothing that it does any more is looked at."""
+        """Let the thread end as soon as it can; its results are ignored from now on."""
         self._abandoned.set()
 
     def leave(self) -> None:
-        """Abandon it, and wait a moment for the thread, the first time."""
+        """Abandon it; the first time, wait a moment for the thread."""
         self.abandon()
         if not self._left:
             self._left = True
@@ -244,7 +241,7 @@ class _Try:
                 number, self._number = self._number, self._number + 1
                 if pixels is None:
                     continue
-                self.last_frame = captured  # first: whoever sees that frames came looks at it
+                self.last_frame = captured  # before _first_frame, whose readers use it
                 if self._first_frame is None:
                     self._first_frame = captured
                 self.slot.put(
@@ -258,10 +255,81 @@ class _Try:
                         connection=self._before.connection,
                     )
                 )
-        except Exception as error:  # cv2.error and what fakes and drivers raise: a try that failed
+        except Exception as error:  # cv2.error and others: the attempt failed
             self.failure = error
         finally:
             self._ended = self._clock()
             self.slot.close()
             if capture is not None:
                 capture.release()
+
+
+class Slot:
+    """Holds the newest frame; overwriting an unread one increments `dropped`."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._dropped = 0
+        self._closed = False
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were overwritten unread."""
+        return self._dropped
+
+    @property
+    def closed(self) -> bool:
+        """No further frame comes; one may still be unread."""
+        return self._closed
+
+    def put(self, frame: Frame) -> None:
+        """Store a frame, overwriting an unread one."""
+        with self._changed:
+            self._dropped += self._frame is not None
+            self._frame = frame
+            self._changed.notify()
+
+    def take(self, timeout: float) -> Frame | None:
+        """Remove and return the newest frame; None after `timeout` seconds or at the end.
+
+        Its `dropped` includes the frames overwritten here.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout)
+            frame, self._frame = self._frame, None
+            if frame is None:
+                return None
+            return replace(frame, dropped=frame.dropped + self._dropped)
+
+    def close(self) -> None:
+        """Announce that no further frame comes; wakes waiting readers."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+MARGIN_S: Final = 3.0
+"""How much longer than FFmpeg the watchdog waits for a stream. FFmpeg's own limit ends the thread
+and closes the connection, which some cameras need before they accept another; and the message about
+a stream that does not open takes 2 s to probe the server."""
+
+
+class Reconnect:
+    """Counts the attempts since the source last ran for a while."""
+
+    def __init__(self, policy: ReconnectPolicy) -> None:
+        self._pauses = policy.pauses_s
+        self._tries = 0
+        self._pause = 0.0
+
+    def next_pause(self, *, ran_s: float | None) -> float:
+        """Seconds to wait before the next attempt; longer each time, up to the policy's last.
+
+        `ran_s` is how long the last connection gave frames, None without any.
+        """
+        if ran_s is not None and ran_s >= self._pause:
+            self._tries = 0
+        self._pause = self._pauses[min(self._tries, len(self._pauses) - 1)]
+        self._tries += 1
+        return self._pause

@@ -1,20 +1,25 @@
-"""Pictures of a folder, a pattern or one file, in order, as the frames of a film."""
+"""Pictures of a folder, a pattern or one file, and arrays that the caller makes, as frames."""
 
 import glob
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
 
 from mrnn_edge.camera.address import hide_credentials
-from mrnn_edge.camera.frames import ALL, USUAL_RATE, Frame, Selection
-from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.errors import CameraUnavailableError, InputError, TruncatedVideoError
+from mrnn_edge.camera.frames import ALL, USUAL_RATE, Frame, Notice, Selection, unheard
+from mrnn_edge.errors import (
+    CameraUnavailableError,
+    ImageInputError,
+    InputError,
+    OptionError,
+    TruncatedVideoError,
+)
 from mrnn_edge.image.formats import SUFFIXES
-from mrnn_edge.image.read import load_image
+from mrnn_edge.image.read import Pixels, load_image
 
 
 class PictureSequence:
@@ -36,9 +41,9 @@ class PictureSequence:
         return self._selection.fps or USUAL_RATE / self._selection.every
 
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
-        """The pictures that were selected; one that cannot be read is told and left out.
+        """The selected pictures; an unreadable one is reported and skipped.
 
-        Raises TruncatedVideoError after the last one if some were left out.
+        Raises TruncatedVideoError after the last one if some were skipped.
         """
         del tick
         last_s, failed = None, 0
@@ -62,15 +67,15 @@ class PictureSequence:
             )
 
     def close(self) -> None:
-        """No picture comes any more."""
+        """Stop before the next picture."""
         self._closed = True
 
 
 def list_pictures(name: str) -> list[str]:
     """The pictures that a folder, a pattern (`frame_%04d.png`) or a path names, in order.
 
-    A folder gives those with a picture's suffix in byte order. Raises CameraUnavailableError where
-    there is none.
+    Those of a folder are in byte order, by suffix. Raises CameraUnavailableError where there is
+    none.
     """
     if os.path.isdir(name):
         try:
@@ -90,7 +95,7 @@ def list_pictures(name: str) -> list[str]:
         paths = _by_number(name)
     if not paths:
         raise CameraUnavailableError(
-            f"{hide_credentials(name)}: no picture there; expected a video, a folder of pictures "
+            f"{hide_credentials(name)}: no picture found; expected a video, a folder of pictures "
             "or a pattern such as frame_%04d.png"
         )
     return paths
@@ -110,3 +115,74 @@ def _by_number(pattern: str) -> list[str]:
         if digits.isascii() and digits.isdigit() and len(digits) >= width:
             found[int(digits)] = path
     return [found[key] for key in sorted(found)]
+
+
+class GivenFrames:
+    """The frames of an iterable. A FrameSource.
+
+    Times come from `rate`, without one from the clock. Raises OptionError for an object that is not
+    iterable.
+    """
+
+    live: Final = False
+    lost: Final = False
+    name: Final = "frames"
+
+    def __init__(
+        self,
+        frames: Iterable[Pixels | Frame],
+        *,
+        rate: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not isinstance(frames, Iterable):
+            raise OptionError(
+                f"the source is {type(frames).__name__}; expected a device's number, a path, a URL "
+                "or an iterable of uint8 arrays [H, W, 3]"
+            )
+        self._frames = frames
+        self._clock = clock
+        self.rate: Final = rate
+
+    def frames(self, *, tick: float) -> Iterator[Frame | None]:
+        """The caller's frames. Raises ImageInputError for anything else than a frame.
+
+        An iterator made here is closed here. One from the caller stays open, as after a `break` in
+        a `for` loop: the caller may continue with it.
+        """
+        del tick
+        start = self._clock()
+        frames = iter(self._frames)
+        try:
+            for number, given in enumerate(frames):
+                captured = self._clock()
+                if isinstance(given, Frame):
+                    _check(given.pixels, number)
+                    yield given
+                    continue
+                _check(given, number)
+                yield Frame(
+                    number=number,
+                    time_s=captured - start if self.rate is None else number / self.rate,
+                    captured=captured,
+                    pixels=given,
+                )
+        finally:
+            close = getattr(frames, "close", None)
+            if frames is not self._frames and close is not None:
+                close()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _check(given: object, number: int) -> None:
+    if isinstance(given, np.ndarray):
+        if given.ndim == 3 and given.shape[2] == 3 and given.dtype == np.uint8 and given.size:
+            return
+        what = f"an array of shape {list(given.shape)} and type {given.dtype}"
+    else:
+        what = "None" if given is None else type(given).__name__
+    raise ImageInputError(
+        f"frame {number} is {what}; expected a uint8 array [H, W, 3] in RGB order"
+    )

@@ -1,12 +1,12 @@
-"""The scene before the camera in words: described anew when it has changed, and not before.
+"""Captions the scene before the camera each time it changes.
 
-A frame that shows nothing new (stillness.py) is not even encoded. For the others there are three
-cases, by the cosine distance of the image vector from that of the frame described last:
+An unchanged frame (gate.py) is not encoded. For the others there are three cases, by the cosine
+distance of the image vector from that of the last described frame:
 
     below the change threshold    nothing is decoded
-    up to a cut (CUT)             decoded; the standing caption stays unless the new one is likelier
+    up to a cut (CUT)             decoded; the current caption stays unless the new one is likelier
                                   for this frame by more than the hysteresis, in bits
-    a cut                         decoded, and the new caption stands
+    a cut                         decoded, and the new caption replaces it
 
 Of 200 dev pictures of Flickr8K, the same picture with noise of sigma 8, as JPEG of quality 50, 20 %
 darker or shifted by 12 of 224 pixels lies below 0.13 in 95 of 100 cases, two pictures of different
@@ -16,27 +16,69 @@ things above 0.38 in 99 of 100 (docs/measurements/camera.md). Knows no camera an
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.config import ImageSpec
-from mrnn_edge.camera.deadline import BeamClock
-from mrnn_edge.camera.events import CaptionEvent
 from mrnn_edge.camera.frames import Frame
-from mrnn_edge.camera.stillness import Stillness
+from mrnn_edge.camera.gate import BeamClock, Stillness
 from mrnn_edge.decode.hypotheses import Hypothesis
 from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import InputError, OptionError
 from mrnn_edge.image.read import Pixels, to_pixels
 from mrnn_edge.language.captions import CaptionGenerator
+from mrnn_edge.language.records import Caption
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import StageTimer
 
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionEvent:
+    """A new caption, because the scene changed."""
+
+    source: str
+    """The source's name, passwords hidden."""
+    caption: Caption
+    frame: int
+    """The described frame, counted from 0 over all frames of the source."""
+    time_s: float
+    """Its time: position in a file; on a live source seconds since the start."""
+    at: datetime | None = None
+    """Wall-clock time of its capture; live sources only."""
+    age_ms: float
+    """From its capture (in a file: its reading) to the finished text."""
+    dropped: int
+    """Frames since the start that a newer one replaced before they were read."""
+    skipped: int
+    """Frames since the start that were too similar to the last described one to be decoded."""
+    beam: int | None
+    """Beam of the search, below the requested one if a deadline was near. None for sampling."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of `webcam --ndjson` (docs/records.md)."""
+        return {
+            **self.caption.to_record(self.source),
+            "frame": self.frame,
+            "time_s": round(self.time_s, 3),
+            **({} if self.at is None else {"at": _utc(self.at)}),
+            "age_ms": round(self.age_ms, 3),
+            "dropped": self.dropped,
+            "skipped": self.skipped,
+            "beam": self.beam,
+        }
+
+
+def _utc(at: datetime) -> str:
+    """ISO 8601 with milliseconds: 2026-11-25T03:00:00.000Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 CUT: Final = 0.45
-"""Cosine distance from which on a frame shows another scene; noise of sigma 16 reaches 0.34 in one
+"""Cosine distance at which a frame counts as another scene; noise of sigma 16 reaches 0.34 in one
 case of 100, and half of all pairs of pictures are above 0.95."""
 
 Encode: TypeAlias = Callable[[Pixels], Floats]
@@ -45,18 +87,18 @@ Encode: TypeAlias = Callable[[Pixels], Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions:
-    """When a scene is looked at and described. Raises OptionError for a value out of range."""
+    """When a scene is checked and captioned. Raises OptionError for a value out of range."""
 
     interval_s: float = 0.5
-    """Seconds of the source's time from one look to the next; 0 looks at every frame."""
+    """Seconds of the source's time between checks; 0 checks every frame."""
     change_threshold: float = 0.15
-    """Cosine distance of image vectors, 0..2, below which nothing is decoded; 0 decodes all."""
+    """Cosine distance of image vectors, 0..2, below which a frame is skipped; 0 skips none."""
     hysteresis_bits: float = 3.0
-    """How much likelier than the standing caption a new one must be, within a scene."""
+    """How much likelier than the current caption a new one must be, within a scene."""
     deadline_ms: float | None = None
-    """From a frame's capture to its caption; the beam narrows where the time would not do."""
+    """Limit from a frame's capture to its caption; the beam narrows to meet it."""
     decode: DecodeOptions = field(default_factory=DecodeOptions)
-    """The wishes for the sentence."""
+    """Options of the sentence."""
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -78,7 +120,7 @@ class WatchOptions:
 
 
 class Scene:
-    """What the last caption was, and of what. One thread at a time."""
+    """Remembers the last caption and its frame. For one thread at a time."""
 
     def __init__(
         self,
@@ -100,29 +142,29 @@ class Scene:
         self._beams = BeamClock(options.decode.width)
         self._stillness = Stillness()
         self._seen: Floats | None = None
-        self._standing: Hypothesis | None = None
+        self._current: Hypothesis | None = None
         self._text: str | None = None
         self._skipped = 0
 
     @property
     def skipped(self) -> int:
-        """Frames so far that were like the one described last."""
+        """Frames so far that were too similar to the last described one."""
         return self._skipped
 
     def forget(self) -> None:
-        """The next frame is described whatever it shows."""
+        """Describe the next frame whatever it shows."""
         self._stillness.forget()
-        self._seen = self._standing = self._text = None
+        self._seen = self._current = self._text = None
 
     def look(self, frame: Frame) -> CaptionEvent | None:
-        """The caption of a frame, if it is another than the one that stands.
+        """The caption of a frame, if it differs from the current one.
 
-        Raises an InputError where the model has none for it; the next frame may have one.
+        Raises an InputError where the model finds none; later frames may have one.
         """
         try:
             return self._described(frame)
         except InputError:
-            self._standing = self._text = None  # what stood is of another frame
+            self._current = self._text = None  # it described another frame
             raise
 
     def _described(self, frame: Frame) -> CaptionEvent | None:
@@ -142,22 +184,22 @@ class Scene:
             return None
         self._seen = vector
         begun = self._clock()
-        wishes = self._in_time(begun - frame.captured)
+        wanted = self._in_time(begun - frame.captured)
         with timer("generate"):
-            (decoded,) = self._captions.decode(vector[None], wishes, self._constraints)
+            (decoded,) = self._captions.decode(vector[None], wanted, self._constraints)
             stays = bool(decoded.hypotheses) and self._stays(
                 decoded.hypotheses[0], vector, distance
             )
-        self._beams.took(wishes.width, (self._clock() - begun) * 1000.0)
+        self._beams.record(wanted.width, (self._clock() - begun) * 1000.0)
         if stays:
             return None
         caption = self._captions.caption(
-            decoded, wishes, frames=1, notes=(), timing_ms=timer.milliseconds()
+            decoded, wanted, frames=1, notes=(), timing_ms=timer.milliseconds()
         )
         if isinstance(caption, InputError):
             raise caption
-        said_before = self._standing is not None and caption.text == self._text
-        self._standing, self._text = decoded.hypotheses[0], caption.text
+        said_before = self._current is not None and caption.text == self._text
+        self._current, self._text = decoded.hypotheses[0], caption.text
         if said_before:
             return None
         return CaptionEvent(
@@ -169,23 +211,23 @@ class Scene:
             age_ms=(self._clock() - frame.captured) * 1000.0,
             dropped=frame.dropped,
             skipped=self._skipped,
-            beam=None if wishes.sampling else wishes.width,
+            beam=None if wanted.sampling else wanted.width,
         )
 
     def _in_time(self, age_s: float) -> DecodeOptions:
-        """The wishes, the beam as wide as the deadline allows."""
-        wishes, deadline = self._options.decode, self._options.deadline_ms
+        """The decoding options, with the beam as wide as the deadline allows."""
+        wanted, deadline = self._options.decode, self._options.deadline_ms
         if deadline is None:
-            return wishes
+            return wanted
         width = self._beams.widest_within(deadline - age_s * 1000.0)
-        return replace(wishes, beam=width, nbest=min(wishes.nbest, width))
+        return replace(wanted, beam=width, nbest=min(wanted.nbest, width))
 
     def _stays(self, new: Hypothesis, vector: Floats, distance: float) -> bool:
-        """Whether the standing caption is about as likely for this frame as the new one.
+        """Whether the current caption is about as likely for this frame as the new one.
 
-        One that was withheld does not stand: the new one may have evidence enough.
+        A withheld caption is always replaced: the new one may have enough evidence.
         """
-        old = self._standing
+        old = self._current
         if old is None or self._text is None:
             return False
         if distance >= max(CUT, self._options.change_threshold):
@@ -197,15 +239,14 @@ class Scene:
 
 
 def reduce(pixels: Pixels, spec: ImageSpec) -> Image.Image:
-    """A frame, uint8 [H, W, 3] RGB, shrunk by whole factors while it stays as large as the spec.
+    """A frame, uint8 [H, W, 3] RGB, reduced by whole factors to no less than the spec's size.
 
-    What a frame costs beside the encoder is the bicubic filter over a large picture. Halving first
-    takes more than half of that away, and moves the image vector less than a JPEG of quality 50
-    does.
+    Beside the encoder a frame costs the bicubic filter over a large picture. Reducing first saves
+    more than half of it and moves the image vector less than JPEG at quality 50.
     """
     height, width = pixels.shape[:2]
     stored = pixels[..., ::-1]
-    if stored.flags.c_contiguous:  # OpenCV's BGR counted backwards: turned while it is copied
+    if stored.flags.c_contiguous:  # a reversed view of OpenCV's BGR: converted while copied
         image = Image.frombuffer("RGB", (width, height), stored, "raw", "BGR", 0, 1)
     else:
         image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -214,7 +255,7 @@ def reduce(pixels: Pixels, spec: ImageSpec) -> Image.Image:
 
 
 def cosine_distance(a: Floats, b: Floats) -> float:
-    """1 - the cosine of the angle between two vectors, 0..2; 0 between two vectors of zeros."""
+    """1 - cosine of two vectors [M], 0..2; 0 between two vectors of zeros."""
     length = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
     if length == 0.0:
         return 0.0 if np.array_equal(a, b) else 1.0

@@ -1,6 +1,6 @@
 """Frames in, captions out when the scene changes: the loop, here or in a thread beside another.
 
-Takes a FrameSource and a Scene; knows neither how frames are had nor how they are described.
+Takes a FrameSource and a Scene; knows neither where frames come from nor how they are captioned.
 """
 
 import math
@@ -9,23 +9,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from mrnn_edge.camera.events import CaptionEvent
-from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.notice import Notice, unheard
-from mrnn_edge.camera.scene import Scene
-from mrnn_edge.camera.slot import Slot
+from mrnn_edge.camera.frames import Frame, FrameSource, Notice, unheard
+from mrnn_edge.camera.live import Slot
+from mrnn_edge.camera.scene import CaptionEvent, Scene
 from mrnn_edge.errors import InputError
 
 TICK_S: Final = 0.1
-"""How long a loop waits for a frame before it looks whether anything else is to be done."""
+"""How long a loop waits for a frame before it does other work."""
 _FAREWELL_S: Final = 2.0
 _EARLY_S: Final = 1e-4
-"""The sum of intervals is not exact, and times are not."""
+"""Tolerance: times and sums of intervals are inexact."""
 
 
 class Watch:
-    """Looks at the frames that are due, in the mean an interval apart whatever their rate: a look
-    that comes late does not put the next one off."""
+    """Checks the frames that are due, on average one interval apart at any frame rate.
+
+    A late check does not delay the next one.
+    """
 
     def __init__(self, scene: Scene, *, interval_s: float, notice: Notice = unheard) -> None:
         self._scene = scene
@@ -38,26 +38,26 @@ class Watch:
 
     @property
     def latest_s(self) -> float:
-        """The time of the last frame that came, looked at or not."""
+        """The time of the last frame, checked or not."""
         return self._latest_s
 
     def see(self, frame: Frame) -> CaptionEvent | None:
-        """The caption of a frame that is due and shows something else than before."""
+        """The caption of a frame, if it is due and the scene has changed."""
         self._latest_s = frame.time_s
         if frame.connection != self._connection:
-            # Who was told that the source was lost is told what it shows now, changed or not.
+            # After a loss the scene is captioned in any case.
             self._connection = frame.connection
             self._scene.forget()
             self._due_s = -math.inf
         elif frame.time_s < self._due_s - _EARLY_S:
             return None
         self._due_s += self._interval_s
-        if self._due_s <= frame.time_s + _EARLY_S:  # the first, or one after a silence
+        if self._due_s <= frame.time_s + _EARLY_S:  # the first, or after a pause
             self._due_s = frame.time_s + self._interval_s
         try:
             event = self._scene.look(frame)
         except InputError as error:
-            if str(error) != self._unread:  # not the same line for hours
+            if str(error) != self._unread:  # report the same error once
                 self._unread = str(error)
                 self._notice(f"frame {frame.number}: {error}")
             return None
@@ -65,8 +65,8 @@ class Watch:
             self._unread = ""
         return event
 
-    def over(self, frames: Iterable[Frame | None]) -> Iterator[CaptionEvent]:
-        """The captions of a source's frames, one when the scene has changed."""
+    def captions(self, frames: Iterable[Frame | None]) -> Iterator[CaptionEvent]:
+        """The captions of a source's frames, one each time the scene changes."""
         for frame in frames:
             event = None if frame is None else self.see(frame)
             if event is not None:
@@ -74,20 +74,20 @@ class Watch:
 
 
 def watch(source: FrameSource, watching: Watch) -> Iterator[CaptionEvent]:
-    """The captions of a source until it ends; it is closed then, or when nobody takes any more.
+    """The captions of a source until it ends. The source is closed then, and with the generator.
 
     Raises what the source raises: CameraUnavailableError, CameraLostError, TruncatedVideoError.
     """
     try:
-        yield from watching.over(source.frames(tick=TICK_S))
+        yield from watching.captions(source.frames(tick=TICK_S))
     finally:
         source.close()
 
 
 class WatchBeside:
-    """A Watch in a thread of its own, for a loop that shows every frame and must not wait.
+    """A Watch in its own thread, for a loop that shows every frame and must not wait.
 
-    It takes the newest frame that was offered; those that came while it decoded count as dropped.
+    It reads the newest offered frame; those offered while it decodes count as dropped.
     """
 
     def __init__(self, watching: Watch) -> None:
@@ -99,15 +99,15 @@ class WatchBeside:
         self._thread.start()
 
     def see(self, frame: Frame) -> CaptionEvent | None:
-        """Offer a frame; the next caption that is ready, if there is one, of an earlier frame.
+        """Offer a frame; return the next finished caption, if any, of an earlier frame.
 
-        Raises what the thread met.
+        Raises the exception of the thread.
         """
         self._slot.put(frame)
         return self.ready()
 
     def ready(self) -> CaptionEvent | None:
-        """The next caption that is ready. Raises what the thread met after the last one."""
+        """The next finished caption, if any. After the last one raises the thread's exception."""
         if self._events:
             return self._events.popleft()
         if self._failure is not None:
@@ -115,7 +115,7 @@ class WatchBeside:
         return None
 
     def close(self) -> None:
-        """Finish the caption at hand and end the thread."""
+        """Finish the current caption and end the thread."""
         self._slot.close()
         self._thread.join(_FAREWELL_S)
 
@@ -126,5 +126,5 @@ class WatchBeside:
                 event = None if frame is None else self._watching.see(frame)
                 if event is not None:
                     self._events.append(event)
-        except BaseException as error:  # goes to the thread that shows; nothing else would see it
+        except BaseException as error:  # raised in the thread that calls ready()
             self._failure = error

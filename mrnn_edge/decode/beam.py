@@ -1,6 +1,6 @@
 """Sentences out of a step function: beam search over images and beams in one call a step.
 
-Takes a step function and image vectors, gives hypotheses of token ids. numpy only; knows no
+Takes a step function and image vectors, returns hypotheses of token ids. numpy only; knows no
 words, no pictures and no runtime. Logs are natural here.
 
 The space that is searched: sequences of at most `max_words` allowed tokens, closed by the end sign
@@ -8,7 +8,7 @@ unless `max_words` cut them. At each step the best `width` continuations of an i
 hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
 one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
 possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding. Where
-fewer are wanted than the beam is wide, an image is left as soon as no open hypothesis can still
+fewer are requested than the beam is wide, an image ends as soon as no open hypothesis can still
 come before those that are finished: it can only lose log-probability, and no sentence is longer
 than `max_words`, so log_prob / (max_words + 1) ** length_penalty is the most that it can score.
 
@@ -30,7 +30,7 @@ from mrnn_edge.decode.hypotheses import (
     Next,
     SearchSpace,
     StepFunction,
-    begin,
+    start_beams,
 )
 from mrnn_edge.errors import NumericalError
 
@@ -46,17 +46,17 @@ def beam_search(
     wanted: int | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each image vector of [N, M] its hypotheses, best first by `Hypothesis.score`.
+    """For each image vector of float32 [N, M] its hypotheses, best first by `Hypothesis.score`.
 
-    The best `wanted` of them; all where left out. Ties go to the hypothesis that stood higher a
-    step before, then to the lower id. An image whose required words found no place has none. Raises
-    NumericalError if the step function returns NaN or plus infinity, or no word a chance at all.
+    The best `wanted` of them, by default all. Ties go to the hypothesis that stood higher a
+    step before, then to the lower id. An image without a sentence of all required words has none.
+    Raises NumericalError if the step returns NaN or plus infinity, or no word has a chance.
     """
     constraints = constraints or Constraints()
     wanted = width if wanted is None else min(wanted, width)
     longest: float = (max_words + 1) ** length_penalty
     finished: list[list[Closed]] = [[] for _ in images]
-    beams = begin(step, images, space, constraints.prefix)
+    beams = start_beams(step, images, space, constraints.prefix)
     search: _Search | None = None
     for _ in range(max_words - len(constraints.prefix)):
         if not beams.owner:
@@ -80,7 +80,7 @@ def beam_search(
                 if scores[wanted - 1] >= hope:
                     continue
             going += open_ones
-        beams.go_on(going)
+        beams.extend(going)
     for row, image in enumerate(beams.owner):
         if not constraints.lacking(beams.words[row]):
             finished[image].append(beams.close(row))
@@ -96,7 +96,7 @@ def beam_search(
 
 @dataclass(frozen=True)
 class _Search:
-    """What one search has from its first step to its last."""
+    """The constants of one search."""
 
     beams: Beams
     space: SearchSpace
@@ -106,7 +106,7 @@ class _Search:
     """[width, V], where `_allowed` writes."""
 
     def best(self, rows: range, log_probs: Floats, room: int) -> list[Next]:
-        """An image's best continuations, beam by beam, best first; `room` in the last beam."""
+        """An image's best continuations by float32 [rows, V]; at most `room` in the last beam."""
         if not self.constraints.required:
             allowed = self._allowed(rows, log_probs)
             return [each for _, each in self._best_of(allowed, rows, room)]
@@ -123,7 +123,7 @@ class _Search:
                 allowed = self._allowed(span, log_probs)
                 if missing:
                     allowed[:, self.space.end] = -np.inf
-                # A required word that was not said yet leads into the next beam: it competes there.
+                # A missing required word leads into the next beam and competes there.
                 for place, row in enumerate(span):
                     for word in lacking[row]:
                         log_prob = allowed.item(place, word)

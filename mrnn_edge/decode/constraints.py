@@ -1,7 +1,6 @@
-"""What a sentence must begin with, must hold and must not hold, as masks over the next word.
+"""The prefix, required and forbidden words of a sentence, as masks over the next word.
 
-Takes ids of open hypotheses, gives what may follow; knows no words and no probabilities of its own.
-Nothing is renormalised for what is ruled out.
+Takes ids of open hypotheses; knows no words. Nothing is renormalised for excluded words.
 """
 
 from collections.abc import Sequence
@@ -13,19 +12,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Constraints:
-    """Wishes for a sentence, as ids. The default wishes nothing."""
+    """Requirements for a sentence, as ids. By default there are none."""
 
     prefix: tuple[int, ...] = ()
-    """The first words, whatever they are."""
+    """The first words, exempt from the other rules."""
     forbidden: tuple[int, ...] = ()
     """Words that do not come after the prefix."""
     required: tuple[int, ...] = ()
-    """Words that must come, in the prefix or after it, in any order. Each once here."""
+    """Words that must come, in the prefix or after it, in any order; each listed once."""
     no_repeat_ngram: int = 0
-    """Words in a row that may stand only once in a sentence; 0: no limit."""
+    """Length of word sequences that may not repeat in a sentence; 0: no limit."""
 
     def rule_out(self, scores: NDArray[np.floating], sentences: Sequence[tuple[int, ...]]) -> None:
-        """Set to minus infinity, in [rows, V], the words that may not follow each sentence."""
+        """Set words that may not follow each sentence to -inf, in float [rows, V]."""
         for token in self.forbidden:
             scores[:, token] = -np.inf
         if self.no_repeat_ngram:
@@ -33,11 +32,11 @@ class Constraints:
                 scores[row, self._repeating(sentence)] = -np.inf
 
     def lacking(self, sentence: tuple[int, ...]) -> tuple[int, ...]:
-        """The required words that do not stand in a sentence."""
+        """The required words that a sentence lacks."""
         return tuple(word for word in self.required if word not in sentence)
 
     def _repeating(self, sentence: tuple[int, ...]) -> list[int]:
-        """The words that would say an n-gram of the sentence again."""
+        """The words that would repeat an n-gram of the sentence."""
         size = self.no_repeat_ngram
         tail = sentence[len(sentence) - size + 1 :]
         return [

@@ -1,7 +1,7 @@
-"""The open hypotheses of all images, row by row, and where their states are kept.
+"""The open hypotheses of all images, row by row, and their states.
 
-Takes a step function, image vectors and what was chosen after each step; gives log-probabilities
-and, of those that are finished, hypotheses. numpy only; knows no search. Logs are natural here.
+Takes a step function, image vectors and the choice after each step; returns log-probabilities and
+finished hypotheses. numpy only; knows no search. Logs are natural here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,12 +22,11 @@ class StepFunction(Protocol):
 
         The arrays that come back are the caller's to keep.
         """
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """What the decoder needs to know of a vocabulary and a network."""
+    """What the decoder knows of a vocabulary and a network."""
 
     start: int
     end: int
@@ -39,15 +38,15 @@ class SearchSpace:
 
 @dataclass(frozen=True, kw_only=True)
 class Hypothesis:
-    """A sentence as ids, without start and end sign."""
+    """A sentence as ids, without start and end signs."""
 
     tokens: tuple[int, ...]
     log_probs: tuple[float, ...]
-    """Natural log-probability of each token, and of the end sign where there is one."""
+    """Natural log-probability of each token, and of the end sign if it ended."""
     ended: bool
     """False where the word limit cut the sentence."""
     states: Floats = field(compare=False, repr=False)
-    """[len(log_probs), R], the states that were fed with each word, the first one's zeros."""
+    """float32 [len(log_probs), R], the input states of the steps; the first is zeros."""
 
     @property
     def log_prob(self) -> float:
@@ -55,7 +54,7 @@ class Hypothesis:
         return sum(self.log_probs)
 
     def score(self, length_penalty: float) -> float:
-        """What hypotheses are ranked by: log_prob / (words + 1) ** length_penalty."""
+        """The rank: log_prob / (words + 1) ** length_penalty."""
         return _score(self.log_prob, len(self.tokens), length_penalty)
 
 
@@ -71,12 +70,11 @@ class Next(NamedTuple):
 class Beams:
     """The open hypotheses of all images, row by row; an image's rows stand together.
 
-    What was said is kept in Python's tuples: a step adds a number to each of a few rows, which
-    costs less than the smallest call of numpy.
+    Words are kept in Python tuples: adding a number to a few rows costs less than a call of numpy.
     """
 
     def __init__(self, step: StepFunction, images: Floats, space: SearchSpace) -> None:
-        """One row an image, image vectors [N, M], nothing said."""
+        """One row per image vector of float32 [N, M], without words."""
         count = len(images)
         self.owner = list(range(count))
         """Row -> image."""
@@ -85,7 +83,7 @@ class Beams:
         self.total = [0.0] * count
         """The sums of log_probs."""
         self._places: list[tuple[int, ...]] = [()] * count
-        """Where the row's hypothesis stood in each step."""
+        """The row of the hypothesis in each step."""
         self._fed: list[Floats] = []
         """The states of each step, [rows of that step, R]."""
         self._space = space
@@ -97,15 +95,15 @@ class Beams:
         """The states that the next step is fed, [rows, R]."""
 
     def step(self) -> Floats:
-        """Log-probabilities [rows, V] of the next word.
+        """Log-probabilities float32 [rows, V] of the next word.
 
         Raises NumericalError for NaN and plus infinity.
         """
         said = [words[-1] if words else self._space.start for words in self.words]
         self._fed.append(self._state)
         log_probs, self._state = self._step(np.array(said, np.int64), self._state, self._vectors)
-        # NaN is the largest of all to numpy and fails the comparison, as plus infinity does; minus
-        # infinity is a word that cannot come.
+        # numpy sorts NaN as the largest, and it fails the comparison like plus infinity. Minus
+        # infinity is an impossible word.
         if not log_probs.item(log_probs.argmax()) < np.inf:
             bad = np.flatnonzero(~(log_probs < np.inf).all(axis=1)).tolist()
             raise NumericalError(
@@ -115,8 +113,8 @@ class Beams:
             )
         return log_probs
 
-    def go_on(self, chosen: Sequence[Next]) -> None:
-        """After `step`: these rows, in this order, with these tokens after them."""
+    def extend(self, chosen: Sequence[Next]) -> None:
+        """After `step`: keep these rows, in this order, extended by these tokens."""
         rows = [each.row for each in chosen]
         owner = [self.owner[row] for row in rows]
         if rows:
@@ -138,11 +136,11 @@ class Beams:
                 first = row
 
     def close(self, row: int) -> "Closed":
-        """A row as it stands, nothing after it."""
+        """A row without an end sign."""
         return Closed(self.words[row], self.log_probs[row], self._places[row], False)
 
     def end(self, last: Next) -> "Closed":
-        """A row with the end sign after it; after `step`, before `go_on`."""
+        """A row and the end sign; call it after `step`, before `extend`."""
         return Closed(
             self.words[last.row],
             (*self.log_probs[last.row], last.log_prob),
@@ -151,7 +149,7 @@ class Beams:
         )
 
     def hypothesis(self, closed: "Closed") -> Hypothesis:
-        """A finished sentence with the states that led to it."""
+        """A finished sentence with its states."""
         states = np.empty((len(closed.places), self._space.state), np.float32)
         for position, place in enumerate(closed.places):
             states[position] = self._fed[position][place]
@@ -179,11 +177,13 @@ def _score(log_prob: float, words: int, length_penalty: float) -> float:
     return score
 
 
-def begin(step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]) -> Beams:
-    """One row an image, the prefix said and scored."""
+def start_beams(
+    step: StepFunction, images: Floats, space: SearchSpace, prefix: tuple[int, ...]
+) -> Beams:
+    """One row per image vector of float32 [N, M], with the prefix already scored."""
     beams = Beams(step, images, space)
     for token in prefix:
         if len(images):
             gained = beams.step()[:, token].tolist()
-            beams.go_on([Next(row, token, each) for row, each in enumerate(gained)])
+            beams.extend([Next(row, token, each) for row, each in enumerate(gained)])
     return beams

@@ -1,7 +1,7 @@
-"""Sentences drawn at random, each word with its probability; seeded, and exact.
+"""Sentences sampled word by word with exact probabilities, from a seed.
 
-Takes a step function and image vectors, gives a hypothesis for each. A picture's draws hang on the
-seed alone, so its sentence is the same in every batch. numpy only; logs are natural here.
+Takes a step function and image vectors, returns a hypothesis for each. A picture's samples depend
+on the seed alone, so its sentence is the same in every batch. numpy only; logs are natural here.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats, largest
 from mrnn_edge.decode.constraints import Constraints
-from mrnn_edge.decode.hypotheses import Hypothesis, Next, SearchSpace, StepFunction, begin
+from mrnn_edge.decode.hypotheses import Hypothesis, Next, SearchSpace, StepFunction, start_beams
 from mrnn_edge.errors import NumericalError
 from mrnn_edge.options import Sampling
 
@@ -23,14 +23,14 @@ def sample(
     sampling: Sampling,
     constraints: Constraints,
 ) -> list[Hypothesis]:
-    """A drawn sentence for each image vector of [N, M].
+    """A sampled sentence for each image vector of float32 [N, M].
 
-    Its log_probs are the model's own, whatever temperature and cuts it was drawn with. Raises
-    NumericalError if the step function returns NaN or plus infinity, or no word has a chance.
+    Its log_probs are the model's own, at temperature 1 and without cuts. Raises NumericalError if
+    the step function returns NaN or plus infinity, or no word has a chance.
     """
     draws = [np.random.default_rng(sampling.seed) for _ in images]
     found: dict[int, Hypothesis] = {}
-    beams = begin(step, images, space, constraints.prefix)
+    beams = start_beams(step, images, space, constraints.prefix)
     for _ in range(max_words - len(constraints.prefix)):
         if not beams.owner:
             break
@@ -46,14 +46,14 @@ def sample(
                 found[image] = beams.hypothesis(beams.end(chosen))
             else:
                 going.append(chosen)
-        beams.go_on(going)
+        beams.extend(going)
     for row, image in enumerate(beams.owner):
         found[image] = beams.hypothesis(beams.close(row))
     return [found[image] for image in range(len(images))]
 
 
 def _draw(log_probs: NDArray[np.float64], sampling: Sampling, draw: float, image: int) -> int:
-    """The word at `draw`, 0..1, of the distribution that temperature and cuts leave."""
+    """The word at quantile `draw`, 0..1, of float64 [V] after temperature and cuts."""
     kept = np.flatnonzero(log_probs > -np.inf)
     if not len(kept):
         raise NumericalError(
@@ -66,7 +66,7 @@ def _draw(log_probs: NDArray[np.float64], sampling: Sampling, draw: float, image
     if sampling.top_p is not None:
         order = np.argsort(-chances, kind="stable")
         mass = np.cumsum(chances[order])
-        # The fewest likeliest words that hold the share: the one that reaches it is in.
+        # The fewest likeliest words that hold the share, including the one that reaches it.
         count = int(np.searchsorted(mass, sampling.top_p * mass[-1], side="left")) + 1
         inside = np.sort(order[:count])
         kept, chances = kept[inside], chances[inside]

@@ -1,14 +1,12 @@
 """log P(sentence | image), by running the step function over the words.
 
-Takes ids and image vectors, gives natural log-probabilities; knows no words and no runtime. Three
-ways, for three shapes of the question: sentence n for image n (`sentence_log_probs`), every
-sentence for every image (`cross_log_probs`), and sentences that the decoder has just walked, whose
-states it kept (`path_log_probs`).
+Takes ids and image vectors, returns natural log-probabilities; knows no words and no runtime. Two
+cases here: sentence n for image n (`sentence_log_probs`), and decoded sentences, whose states the
+decoder kept (`path_log_probs`). cross.py scores every sentence for every image.
 """
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Final
 
@@ -20,8 +18,6 @@ from mrnn_edge.decode.hypotheses import Hypothesis, SearchSpace, StepFunction
 from mrnn_edge.errors import NumericalError
 
 BITS_PER_NAT: Final = 1.0 / math.log(2.0)
-_ROWS: Final = 512
-"""Rows of one call of the step: the log-probabilities, 5 MB at 2,538 words, stay in the cache."""
 
 
 def sentence_log_probs(
@@ -32,11 +28,11 @@ def sentence_log_probs(
 ) -> list[NDArray[np.float64]]:
     """Natural log-probability of each word and of the end sign, for sentence n and image row n.
 
-    `images` is [N, M], `sentences` N lists of ids without start and end sign; the n-th result has
-    one number more than its sentence has words. One call of `step` a position, for all sentences
-    that reach so far. Raises NumericalError for a number that is none.
+    `images` is float32 [N, M], `sentences` N lists of ids without start and end signs; the n-th
+    result is float64 [words + 1]. One call of `step` per position, for all sentences of that
+    length. Raises NumericalError for NaN.
     """
-    targets, lengths = _targets(sentences, space)
+    targets, lengths = targets_of(sentences, space)
     found = np.zeros(targets.shape)
     token = np.full(len(sentences), space.start, np.int64)
     state = np.zeros((len(sentences), space.state), np.float32)
@@ -46,18 +42,18 @@ def sentence_log_probs(
         log_probs, state[rows] = step(token[rows], state[rows], images[rows])
         token[rows] = targets[rows, position]
         found[rows, position] = log_probs[np.arange(len(rows)), token[rows]]
-    _check(found)
+    check_finite(found)
     return [found[row, : length + 1] for row, length in enumerate(lengths)]
 
 
 def path_log_probs(
     step: StepFunction, image: Floats, paths: Sequence[Hypothesis], space: SearchSpace
 ) -> list[NDArray[np.float64]]:
-    """Natural log-probabilities of decoded sentences for another image vector [M], word by word.
+    """Natural log-probabilities of decoded sentences for another image vector, word by word.
 
-    The recurrence does not see the image, so the states that the decoder met serve again, and all
-    positions of all sentences are one call of `step`. A sentence that the word limit cut has no
-    number for its end sign. Raises NumericalError for a number that is none.
+    `image` is float32 [M]; each result is float64 [words], with the end sign if it ended. The
+    recurrence does not see the image, so the decoder's states are reused and all positions of all
+    sentences are one call of `step`. Raises NumericalError for NaN.
     """
     fed: list[int] = []
     targets: list[int] = []
@@ -71,112 +67,22 @@ def path_log_probs(
         return [np.zeros(0) for _ in paths]
     state = np.concatenate([path.states for path in paths])
     log_probs, _ = step(np.array(fed, np.int64), state, image[None].repeat(len(fed), axis=0))
-    # A dozen numbers: taken one by one they cost less than numpy's ways to take them together.
+    # For a dozen numbers this is faster than numpy's indexing.
     found = np.array([log_probs.item(row, token) for row, token in enumerate(targets)])
-    _check(found)
+    check_finite(found)
     return [found[first:end] for first, end in pairwise(ends)]
 
 
-def cross_log_probs(
-    step: StepFunction,
-    images: Floats,
-    sentences: Sequence[Sequence[int]],
-    space: SearchSpace,
-    *,
-    threads: int = 1,
-) -> NDArray[np.float64]:
-    """Natural log P(sentence | image) [N, S] of every sentence for every image of [N, M].
-
-    The end sign counts. A beginning that several sentences share is run once: what comes after it
-    differs, its states and probabilities do not. `threads` calls of `step` run at a time, each of
-    at most 512 rows, so memory holds the result and one number for each image and beginning.
-    Raises NumericalError for a number that is none.
-    """
-    targets, lengths = _targets(sentences, space)
-    result = np.zeros((len(sentences), len(images)))
-    # Sentence -> its beginning, among those of the same length.
-    node = np.zeros(len(sentences), np.intp)
-    active = np.arange(len(sentences))
-    token = np.full(min(1, len(sentences)), space.start, np.int64)
-    state = np.zeros((len(token), space.state), np.float32)
-    total = np.zeros((len(token), len(images)))
-    with ThreadPoolExecutor(threads) as pool:
-        for position in range(targets.shape[1]):
-            words = targets[active, position]
-            # The continuations, each once: the beginning that it continues, and the word.
-            pairs, edge = np.unique(np.stack([node[active], words]), axis=1, return_inverse=True)
-            (parent, word), edge = pairs, edge.reshape(-1)  # numpy 2.0.0 gives it two axes
-            gained, state = _advance(step, images, token, state, parent, word, pool)
-            total = total[parent] + gained
-            ended = lengths[active] == position
-            result[active[ended]] = total[edge[ended]]
-            # What goes on becomes the next row of beginnings.
-            active, edge = active[~ended], edge[~ended]
-            kept, node[active] = np.unique(edge, return_inverse=True)
-            token, state, total = word[kept], state[parent[kept]], total[kept]
-    _check(result)
-    return result.T
-
-
-def log_mean_exp(log_probs: NDArray[np.float64], weights: Floats) -> NDArray[np.float64]:
-    """log of the weighted mean of exp: [K, S] and [K], which adds up to 1 -> [S]."""
-    weighted = log_probs + np.log(weights.astype(np.float64))[:, None]
-    mean: NDArray[np.float64] = np.logaddexp.reduce(weighted, axis=0)
-    return mean
-
-
-def _advance(
-    step: StepFunction,
-    images: Floats,
-    token: Ids,
-    state: Floats,
-    parent: NDArray[np.intp],
-    word: Ids,
-    pool: ThreadPoolExecutor,
-) -> tuple[Floats, Floats]:
-    """log P(word | beginning, image) [E, N] of each continuation, and each beginning's next state.
-
-    `token` [B] and `state` [B, R] are the beginnings; `parent` [E], sorted, and `word` [E] what
-    follows them.
-    """
-    gained = np.empty((len(parent), len(images)), np.float32)
-    next_state = np.empty_like(state)
-    wide = max(1, min(len(images), _ROWS))
-    tall = max(1, _ROWS // wide)
-
-    def run(corner: tuple[int, int]) -> None:
-        top, left = corner
-        rows = slice(top, min(top + tall, len(token)))
-        columns = slice(left, min(left + wide, len(images)))
-        count, width = rows.stop - top, columns.stop - left
-        log_probs, states = step(
-            np.repeat(token[rows], width),
-            np.repeat(state[rows], width, axis=0),
-            np.tile(images[columns], (count, 1)),
-        )
-        edges = slice(*np.searchsorted(parent, (top, rows.stop)))
-        grid = log_probs.reshape(count, width, -1)
-        gained[edges, columns] = grid[parent[edges] - top, :, word[edges]]
-        if left == 0:  # every column has the same ones; one of them writes
-            next_state[rows] = states[::width]
-
-    corners = [
-        (top, left) for top in range(0, len(token), tall) for left in range(0, len(images), wide)
-    ]
-    list(pool.map(run, corners))
-    return gained, next_state
-
-
-def _check(log_probs: NDArray[np.float64]) -> None:
-    # Minus infinity is a sentence that cannot be; NaN and plus infinity are nothing at all.
+def check_finite(log_probs: NDArray[np.float64]) -> None:
+    """Raise NumericalError for NaN or plus infinity in float64 [...]; minus infinity may be."""
     if not (log_probs < np.inf).all():
         raise NumericalError("the step graph gave numbers that are not finite; verify the model")
 
 
-def _targets(
+def targets_of(
     sentences: Sequence[Sequence[int]], space: SearchSpace
 ) -> tuple[Ids, NDArray[np.int64]]:
-    """Ids [N, longest + 1] that the sentences ask for, the end sign after each; their lengths."""
+    """Target ids int64 [N, longest + 1], padded with the end sign, and lengths int64 [N]."""
     lengths = np.array([len(sentence) for sentence in sentences], np.int64)
     targets = np.full((len(sentences), int(lengths.max(initial=0)) + 1), space.end, np.int64)
     for row, sentence in enumerate(sentences):

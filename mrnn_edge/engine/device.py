@@ -1,4 +1,4 @@
-"""Where a caller wants graphs to run, and the cores of this process. Knows no runtime."""
+"""The device that graphs run on, and how it is requested. Knows no runtime."""
 
 import re
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
-"""The graphs of a model as callables, and the contract that a session is held to.
+"""The graphs of a model as callables, and the contract of their inputs and outputs.
 
-Takes open sessions, gives functions over numpy arrays, inputs and outputs checked at load. Knows
-what a session answers, but neither how one is opened nor on what device.
+Takes open sessions, returns functions over numpy arrays. Knows neither how a session is opened nor
+on what device.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,60 +49,43 @@ class Signature:
         return f"{inputs} -> {', '.join(map(str, self.outputs))}"
 
 
-def encoder_signature(config: BundleConfig) -> Signature:
-    """Pixels uint8 [B, H, W, 3] -> image float32 [B, M]."""
-    pixels = (None, config.image.height, config.image.width, 3)
-    return Signature(
-        inputs=(Tensor(name="pixels", dtype="uint8", shape=pixels),),
-        outputs=(Tensor(name="image", dtype="float", shape=(None, config.sizes.image)),),
-    )
+def graph_signature(role: GraphRole, config: BundleConfig) -> Signature:
+    """The contract of a graph; V, M and R are the model's `sizes`.
 
-
-def step_signature(config: BundleConfig) -> Signature:
-    """token int64 [B], state [B, R], image [B, M] -> log_probs [B, V], next_state [B, R]."""
+    encoder   pixels uint8 [B, H, W, 3] -> image float32 [B, M]
+    step      token int64 [B], state float32 [B, R], image float32 [B, M]
+              -> log_probs float32 [B, V], next_state float32 [B, R]
+    gradient  the same and target int64 [B] -> gradient float32 [B, M], next_state float32 [B, R]
+    """
     sizes = config.sizes
-    return Signature(
-        inputs=(
-            Tensor(name="token", dtype="int64", shape=(None,)),
-            Tensor(name="state", dtype="float", shape=(None, sizes.state)),
-            Tensor(name="image", dtype="float", shape=(None, sizes.image)),
-        ),
-        outputs=(
-            Tensor(name="log_probs", dtype="float", shape=(None, sizes.vocabulary)),
-            Tensor(name="next_state", dtype="float", shape=(None, sizes.state)),
-        ),
-    )
+    image = Tensor(name="image", dtype="float", shape=(None, sizes.image))
+    if role is GraphRole.ENCODER:
+        shape = (None, config.image.height, config.image.width, 3)
+        return Signature(
+            inputs=(Tensor(name="pixels", dtype="uint8", shape=shape),), outputs=(image,)
+        )
+    token = Tensor(name="token", dtype="int64", shape=(None,))
+    state = Tensor(name="state", dtype="float", shape=(None, sizes.state))
+    inputs: tuple[Tensor, ...] = (token, state, image)
+    output = Tensor(name="log_probs", dtype="float", shape=(None, sizes.vocabulary))
+    if role is GraphRole.GRADIENT:
+        inputs = (*inputs, replace(token, name="target"))
+        output = replace(image, name="gradient")
+    return Signature(inputs=inputs, outputs=(output, replace(state, name="next_state")))
 
 
-def gradient_signature(config: BundleConfig) -> Signature:
-    """token, state [B, R], image [B, M], target -> gradient [B, M], next_state [B, R]."""
-    sizes = config.sizes
-    return Signature(
-        inputs=(
-            Tensor(name="token", dtype="int64", shape=(None,)),
-            Tensor(name="state", dtype="float", shape=(None, sizes.state)),
-            Tensor(name="image", dtype="float", shape=(None, sizes.image)),
-            Tensor(name="target", dtype="int64", shape=(None,)),
-        ),
-        outputs=(
-            Tensor(name="gradient", dtype="float", shape=(None, sizes.image)),
-            Tensor(name="next_state", dtype="float", shape=(None, sizes.state)),
-        ),
-    )
-
-
-class EncoderGraph:
+class OpenEncoder:
     """The CNN with V_I: pixels to image vectors."""
 
-    def __init__(self, session: Session, signature: Signature) -> None:
+    def __init__(self, session: Session, config: BundleConfig) -> None:
         self._session = session
-        self._outputs = signature.outputs
+        self._outputs = graph_signature(GraphRole.ENCODER, config).outputs
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Floats:
         """uint8 [B, H, W, 3] -> float32 [B, M]. Raises NumericalError if one is not finite."""
         image: Floats
-        (image,) = _run(self._session, self._outputs, {"pixels": pixels})
-        # To numpy NaN is the largest of all and the smallest: two looks find all that is wrong.
+        (image,) = run_checked(self._session, self._outputs, {"pixels": pixels})
+        # numpy sorts NaN as the largest and the smallest of all, so two look-ups find every fault.
         if len(image) and not (
             image.item(image.argmin()) > -np.inf and image.item(image.argmax()) < np.inf
         ):
@@ -114,61 +97,29 @@ class EncoderGraph:
         return image
 
 
-class StepGraph:
-    """One recurrent step; a StepFunction of beams.py."""
+class OpenStep:
+    """One recurrent step; a StepFunction of decode."""
 
-    def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
+    def __init__(self, session: Session, config: BundleConfig) -> None:
         self._session = session
-        self._outputs = signature.outputs
-        self._names = [each.name for each in signature.outputs]
-        self._vocabulary = vocabulary
+        self._outputs = graph_signature(GraphRole.STEP, config).outputs
+        self._names = [each.name for each in self._outputs]
+        self._vocabulary = config.sizes.vocabulary
 
     def __call__(self, token: Ids, state: Floats, image: Floats) -> tuple[Floats, Floats]:
         """int64 [B], float32 [B, R], float32 [B, M] -> log_probs [B, V], next_state [B, R].
 
-        Raises ValueError where lengths differ or a token is none: ONNX Runtime would broadcast the
-        one and count the other from the end, and answer with nonsense.
+        Raises ValueError where lengths differ or a token is not of the vocabulary: ONNX Runtime
+        would broadcast the one and count the other from the end.
         """
-        _check_rows(token, state, image)
-        _check_tokens(token, self._vocabulary)
+        check_rows(token, state, image)
+        check_tokens(token, self._vocabulary)
         feeds = {"token": token, "state": state, "image": image}
         log_probs, next_state = self._session.run(self._names, feeds)
         rows = len(token)
         if log_probs.shape != (rows, self._vocabulary) or next_state.shape != state.shape:
             _check_outputs((log_probs, next_state), self._outputs, rows)
         return log_probs, next_state
-
-
-class GradientGraph:
-    """The slope of a step's log-probability in the image vector; a GradientFunction of search.py.
-
-    It only makes short lists: its weights are stored as float16, its arithmetic is float32.
-    """
-
-    def __init__(self, session: Session, signature: Signature, *, vocabulary: int) -> None:
-        self._session = session
-        self._outputs = signature.outputs
-        self._vocabulary = vocabulary
-
-    def __call__(
-        self, token: Ids, state: Floats, image: Floats, target: Ids
-    ) -> tuple[Floats, Floats]:
-        """int64 [B], [B, R], [B, M], int64 [B] -> d log P(target) / d image [B, M], state [B, R].
-
-        Raises ValueError where lengths differ or an id is none, NumericalError for a slope that is
-        not finite.
-        """
-        _check_rows(token, state, image)
-        _check_rows(target, state, image)
-        _check_tokens(token, self._vocabulary)
-        _check_tokens(target, self._vocabulary)
-        feeds = {"token": token, "state": state, "image": image, "target": target}
-        gradient, next_state = _run(self._session, self._outputs, feeds)
-        if not np.isfinite(gradient).all():
-            raise NumericalError(
-                "the gradient graph gave numbers that are not finite; verify the model"
-            )
-        return gradient, next_state
 
 
 def check_metadata(session: Any, role: GraphRole, expected: Mapping[str, str]) -> None:
@@ -195,11 +146,12 @@ def check_signature(session: Any, role: GraphRole, expected: Signature) -> None:
     )
     if found != expected:
         raise SignatureError(
-            f"the {role} graph is {found}, expected {expected}; export the model anew"
+            f"the {role} graph is {found}, expected {expected}; export the model again"
         )
 
 
-def _check_rows(token: Ids, state: Floats, image: Floats) -> None:
+def check_rows(token: Ids, state: Floats, image: Floats) -> None:
+    """Raise ValueError unless token [B], state [B, R] and image [B, M] have one length B."""
     if not len(token) == len(state) == len(image):
         raise ValueError(
             f"{len(token)} tokens, {len(state)} states and {len(image)} images; "
@@ -207,7 +159,8 @@ def _check_rows(token: Ids, state: Floats, image: Floats) -> None:
         )
 
 
-def _check_tokens(token: Ids, vocabulary: int) -> None:
+def check_tokens(token: Ids, vocabulary: int) -> None:
+    """Raise ValueError unless every id of int64 [B] is of the vocabulary."""
     # Python's min and max: the first call of numpy's after the encoder costs some 20 µs.
     ids = token.tolist()
     if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
@@ -222,17 +175,19 @@ def _tensor(info: Any) -> Tensor:
 
 
 def _answer(role: GraphRole, ask: Callable[[], T]) -> T:
-    """What a session says of its graph, names and properties of which may be no text."""
+    """A session's answer about its graph, whose names and properties may not be text."""
     try:
         return ask()
     except ValueError as error:  # UnicodeDecodeError
         raise BundleError(
-            f"the {role} graph has names that are no text ({error}); export the model anew"
+            f"the {role} graph has names that are not text ({error}); export the model again"
         ) from None
 
 
-def _run(session: Session, outputs: Sequence[Tensor], feeds: Mapping[str, Any]) -> list[Floats]:
-    """The outputs, a row for each that went in, looked at."""
+def run_checked(
+    session: Session, outputs: Sequence[Tensor], feeds: Mapping[str, Any]
+) -> list[Floats]:
+    """Run a graph; check that its outputs are float32 [B, ...] for inputs [B, ...]."""
     found = list(session.run([each.name for each in outputs], feeds))
     _check_outputs(found, outputs, rows=len(next(iter(feeds.values()))))
     return found
@@ -248,5 +203,5 @@ def _check_outputs(found: Sequence[Floats], outputs: Sequence[Tensor], rows: int
         if array.dtype != np.float32 or array.shape != expected:
             raise SignatureError(
                 f"a graph gave {promised.name} {array.dtype} {list(array.shape)}, "
-                f"expected float32 {list(expected)}; export the model anew"
+                f"expected float32 {list(expected)}; export the model again"
             )

@@ -1,7 +1,7 @@
-"""A model that is being opened while its caller does something else: imports, reads a picture.
+"""Opens a model in a thread, while the caller imports modules or reads a picture.
 
-`begin` finds and checks the folder at once; the graphs are read, hashed and opened in a thread,
-whose work is outside Python's lock but for a hundredth. Knows no caption.
+`begin` finds and checks the folder at once. Reading, hashing and opening the graphs follows in
+threads, which release the GIL 99 % of the time. Knows no caption.
 """
 
 import os
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
-    """What a captioner is loaded with: all of it that is pickled."""
+    """The options that a captioner is loaded with; a pickle holds nothing else."""
 
     model: str
-    """The name of a shipped model, which another machine has elsewhere, or an absolute path."""
+    """The name of a shipped model, whose folder differs between machines, or an absolute path."""
     id: str
     device: str
     precision: Precision | None
-    """None: the model's own where it runs."""
+    """None: the model's own on its device."""
     threads: int | None
     concurrency: int
 
@@ -50,77 +50,91 @@ def begin(
     threads: int | None = None,
     concurrency: int = 1,
 ) -> Opening:
-    """Begin to open a model, as `Captioner.load` does.
+    """Start opening a model; the options are those of `Captioner.load`.
 
-    Raises ModelError or OptionError for what the folder and the options tell; what opening the
-    graphs raises comes from `graphs.wait()`.
+    Raises ModelError or OptionError for the folder and the options. `graphs.wait()` raises what
+    opening the graphs raises.
     """
     bundle = load_bundle(model)
-    config = bundle.config
-    wanted = parse_device(device)
-    named = _parse_precision(precision)
-    likely = named or own_precision(config, wanted or CPU)
-    # The runtime's import takes as long as both.
-    ahead = {
-        role: Started(partial(bundle.graph, likely, role), name=f"read {role}")
-        for role in (GraphRole.ENCODER, GraphRole.STEP)
-    }
-
-    from mrnn_edge.engine.runtime import import_ahead, open_graphs, runtime_facts, try_device
-
-    import_ahead()
-
-    def read(chosen: Precision, role: GraphRole) -> bytes:
-        # Once given they are forgotten; whoever asks again reads the file again.
-        started = ahead.pop(role, None) if chosen is likely else None
-        return bundle.graph(chosen, role) if started is None else started.wait()
-
-    def open_on(device: Device) -> "Graphs":
-        chosen = named or own_precision(config, device)
-        return open_graphs(
-            config,
-            read=partial(read, chosen),
-            metadata=bundle.metadata,
-            device=device,
-            precision=chosen,
-            threads=threads,
-            concurrency=concurrency,
-        )
-
-    def open_wanted() -> "Graphs":
-        if wanted is not None:
-            return open_on(wanted)
-        if not runtime_facts().has_cuda:
-            return open_on(CPU)
-        try:
-            try_device(CUDA)
-            return open_on(CUDA)
-        except DeviceError as error:
-            # The message only: the exception would keep what was opened, and its memory, alive.
-            cause = str(error)
-        return replace(open_on(CPU), notice=f"device cpu; {cause}")
-
-    def opened() -> "Graphs":
-        try:
-            return open_wanted()
-        finally:
-            for unread in ahead.values():
-                unread.join()
-            ahead.clear()
-
+    requested = parse_device(device)
     loading = Loading(
         model=shipped_name(bundle.folder) or os.path.abspath(bundle.folder),
-        id=config.id,
+        id=bundle.config.id,
         device=device,
-        precision=named,
+        precision=_parse_precision(precision),
         threads=threads,
         concurrency=concurrency,
     )
-    return Opening(bundle=bundle, loading=loading, graphs=Started(opened, name="open"))
+    # Both graphs are read while the runtime is imported, which takes as long.
+    likely = loading.precision or own_precision(bundle.config, requested or CPU)
+    files = _FilesAhead(bundle, likely)
+
+    from mrnn_edge.engine.runtime import import_ahead
+
+    import_ahead()
+    call = partial(_open, files, loading, requested)
+    return Opening(bundle=bundle, loading=loading, graphs=Started(call, name="open"))
+
+
+class _FilesAhead:
+    """The graph files of a bundle; those of one precision are read in threads at once."""
+
+    def __init__(self, bundle: Bundle, precision: Precision) -> None:
+        self.bundle = bundle
+        self._precision = precision
+        self._started = {
+            role: Started(partial(bundle.graph, precision, role), name=f"read {role}")
+            for role in (GraphRole.ENCODER, GraphRole.STEP)
+        }
+
+    def read(self, precision: Precision, role: GraphRole) -> bytes:
+        """The bytes of a graph. They are returned once; a later call reads the file again."""
+        started = self._started.pop(role, None) if precision is self._precision else None
+        return self.bundle.graph(precision, role) if started is None else started.wait()
+
+    def close(self) -> None:
+        """Wait for the threads and drop what they read."""
+        for started in self._started.values():
+            started.join()
+        self._started.clear()
+
+
+def _open(files: _FilesAhead, loading: Loading, requested: Device | None) -> "Graphs":
+    """Open both graphs on the requested device; `auto` tries CUDA and falls back to the CPU."""
+    from mrnn_edge.engine.runtime import runtime_facts, try_device
+
+    try:
+        if requested is not None:
+            return _open_on(requested, files, loading)
+        if not runtime_facts().has_cuda:
+            return _open_on(CPU, files, loading)
+        try:
+            try_device(CUDA)
+            return _open_on(CUDA, files, loading)
+        except DeviceError as error:
+            cause = str(error)  # the exception itself would keep the opened graphs in memory
+        return replace(_open_on(CPU, files, loading), notice=f"device cpu; {cause}")
+    finally:
+        files.close()
+
+
+def _open_on(device: Device, files: _FilesAhead, loading: Loading) -> "Graphs":
+    from mrnn_edge.engine.runtime import open_graphs
+
+    precision = loading.precision or own_precision(files.bundle.config, device)
+    return open_graphs(
+        files.bundle.config,
+        read=partial(files.read, precision),
+        metadata=files.bundle.metadata,
+        device=device,
+        precision=precision,
+        threads=loading.threads,
+        concurrency=loading.concurrency,
+    )
 
 
 def own_precision(config: BundleConfig, device: Device) -> Precision:
-    """What a model computes in where nobody names it: its default, float32 if it has it on CUDA.
+    """The precision used where none is requested: the model's default; on CUDA float32 if present.
 
     ONNX Runtime's CUDA lacks an operator of int8 graphs, the biases' DequantizeLinear of int32.
     """
@@ -130,10 +144,8 @@ def own_precision(config: BundleConfig, device: Device) -> Precision:
 
 
 def _parse_precision(precision: Precision | str | None) -> Precision | None:
-    if precision is None:
-        return None
     try:
-        return Precision(precision)
+        return None if precision is None else Precision(precision)
     except ValueError:
         known = " or ".join(Precision)
         raise OptionError(f"precision is {precision!r}, expected {known}") from None

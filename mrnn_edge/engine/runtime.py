@@ -1,8 +1,8 @@
-"""ONNX Runtime, and the only importer of it: devices, session options, honesty about both.
+"""ONNX Runtime, and the only importer of it: devices and session options.
 
-Takes the bytes of the graphs and a device, gives the open pair (graphs.py). A device that was
-asked for is had or refused, never replaced in silence: ONNX Runtime itself falls back to the CPU
-without an exception, and its list of providers names what was compiled in, not what works here.
+Takes the bytes of the graphs and a device, returns the open pair (graphs.py). A requested device is
+used or DeviceError is raised; there is no silent fallback. ONNX Runtime itself falls back to the
+CPU without an exception, and its list of providers names what was compiled in, not what works here.
 """
 
 import contextlib
@@ -11,22 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.engine.device import CPU, Device, DeviceKind
 from mrnn_edge.engine.graphs import (
-    EncoderGraph,
-    GradientGraph,
+    OpenEncoder,
+    OpenStep,
     Signature,
-    StepGraph,
     check_metadata,
     check_signature,
-    encoder_signature,
-    gradient_signature,
-    step_signature,
+    graph_signature,
 )
 from mrnn_edge.engine.session import CUDA_PROVIDER, Session, first_line
 from mrnn_edge.engine.threads import Started
@@ -40,10 +37,10 @@ with 1.32.0: with the variable there is neither socket nor folder; the runtime's
 `disable_telemetry_events` prevents neither."""
 _CPU_PROVIDER = "CPUExecutionProvider"
 MAX_THREADS: Final = 256
-"""ONNX Runtime makes as many as it is asked for, until the machine can start no process more."""
-_STEP_THREADS = 1
-"""The step multiplies 1.1 million numbers. A pool of its own gains it little, goes on spinning into
-the next picture and takes the encoder's cores (docs/runtime.md)."""
+"""ONNX Runtime creates any number requested, until the machine can start no more processes."""
+STEP_THREADS: Final = 1
+"""The step multiplies 1.1 million numbers. A pool of its own gains little, keeps spinning into the
+next picture and takes the encoder's cores (docs/runtime.md)."""
 _ADDITION: Final = bytes.fromhex(
     "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
     "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
@@ -59,8 +56,8 @@ _ERRORS: Final = 3
 class Graphs:
     """The open pair, and where it runs."""
 
-    encoder: EncoderGraph
-    step: StepGraph
+    encoder: OpenEncoder
+    step: OpenStep
     device: Device
     precision: Precision
     threads: int
@@ -69,34 +66,6 @@ class Graphs:
     """Calls of the encoder that share these threads, each on its part of them; 1 on CUDA."""
     notice: str | None = None
     """Why `auto` took the CPU, where this runtime was built for CUDA; for people."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Model:
-    """What opens a model's graphs: the contract, and where bytes and metadata come from."""
-
-    config: BundleConfig
-    read: Callable[[GraphRole], bytes]
-    metadata: Callable[[GraphRole], Mapping[str, str]]
-
-    def open_graph(
-        self, role: GraphRole, runtime: ModuleType, *, device: Device, threads: int
-    ) -> Session:
-        """The graph of a role, held to its contract each time that it is opened."""
-        opener = _session_opener(runtime, device)
-        signatures = {
-            GraphRole.ENCODER: encoder_signature,
-            GraphRole.STEP: step_signature,
-            GraphRole.GRADIENT: gradient_signature,
-        }
-
-        def opened() -> Any:
-            session = opener(self.read(role), role, threads)
-            check_metadata(session, role, self.metadata(role))
-            check_signature(session, role, signatures[role](self.config))
-            return session
-
-        return Session(opened, device=device)
 
 
 def open_graphs(
@@ -109,32 +78,26 @@ def open_graphs(
     threads: int | None = None,
     concurrency: int = 1,
 ) -> Graphs:
-    """Open both graphs on a device and hold them to their contract.
+    """Open the encoder and the step on a device and check them against their contract.
 
-    `precision` is what the bytes that `read` gives compute in; `threads` defaults to the cores that
-    this process may use; `concurrency` is the calls that will come at a time: the threads are
-    shared out among them, for a call on a core of its own waits for no other core. `read` is called
-    again where a run fails and the graph is opened anew. Raises OptionError, DeviceError,
-    BundleError, SignatureError or VocabularyMismatchError.
+    `read` returns the bytes of a graph in this `precision`; it is called again where a run fails
+    and the graph is reopened. `threads` defaults to the cores that this process may use.
+    `concurrency` is how many calls come at a time; they share the threads, because a call on a
+    core of its own waits for no other core. Raises OptionError, DeviceError, BundleError,
+    SignatureError or VocabularyMismatchError.
     """
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise OptionError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
     if concurrency < 1:
         raise OptionError(f"concurrency is {concurrency}, expected 1 or more")
-    runtime = _import_runtime()
-    model = _Model(config=config, read=read, metadata=metadata)
     cores = threads or usable_cores()
     at_once = min(concurrency, cores)
-
-    def open_encoder() -> Session:
-        return model.open_graph(GraphRole.ENCODER, runtime, device=device, threads=cores // at_once)
-
-    def open_step() -> Session:
-        return model.open_graph(GraphRole.STEP, runtime, device=device, threads=_STEP_THREADS)
-
+    open_one = partial(open_session, config, read=read, metadata=metadata, device=device)
+    open_encoder = partial(open_one, GraphRole.ENCODER, threads=cores // at_once)
+    open_step = partial(open_one, GraphRole.STEP, threads=STEP_THREADS)
     on_cpu = device.kind is DeviceKind.CPU
     if on_cpu:
-        # Beside the encoder, which takes longer. On CUDA the log's severity is everybody's.
+        # In parallel. On CUDA the severity of the log is global.
         opening = Started(open_step, name="open step")
         try:
             encoder = open_encoder()
@@ -143,11 +106,11 @@ def open_graphs(
         step = opening.wait()
     else:
         encoder, step = open_encoder(), open_step()
-        _run_once(encoder, encoder_signature(config))
-        _run_once(step, step_signature(config))
+        _run_once(encoder, graph_signature(GraphRole.ENCODER, config))
+        _run_once(step, graph_signature(GraphRole.STEP, config))
     return Graphs(
-        encoder=EncoderGraph(encoder, encoder_signature(config)),
-        step=StepGraph(step, step_signature(config), vocabulary=config.sizes.vocabulary),
+        encoder=OpenEncoder(encoder, config),
+        step=OpenStep(step, config),
         device=device,
         precision=precision,
         threads=cores if on_cpu else 1,
@@ -155,31 +118,34 @@ def open_graphs(
     )
 
 
+def open_session(
+    config: BundleConfig,
+    role: GraphRole,
+    *,
+    read: Callable[[GraphRole], bytes],
+    metadata: Callable[[GraphRole], Mapping[str, str]],
+    device: Device,
+    threads: int,
+) -> Session:
+    """One graph, checked against its contract each time it is opened. Raises as `open_graphs`."""
+    runtime = _import_runtime()
+
+    def open_checked() -> Any:
+        session = _new_session(runtime, device, read(role), role, threads)
+        check_metadata(session, role, metadata(role))
+        check_signature(session, role, graph_signature(role, config))
+        return session
+
+    return Session(open_checked, device=device)
+
+
 def _run_once(session: Session, signature: Signature) -> None:
-    """Opened on CUDA is not yet working: cuDNN is loaded by the first run. Raises DeviceError."""
+    """Run on zeros: on CUDA the first run loads cuDNN and can fail. Raises DeviceError."""
     feeds = {
         each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
         for each in signature.inputs
     }
     session.run([each.name for each in signature.outputs], feeds)
-
-
-def open_gradient(
-    config: BundleConfig,
-    *,
-    read: Callable[[GraphRole], bytes],
-    metadata: Callable[[GraphRole], Mapping[str, str]],
-) -> GradientGraph:
-    """Open the gradient graph and hold it to its contract.
-
-    Always on the CPU: it runs once a word of a query, for one image vector. Raises BundleError,
-    SignatureError or VocabularyMismatchError.
-    """
-    model = _Model(config=config, read=read, metadata=metadata)
-    session = model.open_graph(
-        GraphRole.GRADIENT, _import_runtime(), device=CPU, threads=_STEP_THREADS
-    )
-    return GradientGraph(session, gradient_signature(config), vocabulary=config.sizes.vocabulary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +154,7 @@ class RuntimeFacts:
 
     version: str
     providers: tuple[str, ...]
-    """What it was built with; whether that works here, `try_device` tells."""
+    """What it was built with; `try_device` checks what works here."""
 
     @property
     def has_cuda(self) -> bool:
@@ -197,91 +163,76 @@ class RuntimeFacts:
 
 
 def import_ahead() -> None:
-    """Import the runtime now; where it cannot be imported, whoever needs it hears of that."""
+    """Import early; an ImportError surfaces later, where the runtime is needed."""
     with contextlib.suppress(DeviceError):
         _import_runtime()
 
 
 def runtime_facts() -> RuntimeFacts:
-    """Import the runtime and ask what it is. Raises DeviceError where it cannot be imported."""
+    """Import the runtime and describe it. Raises DeviceError where it cannot be imported."""
     runtime = _import_runtime()
     providers = tuple(runtime.get_available_providers())
     return RuntimeFacts(version=str(runtime.__version__), providers=providers)
 
 
 def try_device(device: Device) -> str:
-    """Run a graph of one addition on a device; returns the provider that ran it.
+    """Run a graph of one addition on a device; return the provider that ran it.
 
-    Raises DeviceError where the device cannot be had, or adds wrongly.
+    Raises DeviceError where the device cannot be used, or adds wrongly.
     """
     runtime = _import_runtime()
-    opener = _session_opener(runtime, device)
     try:
-        session = opener(_ADDITION, GraphRole.STEP, 1)
+        session = _new_session(runtime, device, _ADDITION, GraphRole.STEP, 1)
         (found,) = session.run(["sum"], {"term": np.array([21.0], np.float32)})
     except DeviceError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
         raise DeviceError(
-            f"{device} does not add two numbers ({first_line(error)}); install onnxruntime anew"
+            f"{device} does not add two numbers ({first_line(error)}); reinstall onnxruntime"
         ) from error
     if found.tolist() != [42.0]:
         raise DeviceError(
-            f"{device} answers {found.tolist()} to 21 + 21; check its driver, install "
-            "onnxruntime anew"
+            f"{device} answers {found.tolist()} to 21 + 21; check its driver, reinstall onnxruntime"
         )
     return str(session.get_providers()[0])
 
 
-_Provider: TypeAlias = str | tuple[str, dict[str, str]]
-_Opener = Callable[[bytes, GraphRole, int], Any]
-
-
-def _session_opener(runtime: ModuleType, device: Device) -> _Opener:
-    """A function from a graph's bytes, its role and a thread count to a session on the device."""
+def _new_session(
+    runtime: ModuleType, device: Device, graph: bytes, role: GraphRole, threads: int
+) -> Any:
+    make = partial(_session, runtime, graph, threads=threads)
     if device.kind is DeviceKind.CUDA:
-        from mrnn_edge.engine.cuda import cuda_opener  # not at a start, which does without
+        from mrnn_edge.engine.cuda import cuda_session  # a start on the CPU does without
 
-        return cuda_opener(runtime, device, partial(_session, runtime))
-
-    def open_session(graph: bytes, role: GraphRole, threads: int) -> Any:
-        try:
-            return _session(
-                runtime,
-                graph,
-                _CPU_PROVIDER,
-                threads=threads,
-                severity=_ERRORS,
-                # Between two runs the threads would go on spinning and take the loop's cores.
-                setting="session.force_spinning_stop",
-            )
-        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise BundleError(
-                f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
-                f"({first_line(error)}); upgrade onnxruntime or export the model anew"
-            ) from error
-
-    return open_session
+        return cuda_session(runtime, device, make)
+    try:
+        # Between two runs the threads would go on spinning and take the loop's cores.
+        return make(_CPU_PROVIDER, severity=_ERRORS, setting="session.force_spinning_stop")
+    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+        raise BundleError(
+            f"ONNX Runtime {runtime.__version__} refuses the {role} graph "
+            f"({first_line(error)}); upgrade onnxruntime or export the model again"
+        ) from error
 
 
 def _session(
     runtime: ModuleType,
     graph: bytes,
-    provider: _Provider,
+    provider: str | tuple[str, dict[str, str]],
     *,
     threads: int,
     severity: int,
     setting: str,
 ) -> Any:
-    """A session on one provider that is what its bytes and these options make it, and no more.
+    """A session on one provider that nothing but these bytes and options configures.
 
-    `setting` is switched on beside what all sessions have.
+    `setting` is switched on in addition to the settings of all sessions.
     """
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = severity
-    # Left to choose, it would take what wire.py has read as ONNX for a flatbuffer of its own.
+    # By itself it could take what graph_bytes.py read as ONNX for a flatbuffer of its own.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry(setting, "1")
     session = runtime.InferenceSession(
@@ -291,13 +242,13 @@ def _session(
         enable_fallback=0,  # tries a refused graph again and says so on standard output
         read_config_from_model=0,  # a graph's metadata would set options of the session
     )
-    # The wrapper would keep the file's bytes for that fallback as long as the session lives.
+    # The wrapper would keep the file's bytes for that fallback while the session lives.
     session._model_bytes = None
     return session
 
 
 def disable_telemetry() -> None:
-    """Switch ONNX Runtime's telemetry off, here and in child processes, unless the user chose.
+    """Switch ONNX Runtime's telemetry off, here and in child processes, unless the user set it.
 
     Call it before `onnxruntime` is imported.
     """

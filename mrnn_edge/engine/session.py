@@ -1,13 +1,12 @@
-"""One open graph that outlives a failure of its device, and refuses what no session outlives.
+"""One open graph that survives one failure of its device, and refuses to run in a forked process.
 
-Takes a function that opens the graph, gives `run`. Knows neither which runtime opens it nor what
-the graph computes.
+Takes a function that opens the graph, offers `run`. Knows neither the runtime nor what the graph
+computes.
 
-What is done about a run that fails: the graph is opened anew, once, and the same run tried again,
-so that memory that was short for a moment or a device that was reset costs time and no picture. A
-second failure is put down to the device, or on the CPU to the model. What is done about a fork:
-nothing can be, the threads of the session stay with the parent and a run in the child could wait
-for them for ever. It is refused.
+A failed run is retried once on a reopened graph, so that a moment without memory or a reset device
+costs time and no picture. After a second failure the device is at fault, on the CPU the model. A
+forked child has none of the session's threads and could wait for them for ever, so a run there is
+refused.
 """
 
 import os
@@ -25,17 +24,17 @@ _SOURCE = re.compile(r"/onnxruntime_src/\S+:\d+ [^()]*\(.*?\)( const)? (?=\S)")
 
 
 class OpenGraph(Protocol):
-    """What is used of a session of ONNX Runtime, once it is open."""
+    """The part of an ONNX Runtime session that is used."""
 
     def run(self, outputs: list[str], feeds: Mapping[str, Any], /) -> Sequence[Any]:
         """The named outputs for the named inputs."""
 
 
 class Session:
-    """An open graph. Threads may share it; a process that was forked later may not."""
+    """An open graph. Threads may share it; a process forked later may not."""
 
     def __init__(self, opener: Callable[[], OpenGraph], *, device: Device) -> None:
-        """Opens the graph. `device` is where it runs, and what a failure is put down to."""
+        """Open the graph. `device` is where it runs; error messages name it."""
         self._open = opener
         self._device = device
         self._lock = Lock()
@@ -46,20 +45,20 @@ class Session:
     def run(self, outputs: list[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
         """The named outputs for the named inputs.
 
-        Where it fails twice: DeviceError, or on the CPU, which runs what can be run, ModelError.
-        ForkedSessionError in a forked child.
+        Raises DeviceError, on the CPU ModelError, where it fails twice, and ForkedSessionError in a
+        forked child.
         """
         self._check_process()
         opened = self._opened
         try:
             return self._current(opened).run(outputs, feeds)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            # Words alone: the exception would keep the graph that failed, and its memory, alive.
+            # The text alone: the exception would keep the failed graph and its memory alive.
             cause = first_line(error)
         try:
             return self._current(opened + 1).run(outputs, feeds)
         except Exception as error:
-            failed = f"({cause}), and on a graph opened anew ({first_line(error)})"
+            failed = f"({cause}), and on the reopened graph ({first_line(error)})"
             if self._device.kind is DeviceKind.CPU:
                 raise ModelError(
                     f"the graph failed when it ran {failed}; check the model with "
@@ -78,9 +77,9 @@ class Session:
             )
 
     def _current(self, number: int) -> OpenGraph:
-        """The graph as it was opened last, opened anew if that was not the `number`-th time."""
+        """The graph, reopened if it was opened fewer than `number` times."""
         with self._lock:
-            # Of several threads whose runs failed together, the first opens for all.
+            # Of several threads whose runs failed together, the first reopens for all.
             if self._graph is None or self._opened < number:
                 self._graph = None  # its memory goes first
                 self._graph = self._open()
@@ -89,6 +88,6 @@ class Session:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception of ONNX Runtime says, in one line, the place in its source left out."""
+    """The first line of an exception of ONNX Runtime, without the place in its source."""
     said = str(error).strip()
     return _SOURCE.sub("", said.splitlines()[0]) if said else type(error).__name__

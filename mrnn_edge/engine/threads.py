@@ -1,4 +1,4 @@
-"""One function in a thread of its own, and its result or its exception where it is waited for.
+"""A call in a thread of its own; its result or exception is collected by waiting for it.
 
 Not concurrent.futures: a pool would import logging, 6 ms of a start that has 100 of them.
 """
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Started(Generic[T]):
-    """A call that has begun."""
+    """A running call."""
 
     def __init__(self, call: Callable[[], T], *, name: str) -> None:
         self._call = call
@@ -21,11 +21,11 @@ class Started(Generic[T]):
         self._thread.start()
 
     def join(self) -> None:
-        """Wait until the call has ended, however it did."""
+        """Wait until the call has returned or raised."""
         self._thread.join()
 
     def wait(self) -> T:
-        """What the call gave; raises what it raised."""
+        """Return the call's result, or raise its exception."""
         self.join()
         if self._failure is not None:
             raise self._failure

@@ -1,7 +1,7 @@
 """Grey of 12, 16 or 32 bits, floating, or with a sign, as RGB of 8 bits.
 
-Pillow's own conversion would clip it to white, and takes neither a sign into account nor, beyond 8
-bits a sample, a TIFF whose zero is white.
+Pillow's own conversion clips to white, ignores the sign, and beyond 8 bits a sample ignores that
+the zero of a TIFF may be white.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ _SIGNED: Final = 2
 
 
 def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """A decoded image of mode I, I;16, F, or L with a sign, in RGB, its range made 0..255."""
+    """A decoded image of mode I, I;16, F or signed L, in RGB, its range mapped to 0..255."""
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     bits = tags.get(_BITS, (0,))[0]
     signed = tags.get(_SAMPLES, (1,))[0] == _SIGNED
     if image.mode == "L":
         grey = _signed_bytes(np.asarray(image)) if signed else np.asarray(image)
     elif image.mode.startswith("I;16"):
-        # In whole numbers, so that a large picture is not held four times over in floats.
+        # In integers: a large picture in floats would take four times the memory.
         grey = (np.asarray(image) >> (4 if bits == 12 else 8)).astype(np.uint8)
     elif image.mode == "F":
         grey = _floats(np.array(image, dtype=np.float32))
     else:
         values = np.asarray(image)
-        if bits == 32 and not signed:  # Pillow gives those above 2^31 as negative ones
+        if bits == 32 and not signed:  # Pillow returns values above 2^31 as negative
             values = values.view(np.uint32)
         grey = _integers(values.astype(np.float32), short=signed and bits == 16)
     if _zero_is_white(image.mode, tags):
@@ -41,8 +41,8 @@ def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _zero_is_white(mode: str, tags: Mapping[int, Any]) -> bool:
-    """Whether a TIFF says so and Pillow has not seen to it."""
-    # Where the tag is missing Pillow takes it as this, too.
+    """Whether white is zero in a TIFF and Pillow has not inverted it."""
+    # Pillow takes a missing tag as white is zero, too.
     said = tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) if tags else None
     return mode != "L" and said == _WHITE_IS_ZERO
 
@@ -55,8 +55,8 @@ def _signed_bytes(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _integers(values: NDArray[np.float32], *, short: bool) -> NDArray[np.uint8]:
-    """From the range that they are taken to have; `short` where they are signed, of 16 bits."""
-    # Integers hold 8 or 16 bits as a rule; more is scaled to its brightest.
+    """Mapped from their assumed range; `short`: signed 16 bits."""
+    # Usually 8 or 16 bits; wider ones are scaled to their brightest value.
     low, high = float(values.min()), float(values.max())
     reach = 32768.0 if short else max(32768.0, high, -low)
     if low < 0.0:
@@ -67,13 +67,13 @@ def _integers(values: NDArray[np.float32], *, short: bool) -> NDArray[np.uint8]:
 
 
 def _floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Those within 0..1 keep that range; others are stretched over their own."""
+    """Mapped from 0..1, or from a wider range of their own."""
     np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     return _scaled(values, min(float(values.min()), 0.0), max(float(values.max()), 1.0))
 
 
 def _scaled(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
-    """low..high made 0..255, in the memory of `values`."""
+    """low..high mapped to 0..255; overwrites `values`."""
     values -= low
     values *= 255.0 / (high - low)
     np.clip(np.rint(values, out=values), 0, 255, out=values)

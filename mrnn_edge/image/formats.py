@@ -1,7 +1,7 @@
-"""Which formats of pictures are read, and what bytes that are no picture look like.
+"""The picture formats that are read, and descriptions of other files.
 
-Takes the bytes of a file, gives a Pillow image whose pixels are not decoded yet. Content decides,
-never a suffix.
+Takes a file, returns a Pillow image whose pixels are not decoded yet. The content decides, never
+the suffix.
 """
 
 import io
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from mrnn_edge.errors import FileError, ImageDecodeError, UnsupportedImageError, install_command
+from mrnn_edge.files import open_nonblocking
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,10 +30,10 @@ SUFFIXES: Final = frozenset(
         *(".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs", ".hif"),
     )
 )
-"""Suffixes, lower-case, by which a folder's pictures are found. HEIC is among them with or without
-its extra: a library of such pictures must hear of the extra, not of nothing. Beside the usual ones
-are those of browsers and mail (.jfif, .pjpeg), of stereo and 360 degree cameras (.mpo, .jps, .pns,
-.insp), of large TIFFs and maps, and of Canon, Fujifilm and Sony (.hif)."""
+"""Lower-case suffixes of the pictures in a folder. HEIC is included without its extra too, so that
+the error can name the extra. Beside the usual ones there are those of browsers and mail (.jfif,
+.pjpeg), stereo and 360 degree cameras (.mpo, .jps, .pns, .insp), large TIFFs and maps, and Canon,
+Fujifilm and Sony (.hif)."""
 
 _LOOKS_LIKE: Final = (
     (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull`"),
@@ -64,7 +65,7 @@ _EXPECTED: Final = "a picture in " + ", ".join(FORMATS)
 
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
-    """A file to read pictures from. Raises FileError if it cannot be, also while it is read."""
+    """Open a picture file. Raises FileError if it cannot be opened or read."""
     name = os.fspath(path)
     try:
         mode = os.stat(path).st_mode
@@ -72,9 +73,9 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
             raise FileError(f"{name}: is a folder, expected a picture; `caption -r` takes folders")
         if not stat.S_ISREG(mode):
             # A FIFO or a device would block or never end.
-            raise FileError(f"{name}: is no regular file; copy the picture into a file first")
-        # Nor may one block that has taken the file's place since.
-        with open(path, "rb", opener=_without_waiting) as file:
+            raise FileError(f"{name}: is not a regular file; copy the picture into a file first")
+        # Without blocking, in case a FIFO has replaced the file since.
+        with open(path, "rb", opener=open_nonblocking) as file:
             yield file
     except FileNotFoundError:
         raise FileError(f"{name}: no such file; check the path") from None
@@ -84,16 +85,12 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         raise FileError(f"{name}: cannot be read ({error})") from None
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def open_image(file: IO[bytes], name: str) -> "Image.Image":
-    """The picture in a file, its header read, its pixels not decoded.
+    """Read the header of a picture; its pixels are not decoded.
 
-    Raises UnsupportedImageError where there is none, ImageDecodeError where its head is damaged.
+    Raises UnsupportedImageError for another file, ImageDecodeError for a damaged header.
     """
-    from PIL import Image, UnidentifiedImageError  # who lists files needs none of it
+    from PIL import Image, UnidentifiedImageError  # listing files does not need Pillow
 
     try:
         return Image.open(file, formats=FORMATS)
@@ -106,14 +103,14 @@ def open_image(file: IO[bytes], name: str) -> "Image.Image":
     for start, kind in _BEGINNINGS:
         if start.match(head):
             raise ImageDecodeError(
-                f"{name}: begins like a {kind} picture, but its head cannot be read; "
+                f"{name}: begins like a {kind} picture, but its header cannot be read; "
                 "get a whole copy, or convert it to JPEG"
             )
     raise UnsupportedImageError(f"{name}: {_describe(head)}; expected {_EXPECTED}")
 
 
 def _open_heic(file: IO[bytes], name: str) -> "Image.Image":
-    # Not registered with Pillow: that would be for the whole process, and for every Image.open.
+    # Not registered with Pillow, which would affect every Image.open of the process.
     try:
         from pi_heif.as_plugin import HeifImageFile
     except ImportError:
@@ -126,7 +123,7 @@ def _open_heic(file: IO[bytes], name: str) -> "Image.Image":
 
 
 def _describe(head: bytes) -> str:
-    """What bytes that are no picture look like, for the error message."""
+    """A description of bytes that are not a picture, for the error message."""
     if not head:
         return "is empty"
     for start, kind in _LOOKS_LIKE:
@@ -134,4 +131,4 @@ def _describe(head: bytes) -> str:
             return f"looks like {kind}"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
         return "looks like text"
-    return "is no picture that is known here"
+    return "unrecognised file type"

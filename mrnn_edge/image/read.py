@@ -1,8 +1,8 @@
 """Any picture in, uint8 pixels [H, W, 3] of the model's size out; for training and run time.
 
-A JPEG much larger than that is decoded small. Every exception of the codecs becomes an InputError
-here. Knows Pillow and numpy; knows no model beyond the size it asks for. Which formats there are
-is in formats.py, how a cut-off file is read in salvage.py.
+A much larger JPEG is decoded at a reduced scale. Every exception of the codecs becomes an
+InputError. Knows no model but its size. formats.py lists the formats, salvage.py reads truncated
+files.
 """
 
 import errno
@@ -27,28 +27,27 @@ from mrnn_edge.errors import (
     InputError,
 )
 from mrnn_edge.image.formats import open_file, open_image
-from mrnn_edge.image.salvage import decode_the_rest
 
 Pixels: TypeAlias = NDArray[np.uint8]
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels
 
 MAX_PIXELS: Final = 89_478_485
-"""Pictures above this are refused before decoding. It is Pillow's own line (a quarter of a GiB of
-RGB), so that its warning and this refusal fall together."""
+"""Larger pictures are refused before decoding. Pillow warns above the same limit (a quarter of a
+GiB of RGB)."""
 
 DRAFT: Final = 2
-"""A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many
-times the model's size: what is left to the antialiased resize is a factor of two at least. What has
-a side below four times the model's, as all of Flickr8K at 224 has, keeps the pixels it always had.
-docs/startup.md has what the captions make of it."""
+"""A JPEG is decoded at the smallest of its DCT's scales (1/2, 1/4, 1/8) that is still so many times
+the model's size, which leaves the antialiased resize a factor of at least two. Pictures with a side
+below four times the model's, as all of Flickr8K at 224, are decoded in full. docs/startup.md has
+the effect on captions."""
 
 _BOMBS: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _READ_FAILURES: Final = frozenset(
     (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
 )
-"""A disk or a network that fails under the file. Damaged pictures raise others, such as EINVAL for
-a place before the beginning."""
+"""Failures of a disk or network. Damaged pictures raise others, such as EINVAL for a negative
+offset."""
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -68,28 +67,28 @@ to the full computation from 3.0 on."""
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What came of one source, ready for the encoder."""
+    """A picture ready for the encoder."""
 
     pixels: Pixels
     """uint8 [H, W, 3] of the model's size, RGB, upright."""
     frames: int
-    """Frames or pages that the file holds, the first of which this is; 1 for a still."""
+    """Frames or pages of the file, of which this is the first; 1 for a still."""
     notes: tuple[str, ...]
-    """What a person should know about how it was read."""
+    """Remarks for people about how it was read."""
     decode_ms: float
     """Wall time of reading and resizing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """How an image that is decoded small comes to the model's size."""
+    """How an image decoded at a reduced scale is resized to the model's size."""
 
     spec: ImageSpec
     box: tuple[float, float, float, float]
-    """What the picture fills: at 1/8, 900 pixels are 112.5, and the last half pixel is padding."""
+    """The area of the picture: at 1/8, 900 pixels are 112.5; the last half pixel is padding."""
 
     def resize(self, image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
-        """The image of the model's size once it is turned; turning comes after, being cheaper."""
+        """The image in the size that is the model's after turning; turning last is cheaper."""
         size = (self.spec.width, self.spec.height)
         if turn in _ON_THE_SIDE:
             size = size[::-1]
@@ -102,11 +101,11 @@ class _Decoded:
 
     rgb: Image.Image
     opened: Image.Image | None
-    """Where further frames could be counted; None where there can be none."""
+    """The file, to count its frames; None if it has only one."""
     notes: tuple[str, ...]
 
     def frames(self) -> tuple[int, tuple[str, ...]]:
-        """Frames in the file, from its headers, and notes. None but the first is decoded."""
+        """The number of frames, from the headers, and notes. Only the first frame is decoded."""
         try:
             return int(getattr(self.opened, "n_frames", 1)), self.notes
         except Exception:
@@ -114,11 +113,11 @@ class _Decoded:
 
 
 def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool = False) -> Picture:
-    """The first frame, upright, transparency laid on white, in the model's size.
+    """The first frame, upright, on white where transparent, in the model's size.
 
     `source` is a path, the bytes of a file, a binary file object, a Pillow image, or a uint8 array
-    [H, W, 3] in RGB order. With `allow_truncated` a file that is cut off or damaged further down
-    is read as far as it goes, with a note. Raises an InputError if there is no such picture.
+    [H, W, 3] in RGB order. With `allow_truncated` a truncated or partly damaged file is read as
+    far as possible, with a note. Raises an InputError if the picture cannot be read.
     """
     start = time.perf_counter()
     frames, notes = 1, tuple[str, ...]()
@@ -132,9 +131,9 @@ def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool 
 
 
 def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
-    """A picture that was read already, or what `read_picture` makes of the source.
+    """The Picture itself, or `read_picture` of another source.
 
-    Raises ImageInputError for one that was read for a model of another size.
+    Raises ImageInputError for a Picture that was read for a model of another size.
     """
     if not isinstance(source, Picture):
         return read_picture(source, spec)
@@ -148,7 +147,7 @@ def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
 
 
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
-    """The pixels of `read_picture`, for those who need no more."""
+    """The pixels of `read_picture`, uint8 [H, W, 3], alone."""
     if (pixels := _ready(source, spec)) is not None:
         return pixels
     with _decoded(source, False, spec) as decoded:
@@ -156,9 +155,9 @@ def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
-    """An upright RGB image squeezed into the size, as uint8 [H, W, 3].
+    """An upright RGB image stretched to the size, as uint8 [H, W, 3].
 
-    Bicubic with antialiasing; a picture that has the size already is not touched.
+    Bicubic with antialiasing; a picture of that size is unchanged.
     """
     resized = image.resize((spec.width, spec.height), Image.Resampling.BICUBIC, reducing_gap=_GAP)
     return np.asarray(resized, dtype=np.uint8)
@@ -174,12 +173,12 @@ def load_image(source: ImageSource, *, allow_truncated: bool = False) -> Image.I
 def _decoded(
     source: ImageSource, allow_truncated: bool, spec: ImageSpec | None
 ) -> Iterator[_Decoded]:
-    """The open picture of its own size, or with `spec` of any size that suits the model."""
+    """The open picture in its own size; with `spec`, perhaps at a reduced scale."""
     if isinstance(source, np.ndarray):
         yield _Decoded(_from_array(source), None, ())
     elif isinstance(source, Image.Image):
         with _guarded("the image"):
-            # The caller's own: not to be decoded small.
+            # The caller's own, always decoded in full.
             rgb, notes = _decode(source, "the image", None)
             yield _Decoded(rgb, None, notes)
     elif isinstance(source, bytes):
@@ -192,7 +191,7 @@ def _decoded(
         ):
             yield decoded
     elif isinstance(source, io.TextIOBase):
-        raise ImageInputError('a file open as text is no picture; open it with mode "rb"')
+        raise ImageInputError('a file open as text is not a picture; open it with mode "rb"')
     elif hasattr(source, "read") and hasattr(source, "seek"):
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else "the file object"
@@ -206,10 +205,7 @@ def _decoded(
 
 
 def _ready(source: ImageSource, spec: ImageSpec) -> Pixels | None:
-    """A copy of an array that is what the encoder takes; None for what is still to be read.
-
-    Pillow would copy it there and back and change nothing.
-    """
+    """A copy of uint8 [H, W, 3] in the model's size, which skips Pillow; None for the rest."""
     if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
         return None
     if source.shape != (spec.height, spec.width, 3):
@@ -220,7 +216,7 @@ def _ready(source: ImageSource, spec: ImageSpec) -> Pixels | None:
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
         raise ImageInputError(
-            f"an array of shape {list(array.shape)} and type {array.dtype} is no picture; "
+            f"an array of shape {list(array.shape)} and type {array.dtype} is not a picture; "
             "expected uint8 [H, W, 3] in RGB order"
         )
     return Image.fromarray(np.ascontiguousarray(array))
@@ -243,7 +239,7 @@ def _read_file(
         return _read_whole(file, name, spec)
     except ImageDecodeError as error:
         refused = error
-    from mrnn_edge.image.pixels_only import Bare, pixels_only  # not before a picture is refused
+    from mrnn_edge.image.pixels_only import Bare, pixels_only  # few pictures need it
 
     sources = [Bare(file), *pixels_only(file)]
     tries = [(_read_whole, source) for source in sources[1:]]
@@ -252,7 +248,7 @@ def _read_file(
     for read, source in tries:
         try:
             decoded = read(source.file, name, spec)
-            return replace(decoded, rgb=source.right_way(decoded.rgb))
+            return replace(decoded, rgb=source.restore(decoded.rgb))
         except ImageDecodeError as error:
             refused = error
     raise refused
@@ -266,7 +262,9 @@ def _read_whole(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
 
 
 def _read_the_rest(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decoded:
-    """What of a file that is cut off or damaged can be read."""
+    """The readable part of a truncated or damaged file."""
+    from mrnn_edge.image.salvage import decode_the_rest  # few pictures need it
+
     with _guarded(name), open_image(file, name) as image:
         _check_size(image, name)
         draft = _draft(image, spec)
@@ -286,7 +284,7 @@ def _guarded(name: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise ImageTooLargeError(
-            f"{name}: more memory is needed for it than there is; make it smaller first"
+            f"{name}: not enough memory for it; make it smaller first"
         ) from None
     except _BOMBS:
         raise ImageTooLargeError(
@@ -295,15 +293,15 @@ def _guarded(name: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _READ_FAILURES:
             raise FileError(f"{name}: cannot be read ({error}); check the disk") from None
-        # Seen from Pillow on damaged files: OSError, SyntaxError, ValueError, RuntimeError,
-        # TypeError, struct.error; no narrower net holds them (661,175 mutated pictures tried).
+        # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError and struct.error
+        # for damaged files (661,175 mutated pictures tried).
         raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
 
 
 def _decode(
     image: Image.Image, name: str, spec: ImageSpec | None
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image in RGB, upright, and what there is to note."""
+    """The image in RGB, upright, and notes."""
     _check_size(image, name)
     try:
         draft = _draft(image, spec)
@@ -320,10 +318,10 @@ def _decode(
 
 
 def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
-    """Have a large JPEG decoded small; None for what is decoded in full."""
+    """Set a large JPEG to decode at a reduced scale; None for pictures decoded in full."""
     if spec is None:
         return None
-    # The same both ways, for the picture may be turned afterwards.
+    # The same for both sides, as the picture may be turned later.
     side = DRAFT * max(spec.width, spec.height)
     size = image.size
     drafted = image.draft(None, (side, side))  # does nothing for other formats
@@ -333,11 +331,11 @@ def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
 
 
 def _finished(image: Image.Image, draft: "_Draft | None") -> tuple[Image.Image, tuple[str, ...]]:
-    """A decoded image in RGB, upright; of the model's size if it was decoded small."""
+    """A decoded image in RGB, upright; in the model's size if decoded at a reduced scale."""
     turn, notes = _turn(image)
     if draft is not None:
         image = draft.resize(image, turn)
-    rgb = _to_rgb(image)  # first, for a turned one has lost the tags of its file
+    rgb = _to_rgb(image)  # first: transpose drops the tags of the file
     return rgb if turn is None else rgb.transpose(turn), notes
 
 
@@ -353,14 +351,14 @@ def _check_size(image: Image.Image, name: str) -> None:
 
 
 def _turn(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
-    """What sets the image upright. An orientation tag out of range is no reason to turn it.
+    """The turn that sets the image upright; none for an orientation out of range.
 
-    Pillow's exif_transpose writes the whole EXIF anew, and fails over tags that are none of ours.
+    Pillow's exif_transpose rewrites the whole EXIF and fails for damaged tags.
     """
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1)), ()
     except Exception:
-        # Broken EXIF raises ValueError, TypeError, struct.error and others; the picture is sound.
+        # Damaged EXIF raises ValueError, TypeError, struct.error and others.
         return None, ("damaged EXIF, taken as it lies",)
 
 
@@ -372,7 +370,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
         return deep_grey_to_rgb(image)
     if image.has_transparency_data:
-        # Transparent pixels keep a hidden colour that convert("RGB") would bring out.
+        # Transparent pixels have a hidden colour, which convert("RGB") would show.
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", rgba.size, "white")
         white.paste(rgba, mask=rgba)
@@ -381,5 +379,5 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _is_grey_tiff(image: Image.Image) -> bool:
-    """Whether its bytes may have a sign, which Pillow does not tell by the mode."""
+    """Whether its bytes may be signed, which Pillow's mode does not show."""
     return image.mode == "L" and image.format == "TIFF"

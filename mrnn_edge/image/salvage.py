@@ -1,9 +1,8 @@
-"""What can still be read of a picture whose file is cut off or damaged further down.
+"""Decodes truncated or damaged pictures as far as possible.
 
-Takes a Pillow image that was opened and not decoded, leaves it decoded as far as the data go.
-Pillow has a switch for this, ImageFile.LOAD_TRUNCATED_IMAGES, but it is one for the whole process
-and other threads must go on refusing such files. So the switch is left alone: the decoders write
-straight into the image's memory, and what they had written when they failed is kept.
+Takes an open Pillow image, leaves it decoded. Pillow's ImageFile.LOAD_TRUNCATED_IMAGES is
+process-wide, and other threads must still refuse such files. Instead, the decoders write straight
+into the image's memory, and what they wrote before they failed is kept.
 """
 
 from typing import Final
@@ -21,12 +20,12 @@ _GREY: Final[dict[str, float | tuple[float, ...]]] = {
     "YCbCr": (127, 128, 128),
     "I;16": 127 << 8,
 }
-"""The encoder's zero is 127, so the missing part says nothing. Modes left out start at 0."""
+"""The encoder's zero is 127, so the missing part is neutral. Other modes start at 0."""
 _END_OF_JPEG: Final = b"\xff\xd9"
 
 
 def decode_the_rest(image: Image.Image) -> None:
-    """Decode an open image as far as its data go; it is then loaded, the missing part blank."""
+    """Load an open image as far as its data go; the missing part is blank."""
     if not isinstance(image, ImageFile.ImageFile):
         return
     image.im = Image.new(image.mode, image.size, _GREY.get(image.mode, 0)).im
@@ -35,14 +34,11 @@ def decode_the_rest(image: Image.Image) -> None:
     try:
         image.load()
     except Exception:
-        image.tile = []  # nothing more to decode: load() from here on gives what there is
+        image.tile = []  # nothing more to decode: further calls of load() return at once
 
 
 def _end_it(image: JpegImageFile) -> None:
-    """Give the decoder the end marker where the file lacks it.
-
-    A progressive JPEG gives its pixels no sooner.
-    """
+    """Append the end marker, without which a progressive JPEG gives no pixels."""
     read, ends = image.load_read, [_END_OF_JPEG]
 
     def read_to_the_end(length: int) -> bytes:

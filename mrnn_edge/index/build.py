@@ -1,9 +1,9 @@
-"""A folder of pictures into an index file, encoding only what the last index does not have.
+"""A folder of pictures into an index file, encoding only new content.
 
-A picture is kept unread if its name, size and times are those of the last index; one that was
-moved, copied or touched is read and known again by its sha256; only new content is encoded. Files
-are read, hashed and decoded in threads, a bounded number ahead of the encoder. The new index takes
-the old one's place when it is whole; until then the old one stands.
+A picture is not read if its name, size and times are those of the last index. A moved, copied or
+touched picture is recognised by its sha256; only new content is encoded. Files are read, hashed and
+decoded in threads, a bounded number ahead of the encoder. The new index replaces the old one when
+it is complete.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from mrnn_edge.bulk.ahead import map_ahead
 from mrnn_edge.bulk.listing import Listed, list_files
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.engine.graphs import EncoderGraph
+from mrnn_edge.engine.graphs import OpenEncoder
 from mrnn_edge.errors import IndexFileError, InputError, NumericalError, OptionError
 from mrnn_edge.image.formats import SUFFIXES, open_file
 from mrnn_edge.image.read import Pixels, read_pixels
-from mrnn_edge.index.file import Entry, IndexFile, Origin, Stamp, write_index
+from mrnn_edge.index.file import Entry, IndexFile, IndexOrigin, Stamp, write_index
 from mrnn_edge.language.records import Outcome
 from mrnn_edge.machine import usable_cores
 from mrnn_edge.timing import Track, untracked
@@ -33,11 +33,11 @@ from mrnn_edge.timing import Track, untracked
 BATCH: Final = 32
 """Pictures a call of the encoder."""
 _AHEAD: Final = 2 * BATCH
-"""Pictures read ahead; so many, and the batch, are in memory at most."""
+"""Pictures read ahead; at most so many, and the batch, are in memory."""
 _READERS: Final = max(2, min(8, usable_cores()))
-"""Threads that read, hash and decode; Pillow lets go of the interpreter while it decodes."""
+"""Threads that read, hash and decode; Pillow releases the GIL while it decodes."""
 _LONGEST_RUN: Final = 4096
-"""Files, most of them kept, that are written together."""
+"""Most files, kept ones included, that are written together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +51,20 @@ class Changes:
     gone: int = 0
     """Names of the last index that are not in this one: deleted, moved or unreadable."""
     left_out: tuple[str, ...] = ()
-    """Debris in the folder (listing.py)."""
+    """Debris in the folder (bulk/listing.py)."""
     failures: tuple[Outcome, ...] = ()
     """The pictures that could not be read or encoded; they are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Read:
-    """A picture that was looked at. `pixels` is None where the last index has its content."""
+class _Checked:
+    """A picture that was checked. `pixels` is None if the last index has its content."""
 
     entry: Entry
     pixels: Pixels | None
 
 
-_Looked: TypeAlias = "_Read | Outcome"
+_Item: TypeAlias = "_Checked | Outcome"
 _UNKNOWN: Final = np.zeros(0, np.float32)
 """The vector of a picture that is still to be encoded."""
 
@@ -79,9 +79,9 @@ def update_index(
 ) -> Changes:
     """Bring the index at `path` up to date with the pictures below a folder, or make it.
 
-    With `replace` whatever stands at `path` is replaced by a new index at the end. Raises
-    OptionError if there is no picture below it, IndexFileError if `path` is something else than an
-    index of this model and precision; it is then left as it is.
+    With `replace` a new index replaces any file at `path`. Raises OptionError if the folder has no
+    picture, IndexFileError if `path` is not an index of this model and precision; the file is then
+    unchanged.
     """
     if not os.path.isdir(folder):
         what = "is a file, give its folder" if os.path.exists(folder) else "is not there"
@@ -89,14 +89,14 @@ def update_index(
     left_out: list[str] = []
     files = list(list_files([folder], recursive=True, left_out=left_out))
     if not files:
-        # An empty place where a disk was mounted must not empty the index.
+        # The empty mount point of a missing disk must not empty the index.
         debris = f" ({len(left_out)} left out as debris)" if left_out else ""
         raise OptionError(
             f"no picture in {folder}{debris}; looked for {' '.join(sorted(SUFFIXES))}"
         )
     if replace and path.exists() and any(_is_same(path, each) for each in files):
         raise OptionError(f"{path} is a picture of {folder}; name another file for the index")
-    origin = Origin(
+    origin = IndexOrigin(
         bundle_id=captioner.config.id,
         model=captioner.config.name,
         precision=str(captioner.precision),
@@ -109,7 +109,7 @@ def update_index(
     names: set[str] = set()
     shown = track(files, "index", len(files))
     with write_index(path, origin) as writer:
-        looked = _looked_at(shown, folder, last, captioner.config.image)
+        looked = _check_all(shown, folder, last, captioner.config.image)
         for each in _encoded(looked, captioner.graphs.encoder, folder):
             if isinstance(each, Outcome):
                 failures.append(each)
@@ -140,12 +140,12 @@ def check_model(index: IndexFile, bundle_id: str, model: str) -> None:
     if index.origin.bundle_id != bundle_id:
         raise IndexFileError(
             f"{index.path}: index of the model {index.origin.model} (id {index.origin.bundle_id}), "
-            f"this is {model} (id {bundle_id}); choose that model, or index the folder anew "
+            f"this is {model} (id {bundle_id}); choose that model, or index the folder "
             "into another file"
         )
 
 
-def _last_index(path: Path, origin: Origin) -> IndexFile | None:
+def _last_index(path: Path, origin: IndexOrigin) -> IndexFile | None:
     if not os.path.lexists(path):
         return None
     last = IndexFile(path)
@@ -153,7 +153,7 @@ def _last_index(path: Path, origin: Origin) -> IndexFile | None:
     if last.origin.precision != origin.precision:
         raise IndexFileError(
             f"{path}: index of {last.origin.precision} vectors, this is {origin.precision}; choose "
-            "that precision, or index the folder anew into another file"
+            "that precision, or index the folder into another file"
         )
     old, new = last.origin.folder, origin.folder
     if old != new and os.path.isdir(old):
@@ -165,12 +165,12 @@ def _last_index(path: Path, origin: Origin) -> IndexFile | None:
     return last
 
 
-def _looked_at(
+def _check_all(
     files: Iterable[Listed], folder: str, last: IndexFile | None, spec: ImageSpec
-) -> Iterator[_Looked]:
-    """What came of each file, in order, looked at in threads ahead of the consumer."""
+) -> Iterator[_Item]:
+    """The result of each file, in order, checked in threads ahead of the consumer."""
 
-    def look(file: Listed) -> _Looked:
+    def look(file: Listed) -> _Item:
         if isinstance(file, Outcome):
             return file
         try:
@@ -178,29 +178,29 @@ def _looked_at(
         except InputError as error:
             return Outcome(file=file, result=error)
 
-    if last is not None:  # here, and not in several threads at a time
+    if last is not None:  # once, before the threads need them
         _ = last.by_name, last.by_digest
     return map_ahead(look, files, threads=_READERS, ahead=_AHEAD, name="read")
 
 
-def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Read:
+def _look(file: str, name: str, last: IndexFile | None, spec: ImageSpec) -> _Checked:
     if last is not None and name in last.by_name:
         known = last.entry(last.by_name[name])
-        with contextlib.suppress(OSError):  # it comes again below, and is an InputError there
+        with contextlib.suppress(OSError):  # raised below as an InputError
             if known.stamp == _stamp(os.stat(file)):
-                return _Read(entry=known, pixels=None)
+                return _Checked(entry=known, pixels=None)
     with open_file(file) as opened:
         stamp = _stamp(os.fstat(opened.fileno()))
         digest = hashlib.file_digest(opened, "sha256").digest()
         if last is not None and digest in last.by_digest:
             vector = last.entry(last.by_digest[digest]).vector
             entry = Entry(name=name, stamp=stamp, digest=digest, vector=vector)
-            return _Read(entry=entry, pixels=None)
-        # From the file that was hashed, not from another that has taken its name since.
+            return _Checked(entry=entry, pixels=None)
+        # From the hashed file, which may have been replaced by its name since.
         opened.seek(0)
         pixels = read_pixels(opened, spec)
     entry = Entry(name=name, stamp=stamp, digest=digest, vector=_UNKNOWN)
-    return _Read(entry=entry, pixels=pixels)
+    return _Checked(entry=entry, pixels=pixels)
 
 
 def _stamp(found: os.stat_result) -> Stamp:
@@ -209,17 +209,16 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 
 def _in_64_bits(nanoseconds: int) -> int:
-    """The time as the index keeps it. One before 1677 or after 2262 is kept modulo 2^64.
-
-    So every time within is what it was, and two of those beyond can still be told apart.
-    """
+    """The time as stored in the index: modulo 2^64, exact from 1677 to 2262."""
     return (nanoseconds + 2**63) % 2**64 - 2**63
 
 
-def _encoded(items: Iterable[_Looked], encoder: EncoderGraph, folder: str) -> Iterator[_Looked]:
-    """The same, the vectors of the new pictures filled in; one without becomes its outcome."""
+def _encoded(items: Iterable[_Item], encoder: OpenEncoder, folder: str) -> Iterator[_Item]:
+    """The items, with the vectors of new pictures filled in or failures as outcomes."""
     for batch in _batches(items):
-        new = [each.pixels for each in batch if isinstance(each, _Read) and each.pixels is not None]
+        new = [
+            each.pixels for each in batch if isinstance(each, _Checked) and each.pixels is not None
+        ]
         vectors = iter(_encode(encoder, new))
         for each in batch:
             if isinstance(each, Outcome) or each.pixels is None:
@@ -232,13 +231,13 @@ def _encoded(items: Iterable[_Looked], encoder: EncoderGraph, folder: str) -> It
                 yield replace(each, entry=replace(each.entry, vector=vector))
 
 
-def _batches(items: Iterable[_Looked]) -> Iterator[list[_Looked]]:
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
     """Runs of files, in order, with at most BATCH new pictures in each."""
-    batch: list[_Looked] = []
+    batch: list[_Item] = []
     new = 0
     for item in items:
         batch.append(item)
-        new += isinstance(item, _Read) and item.pixels is not None
+        new += isinstance(item, _Checked) and item.pixels is not None
         if new == BATCH or len(batch) == _LONGEST_RUN:
             yield batch
             batch, new = [], 0
@@ -246,8 +245,8 @@ def _batches(items: Iterable[_Looked]) -> Iterator[list[_Looked]]:
         yield batch
 
 
-def _encode(encoder: EncoderGraph, pixels: Sequence[Pixels]) -> list[Floats | InputError]:
-    """A vector a picture, or the error that it met alone."""
+def _encode(encoder: OpenEncoder, pixels: Sequence[Pixels]) -> list[Floats | InputError]:
+    """A vector float32 [M] or an error for each picture uint8 [H, W, 3]."""
     if not pixels:
         return []
     try:
@@ -255,5 +254,5 @@ def _encode(encoder: EncoderGraph, pixels: Sequence[Pixels]) -> list[Floats | In
     except NumericalError as error:
         if len(pixels) == 1:
             return [error]
-        # One picture spoils the call, not its neighbours: each is tried alone.
+        # The call fails for one bad picture: each is retried alone.
         return [found for each in pixels for found in _encode(encoder, [each])]

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import read_record
 from mrnn_edge.errors import IndexFileError
 from mrnn_edge.files import replacing
 
@@ -36,14 +37,14 @@ _ALIGNMENT: Final = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Stamp:
-    """What tells, without reading it, that a file is the one that was indexed."""
+    """Identifies an indexed file without reading it."""
 
     size: int
     """Bytes."""
     modified: int
     """st_mtime_ns"""
     changed: int
-    """st_ctime_ns: it tells two files of one size and time apart that have swapped their names."""
+    """st_ctime_ns: differs between two files of one size and time that swapped names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class IndexOrigin:
     """Where the vectors of an index come from."""
 
     bundle_id: str
@@ -74,7 +75,7 @@ class Origin:
 
 
 class IndexFile:
-    """An index, opened: the vectors mapped, the rest checked by its sha256 and at hand.
+    """An open index: the vectors are mapped, the rest is checked by its sha256 and in memory.
 
     Rows stand in byte order of their names.
     """
@@ -83,7 +84,7 @@ class IndexFile:
         """Open a file. Raises IndexFileError if it is missing, truncated, damaged or no index."""
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():  # a FIFO would block
-            raise IndexFileError(f"{path}: is no regular file, expected an index")
+            raise IndexFileError(f"{path}: is not a regular file, expected an index")
         try:
             with self.path.open("rb") as file:
                 self._footer = _read_footer(file, self.path)
@@ -115,9 +116,9 @@ class IndexFile:
         return self._count
 
     mean: Floats
-    """[M], the mean of the vectors; zeros in an empty index."""
+    """[M] float32, the mean of the vectors; zeros in an empty index."""
     vectors: Floats
-    """[N, M], mapped: read-only, and on disk until they are used."""
+    """[N, M] float32, mapped: read-only, and on disk until used."""
 
     def name(self, row: int) -> str:
         """The path of a row's picture below the folder."""
@@ -125,7 +126,7 @@ class IndexFile:
         return os.fsdecode(self._names[start : int(self._ends[row])])
 
     def entry(self, row: int) -> Entry:
-        """All that is kept of a picture."""
+        """The whole row of a picture."""
         size, modified, changed = map(int, self._stamps[row])
         return Entry(
             name=self.name(row),
@@ -145,14 +146,14 @@ class IndexFile:
         return {self._digests[row].tobytes(): row for row in range(len(self))}
 
     def close(self) -> None:
-        """Let go of the vectors: where a file is mapped, Windows lets no other take its place."""
+        """Release the vectors: Windows cannot replace a mapped file."""
         self.vectors = np.zeros((0, self.origin.image), np.float32)
 
     def check_vectors(self) -> None:
         """Read all vectors and compare their sha256. Raises IndexFileError if one is damaged.
 
-        Opening leaves this out, as it would read the whole file; an update, which copies the
-        vectors into the next index, does it.
+        Opening an index does not, as it would read the whole file; an update, which copies the
+        vectors into the next index, does.
         """
         found = hashlib.sha256(self.vectors.data if len(self) else b"").hexdigest()
         if found != self._footer["blocks"]["vectors"]["sha256"]:
@@ -195,9 +196,9 @@ class IndexFile:
 
 
 class IndexWriter:
-    """Takes rows in the order of their names; what it keeps in memory is all but the vectors."""
+    """Takes rows in the order of their names; keeps everything but the vectors in memory."""
 
-    def __init__(self, file: IO[bytes], origin: Origin) -> None:
+    def __init__(self, file: IO[bytes], origin: IndexOrigin) -> None:
         self._file = file
         self._origin = origin
         self._blocks: dict[str, dict[str, Any]] = {}
@@ -220,7 +221,7 @@ class IndexWriter:
         self._names.append(os.fsencode(entry.name))
 
     def finish(self) -> None:
-        """Write what stands behind the vectors, and last the prefix that points to it."""
+        """Write the blocks after the vectors, the footer, and last the prefix that points to it."""
         count = len(self._names)
         self._blocks["vectors"] = {
             "offset": _PREFIX.size,
@@ -254,22 +255,22 @@ class IndexWriter:
 
 
 @contextmanager
-def write_index(path: Path, origin: Origin) -> Iterator[IndexWriter]:
-    """A writer whose file takes the place of `path` at the end, or is gone after an exception."""
+def write_index(path: Path, origin: IndexOrigin) -> Iterator[IndexWriter]:
+    """A writer whose file replaces `path` at the end, or is deleted after an exception."""
     with replacing(path) as file:
         writer = IndexWriter(file, origin)
         yield writer
         writer.finish()
 
 
-_ANEW: Final = "delete it and index the folder anew"
+_ANEW: Final = "delete it and index the folder again"
 
 
 def _read_footer(file: IO[bytes], path: Path) -> dict[str, Any]:
     prefix = file.read(_PREFIX.size)
     if not prefix.startswith(_MAGIC):
         raise IndexFileError(
-            f"{path}: is no index of mrnn-edge; name one made by `mrnn-edge index`"
+            f"{path}: is not an index of mrnn-edge; name one made by `mrnn-edge index`"
         )
     length = file.seek(0, os.SEEK_END)
     if len(prefix) < _PREFIX.size:
@@ -278,7 +279,7 @@ def _read_footer(file: IO[bytes], path: Path) -> dict[str, Any]:
     if version != VERSION:
         raise IndexFileError(
             f"{path}: index of version {version}, expected {VERSION}; upgrade mrnn-edge, or "
-            "index the folder anew"
+            "index the folder again"
         )
     if length != place + size:
         raise IndexFileError(
@@ -293,10 +294,10 @@ def _read_footer(file: IO[bytes], path: Path) -> dict[str, Any]:
     return footer
 
 
-def _read_origin(footer: Mapping[str, Any], path: Path) -> Origin:
-    kinds: Mapping[Any, type] = {int: int, str: str}
-    values = {field.name: footer[field.name] for field in fields(Origin)}
-    for field in fields(Origin):
-        if not isinstance(values[field.name], kinds[field.type]):
-            raise IndexFileError(f"{path}: its footer has a wrong {field.name}; {_ANEW}")
-    return Origin(**values)
+def _read_origin(footer: Mapping[str, Any], path: Path) -> IndexOrigin:
+    values = {field.name: footer[field.name] for field in fields(IndexOrigin)}
+    return read_record(
+        IndexOrigin,
+        values,
+        lambda text: IndexFileError(f"{path}: wrong footer: {text}; {_ANEW}"),
+    )

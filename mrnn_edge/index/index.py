@@ -5,7 +5,7 @@
         print(hit.file, hit.log2_prob)
 
 Pictures are ranked by P(sentence | picture). Ties go to the picture whose name comes first in byte
-order. Joins words, files and ranking; the file is index_file.py's, the ranking search.py's.
+order. Joins words, files and ranking (file.py, nearest.py).
 """
 
 import os
@@ -30,7 +30,7 @@ from mrnn_edge.vocab import tokenize
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """One picture that was found."""
+    """One found picture."""
 
     file: str
     rank: int
@@ -38,7 +38,7 @@ class Hit:
     log2_prob: float
     """log2 P(sentence | picture) in bits, the end sign included."""
     confidence: float | None
-    """Bits of evidence that the picture gives for the sentence; None without a prior."""
+    """Bits of evidence from the picture for the sentence; None without a prior."""
 
     def to_record(self) -> dict[str, Any]:
         """The JSON record of the command."""
@@ -47,15 +47,15 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What came of a search."""
+    """The result of a search."""
 
     hits: tuple[Hit, ...]
     """Best first."""
     missing: tuple[str, ...]
-    """Pictures that would have come among the hits but are no more where they were indexed."""
+    """Pictures that would be hits but no longer exist."""
     unknown_words: Mapping[str, tuple[str, ...]]
-    """Words of the query that the vocabulary lacks, scored as the unknown word, and the words it
-    has that are most alike."""
+    """Words of the query that the vocabulary lacks, scored as the unknown word, and the most
+    similar words that it has."""
 
 
 class Index:
@@ -77,11 +77,10 @@ class Index:
     ) -> "Index":
         """Index the pictures below a folder in a file, or bring that file up to date.
 
-        Only pictures whose content the file does not have are encoded; `changes` tells what was
-        done, and which pictures could not be read. The file is replaced when all is done; with
-        `replace` whatever it is, and every picture is encoded. Raises
-        OptionError where there is no picture, IndexFileError where `path` is no index or one of
-        another model; the file is then left as it is.
+        Only new content is encoded; `changes` says what was done and which pictures could not be
+        read. The file is replaced at the end; with `replace` any file is, and every picture is
+        encoded. Raises OptionError if there is no picture, IndexFileError if `path` is not an index
+        or one of another model; the file is then unchanged.
         """
         changes = update_index(
             captioner, os.fspath(folder), Path(path), replace=replace, track=track
@@ -90,7 +89,7 @@ class Index:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "Index":
-        """An index that was built before. Raises IndexFileError."""
+        """Open an existing index. Raises IndexFileError."""
         return cls(IndexFile(path), Changes())
 
     def __len__(self) -> int:
@@ -98,7 +97,7 @@ class Index:
         return len(self._file)
 
     def close(self) -> None:
-        """Let go of the file: where a file is mapped, Windows lets no new one take its place."""
+        """Release the file: Windows cannot replace a mapped file."""
         self._file.close()
 
     @property
@@ -112,7 +111,7 @@ class Index:
         return self._changes
 
     def search(self, captioner: Captioner, sentence: str, *, k: int = 5) -> SearchResult:
-        """The `k` pictures, fewer if there are fewer, for which the sentence is likeliest.
+        """The `k` pictures, or all if fewer, for which the sentence is likeliest.
 
         Raises OptionError for a query without a known word and for a `k` below 1, IndexFileError
         for an index of another model or one whose folder is gone.
@@ -136,13 +135,13 @@ class Index:
             hits, missing = self._hits(rows, log_probs, prior_log2, k)
             if len(hits) == k or len(rows) == len(self):
                 return SearchResult(hits=hits, missing=missing, unknown_words=unknown)
-            # What was likeliest has gone since it was indexed: look further.
+            # Some of the likeliest are gone since they were indexed: look further.
             wanted = 2 * max(wanted, len(rows))
 
     def _best_rows(
         self, captioner: Captioner, words: Sequence[str], k: int
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        # The graph is not opened for a folder that is ranked without it.
+        # Small folders are ranked without the graph, which is then not opened.
         gradient = captioner.gradient if len(self) > EXACT_UP_TO else None
         return best_rows(
             captioner.graphs.step,
@@ -162,7 +161,7 @@ class Index:
         prior_log2: float | None,
         k: int,
     ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
-        """The first `k` that are still there, and those before them that are not."""
+        """The first `k` that still exist, and those before them that do not."""
         hits: list[Hit] = []
         missing: list[str] = []
         for row, log_prob in zip(rows.tolist(), log_probs.tolist(), strict=True):
@@ -181,7 +180,7 @@ class Index:
 
 
 def _prior_log2(captioner: Captioner, words: Sequence[str]) -> float | None:
-    """log2 P(words) in bits, no picture seen; None where the model carries no prior."""
+    """log2 P(words) in bits without a picture; None if the model has no prior."""
     scorer = captioner.sentences
     if scorer.prior is None:
         return None
@@ -199,7 +198,7 @@ def _check_query(words: Sequence[str], unknown: Mapping[str, Sequence[str]]) -> 
 
 
 def describe_unknown(unknown: Mapping[str, Sequence[str]]) -> str:
-    """`zebra (nearest: zebras), qwx` for people."""
+    """A text such as `zebra (nearest: zebras), qwx`."""
     return ", ".join(
         f"{word} (nearest: {', '.join(nearest)})" if nearest else word
         for word, nearest in unknown.items()

@@ -1,10 +1,10 @@
-"""Image vectors ranked by how likely they make a sentence: exactly, or by way of a short list.
+"""Image vectors ranked by how likely they make a sentence: exactly, or from a short list.
 
 log P(sentence | v) is smooth in the image vector v, so around a point c it is nearly linear:
 log P(v) = log P(c) + q·(v - c), q the sum over the words of d log P(word) / dv at c. One matrix
 product with q ranks any number of vectors; the best of them are then ranked exactly.
 
-Takes functions, ids and vectors, gives rows and log-probabilities (natural). numpy only; knows no
+Takes functions, ids and vectors, returns rows and natural log-probabilities. numpy only; knows no
 words, no files and no runtime.
 """
 
@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats, Ids, largest
+from mrnn_edge.decode.cross import cross_log_probs
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import cross_log_probs
 
 EXACT_UP_TO: Final = 1000
-"""Images that are ranked without a short list, five times its length."""
+"""Most images ranked without a short list, five times its length."""
 SHORT_LIST: Final = 200
 """Rows that are ranked exactly, at least. They held 0.997 of the exact ten best of 8,091 pictures
 (200 dev sentences); 100 rows 0.989, 500 rows all of them (benchmarks/search.py)."""
 ROWS_A_HIT: Final = 20
-"""The same share for those who want more than ten."""
+"""The same share for searches of more than ten."""
 POOL: Final = 4096
-"""Rows that the second query vector orders. With an earlier model, of 8,091 pictures the 1,000 that
-the first one likes best held all of the ten best."""
+"""Rows that the second query vector ranks. With an earlier model the 1,000 best of 8,091 pictures
+by the first one held all of the ten best."""
 NEAR: Final = 30
 """Rows whose mean says where the best images are; 100 and 300 did as well, with that model."""
 SHARE: Final = 0.25
@@ -42,13 +42,12 @@ class GradientFunction(Protocol):
         self, token: Ids, state: Floats, image: Floats, target: Ids
     ) -> tuple[Floats, Floats]:
         """int64 [B], [B, R], [B, M], int64 [B] -> d log P(target) / dv [B, M], state [B, R]."""
-        ...
 
 
 def query_vector(
     gradient: GradientFunction, image: Floats, sentence: Sequence[int], space: SearchSpace
 ) -> Floats:
-    """q [M], the gradient of log P(sentence | v) at one image vector [M]."""
+    """q float32 [M], the gradient of log P(sentence | v) at an image vector float32 [M]."""
     query = np.zeros_like(image)
     state = np.zeros((1, space.state), np.float32)
     token = space.start
@@ -68,11 +67,10 @@ def short_list(
     *,
     count: int,
 ) -> NDArray[np.intp]:
-    """The `count` rows of [N, M] that are likely to hold the best, in ascending order.
+    """The `count` rows of float32 [N, M] likely to hold the best, intp [count], ascending.
 
-    The first query vector is the slope at `mean` [M]; the second, for the POOL rows that the first
-    likes best, the slope a part of the way towards the best of them. Farther out it is a better
-    slope for those rows and a worse one for the way there.
+    The first query vector is the slope at `mean`, float32 [M]. The second, for the POOL best rows
+    by the first, is the slope part of the way towards the best of them.
     """
     first = vectors @ query_vector(gradient, mean, sentence, space)
     pool = largest(first, max(POOL, count))
@@ -92,10 +90,10 @@ def best_rows(
     k: int,
     threads: int = 1,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Rows of [N, M] and their log P(sentence | v), best first, ties by the lower row.
+    """Rows of float32 [N, M], intp, and their log P(sentence | v), float64; best first.
 
-    All rows where there is no gradient or they are few; else those of a short list, which is longer
-    than `k`: who finds too few to be of use among them asks for more.
+    Ties go to the lower row. All rows without a gradient or if they are few; else those of a short
+    list longer than `k`.
     """
     count = max(SHORT_LIST, ROWS_A_HIT * k)
     if gradient is None or len(vectors) <= EXACT_UP_TO or len(vectors) <= count:

@@ -1,7 +1,7 @@
-"""From image vectors to captions: the caller's wishes, a search or a draw, words and confidence.
+"""From image vectors to captions: options, a search or a sample, words and confidence.
 
-Takes image vectors and DecodeOptions, gives captions; knows no pictures and no files. Its
-counterpart for sentences that people give is sentences.py.
+Takes image vectors and DecodeOptions, returns captions; knows no pictures and no files. For given
+sentences there is sentences.py.
 """
 
 from collections.abc import Sequence
@@ -15,49 +15,47 @@ from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.beam import beam_search
 from mrnn_edge.decode.constraints import Constraints
 from mrnn_edge.decode.hypotheses import Hypothesis, SearchSpace, StepFunction
-from mrnn_edge.decode.sample import sample
 from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import ConstraintError, InputError, OptionError
-from mrnn_edge.language.records import Alternative, Caption
-from mrnn_edge.language.sentences import figures, to_words
+from mrnn_edge.language.records import Alternative, Caption, Word
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import Vocabulary, tokenize
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was found for a picture."""
+    """The result for one picture."""
 
     hypotheses: list[Hypothesis]
-    """Best first; none where a required word found no place."""
+    """Best first; empty if no sentence holds the required words."""
     habit: NDArray[np.float64] | None
-    """Natural log-probabilities of the best one's words under the mean training image."""
+    """float64 [words], natural log-probabilities of the best one under the mean training image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionGenerator:
-    """The step, the words and the prior of a model, brought together."""
+    """Captions by the step, the vocabulary and the prior of a model."""
 
     step: StepFunction
     vocabulary: Vocabulary
     space: SearchSpace
     prior: PriorVectors | None
     length_penalty: float
-    """The model's own, where the caller wishes no other."""
+    """The model's default."""
     model: str
     device: str
     precision: str
 
     def constraints(self, options: DecodeOptions) -> Constraints:
-        """The wishes for words as ids.
+        """The options about words, as ids.
 
-        Raises OptionError for a required word that cannot come, and for a least confidence where
-        there is no prior to measure it by.
+        Raises OptionError for a required word that cannot come, and for a minimum confidence
+        where the model has no prior.
         """
         if options.min_confidence is not None and self.prior is None:
             raise OptionError(
-                f"{self.model} carries no prior and so gives no confidence; leave the least "
-                "confidence out, or take a model that has one (`mrnn-edge info`)"
+                f"{self.model} has no prior and so gives no confidence; leave the minimum "
+                "confidence out, or use a model that has one (`mrnn-edge info`)"
             )
         wanted, unwanted = _single_words(options.require), _single_words(options.forbid)
         if unknown := self.vocabulary.lacks(wanted):
@@ -65,10 +63,8 @@ class CaptionGenerator:
                 f"require: the vocabulary lacks {', '.join(unknown)}; take another word"
             )
         if both := [word for word in wanted if word in unwanted]:
-            raise OptionError(
-                f"{', '.join(both)} is required and forbidden; take one of the wishes back"
-            )
-        # A forbidden word that the model does not know could not come anyway.
+            raise OptionError(f"{', '.join(both)} is required and forbidden; drop one of the two")
+        # Unknown words cannot come anyway.
         lacking = self.vocabulary.lacks(unwanted)
         return Constraints(
             prefix=tuple(self.vocabulary.encode(tokenize(options.prefix))),
@@ -80,7 +76,7 @@ class CaptionGenerator:
     def decode(
         self, vectors: Floats, options: DecodeOptions, constraints: Constraints
     ) -> list[Decoded]:
-        """Sentences for image vectors [N, M]. Raises NumericalError as the search does."""
+        """Sentences for image vectors float32 [N, M]. Raises NumericalError."""
         found = self._search(vectors, options, constraints)
         if self.prior is None:
             return [Decoded(hypotheses, None) for hypotheses in found]
@@ -97,9 +93,9 @@ class CaptionGenerator:
         notes: tuple[str, ...],
         timing_ms: dict[str, float],
     ) -> Caption | InputError:
-        """The record of what was found, or the error that a required word found no place.
+        """The record of a result, or an error if no sentence holds the required words.
 
-        `frames`, `notes` and `timing_ms` are what the record says of the picture.
+        `frames`, `notes` and `timing_ms` are copied into the record.
         """
         if not decoded.hypotheses:
             return ConstraintError(
@@ -144,6 +140,8 @@ class CaptionGenerator:
                 wanted=options.nbest,
                 constraints=constraints,
             )
+        from mrnn_edge.decode.sample import sample  # a search does without
+
         drawn = sample(
             self.step,
             vectors,
@@ -157,7 +155,7 @@ class CaptionGenerator:
     def _alternatives(
         self, hypotheses: list[Hypothesis], options: DecodeOptions
     ) -> tuple[Alternative, ...]:
-        """The n best by rank, in order of probability; none where one was wanted."""
+        """The n best by rank, in order of probability; empty for n = 1."""
         if options.nbest == 1:
             return ()
         return tuple(
@@ -169,13 +167,38 @@ class CaptionGenerator:
         )
 
     def _spell(self, hypothesis: Hypothesis, options: DecodeOptions) -> tuple[str, ...]:
-        """Its words; those of the prefix as they were given, known to the model or not."""
+        """Its words; those of the prefix as given, known to the model or not."""
         given = tokenize(options.prefix)
         return (*given, *self.vocabulary.decode(hypothesis.tokens[len(given) :]))
 
 
+def figures(log_prob: float, words: int) -> tuple[float, float]:
+    """log2 probability in bits, and perplexity, of a sentence from its natural log-probability."""
+    log2_prob = log_prob * BITS_PER_NAT
+    # 2 ** 1024 would overflow: an impossible sentence has a finite perplexity.
+    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
+
+
+def to_words(
+    words: Sequence[str],
+    log_probs: Sequence[float] | NDArray[np.float64],
+    habit: NDArray[np.float64] | None,
+) -> tuple[Word, ...]:
+    """Words with natural log-probabilities [words] under the image and under the mean vector.
+
+    A further number at the end belongs to the end sign.
+    """
+    found = np.asarray(log_probs, np.float64)
+    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
+    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
+
+
+def _word(word: str, prob: float, grounding: float | None) -> Word:
+    return Word(word=word, prob=prob, grounding=grounding)
+
+
 def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:
-    """What the decoder may generate of a vocabulary: never the start and the unknown word."""
+    """The vocabulary for the decoder, which never generates the start and unknown words."""
     return SearchSpace(
         start=vocabulary.start,
         end=vocabulary.end,
@@ -185,11 +208,11 @@ def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:
 
 
 def _single_words(words: Sequence[str]) -> list[str]:
-    """Words as the vocabulary has them, each once."""
+    """The tokens of the words, each once."""
     return list(dict.fromkeys(token for word in words for token in tokenize(word)))
 
 
 def _too_unsure(confidence: float | None, least: float | None) -> str | None:
     if confidence is None or least is None or confidence >= least:
         return None
-    return f"not sure: {confidence:.1f} bits of evidence from the image, {least:g} were asked for"
+    return f"not sure: {confidence:.1f} bits of evidence from the image, {least:g} required"

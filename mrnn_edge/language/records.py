@@ -1,7 +1,6 @@
 """What leaves the library: captions, scores and outcomes of files, and their JSON records.
 
-Plain frozen data. Log-probabilities are base 2 (bits) here, as in the paper. Knows how nothing is
-computed.
+Plain frozen data. Log-probabilities are base 2 (bits), as in the paper. Computes nothing.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from mrnn_edge.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """One word of a sentence, and how the model saw it coming."""
+    """One word of a sentence and its probability."""
 
     word: str
     prob: float
@@ -35,7 +34,7 @@ class Caption:
     """One sentence for one picture."""
 
     text: str | None
-    """None where the confidence was below what the caller asked for; `reason` says so."""
+    """None if the confidence was below the requested minimum; then `reason` says so."""
     reason: str | None
     log2_prob: float
     """log2 P(sentence | image) in bits, the end sign included unless the word limit cut it."""
@@ -46,7 +45,7 @@ class Caption:
     image gives for the sentence. None where the model carries no prior."""
     words: tuple[Word, ...]
     alternatives: tuple[Alternative, ...]
-    """The n best by log2_prob, the caption among them; empty unless more than one was wanted."""
+    """The n best by log2_prob, including the caption; empty for n = 1."""
     unknown_words: tuple[str, ...]
     """Words of the prefix that the vocabulary lacks; each was scored as the unknown word."""
     truncated: bool
@@ -56,9 +55,9 @@ class Caption:
     """Where the graphs ran: `cpu`, `cuda:0`."""
     precision: str
     frames: int
-    """Frames or pages that the file holds; the caption is of the first."""
+    """Frames or pages of the file; the caption describes the first."""
     notes: tuple[str, ...]
-    """What a person should know about how the picture was read."""
+    """Remarks for people about how the picture was read."""
     timing_ms: dict[str, float]
     """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
 
@@ -94,7 +93,7 @@ class Caption:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one file."""
+    """The result of one file."""
 
     file: str
     result: Caption | InputError
@@ -108,7 +107,7 @@ class Outcome:
 
     @property
     def failure(self) -> str | None:
-        """Why there is no caption, in one line that begins with the file; None if there is one."""
+        """The reason for no caption, in one line that begins with the file; None with a caption."""
         if isinstance(self.result, Caption):
             return None
         reason = str(self.result)
@@ -124,7 +123,7 @@ class SentenceScore:
     """log2 P(sentence | image) in bits, the end sign included."""
     perplexity: float
     confidence: float | None
-    """log2 P(sentence | image) - log2 P(sentence), by the prior that was asked for."""
+    """log2 P(sentence | image) - log2 P(sentence), by the requested prior."""
     words: tuple[Word, ...]
     unknown_words: tuple[str, ...]
     """Words that the vocabulary lacks; each was scored as the unknown word."""

@@ -1,10 +1,10 @@
-"""Sentences given by people, scored and ranked for a picture; what each is worth without it.
+"""Given sentences, scored and ranked for a picture, with and without it.
 
     score of a sentence       log2 P(w | I)
     confidence                log2 P(w | I) - log2 P(w)
     sentence retrieval        by P(w | I) / P(w)                           (Mao et al. 2014, §6)
 
-Takes an image vector and text, gives records; knows no pictures and no files.
+Takes an image vector and text, returns records; knows no pictures and no files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,24 +17,26 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import BITS_PER_NAT, cross_log_probs, log_mean_exp, sentence_log_probs
+from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.errors import OptionError
-from mrnn_edge.language.records import SentenceScore, Word
+from mrnn_edge.language.captions import figures, to_words
+from mrnn_edge.language.records import SentenceScore
 from mrnn_edge.options import Prior
 from mrnn_edge.vocab import Vocabulary, tokenize
 
 MAX_WORDS: Final = 1000
-"""Of a sentence. Those scored together are as many positions as the longest of them has."""
+"""Limit of a sentence; sentences scored together are padded to the longest of them."""
 _BLOCK: Final = 256
 """Sentences whose words are scored together."""
 _STREAM: Final = 2048
-"""Sentences of a stream that are held, and whose shared beginnings are found, at a time."""
+"""Sentences of a stream in memory at a time; shared beginnings among them run once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceScorer:
-    """The step, the words and the prior of a model, brought together."""
+    """Scores by the step, the vocabulary and the prior of a model."""
 
     step: StepFunction
     vocabulary: Vocabulary
@@ -46,10 +48,10 @@ class SentenceScorer:
     def score(
         self, image: Floats, sentences: Sequence[str], *, prior: Prior | str | None = None
     ) -> list[SentenceScore]:
-        """How likely each sentence is for the image vector [M], in their order.
+        """How likely each sentence is for the image vector float32 [M], in order.
 
-        The confidence is against `prior`, by default that of the training pictures; grounding is
-        always against their mean. Raises OptionError for a sentence without a word, and for a
+        The confidence is measured against `prior`, by default that of the training pictures,
+        grounding always against their mean. Raises OptionError for a sentence without a word or a
         prior that the model lacks.
         """
         kind = self._resolve(prior)
@@ -83,10 +85,9 @@ class SentenceScorer:
     ) -> Iterator[SentenceScore]:
         """The sentences, best first by P(w | I) / P(w); ties in the order given.
 
-        `prior` defaults to that of the training pictures where the model carries it; without one
-        the order is that of P(w | I). The stream is read before the first one comes. With `best`
-        only so many are kept, and memory holds them and 2,048 more, however long the stream.
-        Raises OptionError as `score` does.
+        `image` is float32 [M]. `prior` defaults to that of the training pictures if the model has
+        it; without one the order is by P(w | I). The whole stream is read first. With `best` only
+        so many sentences, and 2,048 more, are in memory. Raises OptionError as `score` does.
         """
         kind = self._resolve(prior)
         self._check_prior(kind)
@@ -108,27 +109,27 @@ class SentenceScorer:
                 yield replace(score, log2_prob=each.log2_prob, confidence=each.confidence)
 
     def log2_probs(self, images: Floats, ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """log2 P(w | I) [N, S] of every sentence, as ids, for every image vector of [N, M]."""
+        """log2 P(w | I), float64 [N, S], of all sentences, as ids, for images float32 [N, M]."""
         found = cross_log_probs(self.step, images, ids, self.space, threads=self.threads)
         return found * BITS_PER_NAT
 
     def log2_prior(self, ids: Sequence[Sequence[int]], prior: Prior) -> NDArray[np.float64] | None:
-        """log2 P(w) [S] of the sentences, given as ids; None for Prior.NONE.
+        """log2 P(w), float64 [S], of sentences given as ids; None for Prior.NONE.
 
-        Raises OptionError if the model carries no prior.
+        Raises OptionError if the model has no prior.
         """
         self._check_prior(prior)
         if prior is Prior.NONE or self.prior is None:
             return None
-        vectors, weights = self.prior.of(prior)
+        vectors, weights = self.prior.vectors(prior)
         found = cross_log_probs(self.step, vectors, ids, self.space, threads=self.threads)
         return log_mean_exp(found, weights) * BITS_PER_NAT
 
     def _check_prior(self, prior: Prior) -> None:
         if prior is not Prior.NONE and self.prior is None:
             raise OptionError(
-                f"this model carries no prior, so there is no {prior}; "
-                "take the prior none, or a model that has one (`mrnn-edge info`)"
+                f"this model has no prior, so there is no {prior}; "
+                "use the prior none, or a model that has one (`mrnn-edge info`)"
             )
 
     def _resolve(self, prior: Prior | str | None) -> Prior:
@@ -142,7 +143,7 @@ class SentenceScorer:
     def _word_by_word(
         self, image: Floats, ids: Sequence[Sequence[int]]
     ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]] | None]:
-        """Natural log-probabilities of each word, for the image and for the mean vector."""
+        """Natural log-probabilities of each word, for the image [M] and for the mean vector."""
         vectors = [image] if self.prior is None else [image, self.prior.mean]
         rows = np.repeat(np.stack(vectors), len(ids), axis=0)
         found = sentence_log_probs(self.step, rows, [*ids] * len(vectors), self.space)
@@ -151,7 +152,7 @@ class SentenceScorer:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """A sentence of a stream, where it stood, and what it is ranked by."""
+    """A sentence of a stream, its place and the numbers that rank it."""
 
     sentence: str
     place: int
@@ -161,31 +162,6 @@ class _Ranked:
     def key(self) -> tuple[float, int]:
         worth = self.log2_prob if self.confidence is None else self.confidence
         return -worth, self.place
-
-
-def figures(log_prob: float, words: int) -> tuple[float, float]:
-    """log2 probability in bits, and perplexity, of a sentence of so many words."""
-    log2_prob = log_prob * BITS_PER_NAT
-    # 2 ** 1024 would overflow: a sentence that the model holds impossible stays a number.
-    return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
-
-
-def to_words(
-    words: Sequence[str],
-    log_probs: Sequence[float] | NDArray[np.float64],
-    habit: NDArray[np.float64] | None,
-) -> tuple[Word, ...]:
-    """Words with their natural log-probabilities under the image and under the mean vector.
-
-    The end sign's number, where there is one, stands last and belongs to no word.
-    """
-    found = np.asarray(log_probs, np.float64)
-    grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
-    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
-
-
-def _word(word: str, prob: float, grounding: float | None) -> Word:
-    return Word(word=word, prob=prob, grounding=grounding)
 
 
 def _words_of(sentence: str) -> list[str]:

@@ -110,7 +110,7 @@ def test_a_quota_of_version_1_counts_under_each_name_of_its_mount(
 def test_training_computes_in_no_more_threads_than_a_quota_allows(monkeypatch):
     import torch
 
-    from mrnn_edge_train import device
+    from mrnn_edge_train import torch_device as device
 
     chosen = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)

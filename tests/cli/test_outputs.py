@@ -12,8 +12,8 @@ from PIL import Image
 
 from mrnn_edge.camera.source import source_files
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import SealedWriter
 from mrnn_edge_cli.outputs import check_outputs, is_page, open_page
+from mrnn_edge_cli.sealed import SealedWriter
 
 OPTIONS = ("--srt", "--vtt", "--log", "--record")
 

@@ -99,5 +99,5 @@ def test_a_model_without_a_prior_shows_a_question_mark_and_null(command, tmp_pat
     (tmp_path / "x").write_text("a dog")
     done = command("rank", picture, "--sentences", "x", "--model", bare, "--prior", "mean")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "carries no prior" in done.stderr
+    assert "has no prior" in done.stderr
     assert Captioner.load(bare).caption(picture).confidence is None

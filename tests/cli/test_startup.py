@@ -108,7 +108,7 @@ def test_weights_that_are_not_finite_are_refused_with_one_picture_and_with_more(
     wishes = ["--json"] if pictures > 1 else []
     done = command("caption", *named, *wishes, "--model", model, "--device", "cpu")
     assert done.returncode == 4
-    assert "export the model anew" in done.stderr
+    assert "export the model again" in done.stderr
     assert not done.stdout
 
 

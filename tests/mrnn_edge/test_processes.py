@@ -124,7 +124,7 @@ def test_a_shipped_model_is_pickled_by_name_for_machines_that_have_it_elsewhere(
 def test_a_model_that_was_replaced_since_is_refused(bundle):
     data = pickle.dumps(Captioner.load(bundle, device="cpu"))
     tiny.write(bundle, tiny.files(bundle_id="fedcba9876543210"))
-    with pytest.raises(errors.BundleError, match="replaced since"):
+    with pytest.raises(errors.BundleError, match="was replaced"):
         pickle.loads(data)
 
 
@@ -133,7 +133,9 @@ def test_a_copy_is_the_captioner_itself(captioner):
     assert copy.deepcopy([captioner])[0] is captioner
 
 
-@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize(
+    "name", [name for name, each in vars(errors).items() if isinstance(each, type)]
+)
 def test_every_error_crosses_processes(name):
     kind = getattr(errors, name)
     error = kind("scipy", "eval") if kind is errors.MissingExtraError else kind("what; do this")

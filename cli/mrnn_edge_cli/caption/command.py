@@ -191,7 +191,7 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
         if null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
-    from mrnn_edge.bulk.listing import read_names
+    from mrnn_edge.bulk.names import read_names
     from mrnn_edge.bulk.run import STANDARD_INPUT
     from mrnn_edge.files import local_path
 
@@ -215,7 +215,8 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
 def _files(
     named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None, left_out: list[str]
 ) -> "list[Listed]":
-    from mrnn_edge.bulk.listing import list_files, parse_suffixes
+    from mrnn_edge.bulk.listing import list_files
+    from mrnn_edge.bulk.names import parse_suffixes
     from mrnn_edge.image.formats import SUFFIXES
 
     if ext and not recursive:

@@ -14,11 +14,11 @@ from typing import Final
 
 from mrnn_edge.bulk.run import STANDARD_INPUT
 from mrnn_edge.errors import InputError
-from mrnn_edge.files import SealedWriter
 from mrnn_edge.image.read import load_image
 from mrnn_edge.language.records import Caption, Outcome, Word
 from mrnn_edge_cli.explain import bits, strength
 from mrnn_edge_cli.outputs import open_page
+from mrnn_edge_cli.sealed import SealedWriter
 
 _SIDE: Final = 360
 """Longest side of a small copy, in pixels."""

@@ -14,7 +14,8 @@ from typing import Final
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import OptionError, SidecarError
-from mrnn_edge.files import SealedWriter, is_sealed, replacing
+from mrnn_edge.files import replacing
+from mrnn_edge_cli.sealed import SealedWriter, is_sealed
 
 _XMP: Final = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="mrnn-edge {version}">

@@ -64,7 +64,7 @@ def model(name: str, on: str) -> dict[str, Any]:
 
 def camera(index: str) -> dict[str, Any]:
     """Open a camera and read one frame."""
-    from mrnn_edge.camera.opencv import import_cv2
+    from mrnn_edge.camera.capture import import_cv2
 
     cv2 = import_cv2()
     capture = cv2.VideoCapture(int(index))

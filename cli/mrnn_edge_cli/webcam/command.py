@@ -17,9 +17,8 @@ from mrnn_edge_cli.output import say
 from mrnn_edge_cli.stopping import stoppable
 
 if TYPE_CHECKING:
-    from mrnn_edge.camera.events import CaptionEvent
-    from mrnn_edge.camera.frames import FrameSource
-    from mrnn_edge.camera.notice import Notice
+    from mrnn_edge.camera.frames import FrameSource, Notice
+    from mrnn_edge.camera.scene import CaptionEvent
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.sinks import Sink
     from mrnn_edge_cli.webcam.window import Window, WindowLostError
@@ -106,8 +105,7 @@ def webcam(
     TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it stays away, or
     was never there. Ctrl-C, SIGTERM and SIGHUP finish the files.
     """
-    from mrnn_edge.camera.frames import Selection
-    from mrnn_edge.camera.reconnect import ReconnectPolicy
+    from mrnn_edge.camera.frames import ReconnectPolicy, Selection
     from mrnn_edge.camera.scene import WatchOptions
     from mrnn_edge.camera.source import open_source, source_files
     from mrnn_edge.camera.watch import Watch
@@ -235,7 +233,7 @@ def _headless(
 
     until_stopped = itertools.takewhile(lambda _: not stop(), frames.frames(tick=TICK_S))
     try:
-        yield from watching.over(until_stopped)
+        yield from watching.captions(until_stopped)
     finally:
         frames.close()
 

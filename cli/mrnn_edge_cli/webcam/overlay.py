@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.image.read import Pixels
 from mrnn_edge.language.records import Word
 from mrnn_edge_cli.explain import strength

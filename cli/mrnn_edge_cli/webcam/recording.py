@@ -16,9 +16,8 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mrnn_edge.camera.frames import FrameSource
-from mrnn_edge.camera.notice import Notice
-from mrnn_edge.camera.opencv import import_cv2, takes_path
+from mrnn_edge.camera.capture import import_cv2, takes_path
+from mrnn_edge.camera.frames import FrameSource, Notice
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image.read import Pixels
 from mrnn_edge_cli.output import say

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge.language.records import Caption
 from mrnn_edge_cli.explain import bits, explained, has_colours

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.sinks import Quiet, spoken

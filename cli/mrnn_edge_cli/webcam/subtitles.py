@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge_cli.webcam.sinks import Quiet
 from mrnn_edge_cli.webcam.text_file import Start, TextFile
 

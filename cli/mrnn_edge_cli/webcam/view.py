@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from mrnn_edge.camera.events import CaptionEvent
+from mrnn_edge.camera.capture import import_cv2
 from mrnn_edge.camera.frames import Frame, FrameSource
-from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.camera.watch import Watch, WatchBeside
 from mrnn_edge.image.read import Pixels
 from mrnn_edge_cli.output import say

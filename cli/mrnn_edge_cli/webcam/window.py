@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.capture import import_cv2
 from mrnn_edge.image.read import Pixels
 
 _TITLE: Final = "mrnn-edge"
 _PROBE: Final = """
-from mrnn_edge.camera.opencv import import_cv2
+from mrnn_edge.camera.capture import import_cv2
 cv2 = import_cv2()
 cv2.namedWindow("mrnn-edge", cv2.WINDOW_NORMAL)
 cv2.waitKey(1)

@@ -132,7 +132,7 @@ def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
         (("--html", "nowhere/page.html"), 2, "there is no folder nowhere"),
         (("gone.jpg",), 3, "no such file"),
         (("text.jpg",), 3, "looks like text"),
-        (("--model", "nowhere"), 4, "is no model name and no folder"),
+        (("--model", "nowhere"), 4, "is neither a model name nor a folder"),
         (("--device", "cuda"), 5, "has no CUDA"),
         (("--device", "tpu"), 2, "expected auto, cpu, cuda"),
     ],

@@ -203,7 +203,7 @@ def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
         (["a.png", "--json", "--csv"], "--json and --csv are ways to write"),
         (["a.png", "--ndjson", "--explain"], "--ndjson and --explain"),
         (["a.png", "--ext", "png"], "goes with -r"),
-        (["-r", ".", "--ext", "p*g"], "no suffix of a file"),
+        (["-r", ".", "--ext", "p*g"], "not a file suffix"),
         (["a.png", "-0"], "goes with --from-file"),
         (["-", "--from-file", "-"], "standard input can be one of them"),
         (["-", "--sidecar"], "standard input has no place beside it"),

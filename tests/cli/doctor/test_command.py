@@ -51,7 +51,7 @@ def test_a_damaged_model_ends_with_4(doctor):
     done = doctor()
     assert (done.returncode, done.stderr) == (4, "")
     assert "FAULT  model model" in done.stdout
-    assert "-> it is cut off or replaced: copy the folder again" in done.stdout
+    assert "-> it is truncated or replaced: copy the folder again" in done.stdout
 
 
 def test_a_model_that_is_not_there_ends_with_4(doctor):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fake_capture import Camera, FakeCapture, colour
 
+from mrnn_edge.camera.frames import ReconnectPolicy
 from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import WatchOptions
 from mrnn_edge.camera.video import Video
 from mrnn_edge.camera.watch import Watch

@@ -174,8 +174,8 @@ def test_no_such_file_text_as_a_video_and_half_a_video_end_with_6(webcam, clip, 
         (text, "looks like text; expected a video"),
         (empty, "is empty"),
         (half, "cut off"),
-        (tmp_path / "none_%03d.png", "no picture there"),
-        ("/dev/null", "no regular file"),
+        (tmp_path / "none_%03d.png", "no picture found"),
+        ("/dev/null", "not a regular file"),
     ):
         done = webcam(path)
         assert done.returncode == 6, path

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrnn_edge.bulk.listing import expand_patterns, list_files, parse_suffixes, read_names
+from mrnn_edge.bulk.listing import expand_patterns, list_files
+from mrnn_edge.bulk.names import parse_suffixes
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
 from mrnn_edge.language.records import Outcome
@@ -96,12 +97,6 @@ def test_suffixes_choose_within_folders_alone(tmp_path):
     assert [os.path.basename(str(file)) for file in found] == ["b.PNG", "c.raw", "a.jpg"]
 
 
-@pytest.mark.parametrize("wanted", ["", "jpg,,png", "*.jpg", "a/b", ".", "j pg"])
-def test_what_is_no_suffix_is_refused(wanted):
-    with pytest.raises(OptionError, match="no suffix of a file"):
-        parse_suffixes([wanted])
-
-
 def test_a_pattern_gives_its_files_in_order_and_a_file_of_that_name_comes_first(tmp_path):
     touch(tmp_path, ["b.jpg", "a.jpg", "deep/c.jpg", "x.txt"])
     found = list(expand_patterns([str(tmp_path / "*.jpg"), str(tmp_path / "*/*")]))
@@ -127,16 +122,6 @@ def test_names_that_are_listed_are_no_patterns(tmp_path):
     assert list(list_files(gone, recursive=True)) == gone
 
 
-def test_lists_hold_any_name(tmp_path):
-    names = ["a b.jpg", "-x.jpg", "é.jpg", os.fsdecode(b"\xff.jpg"), " padded "]
-    lines = b"\n".join(map(os.fsencode, names))
-    assert read_names(lines) == names
-    assert read_names(lines.replace(b"\n", b"\r\n") + b"\r\n\r\n") == names
-    nul = b"\0".join(map(os.fsencode, [*names, "new\nline\r"])) + b"\0"
-    assert read_names(nul, nul_ended=True) == [*names, "new\nline\r"]
-    assert read_names(b"") == []
-
-
 def test_debris_of_systems_is_left_out_and_told(tmp_path):
     kept = ["a.jpg", ".hidden.jpg", "@photos/b.jpg", "lost/c.jpg"]
     debris = [
@@ -154,37 +139,6 @@ def test_debris_of_systems_is_left_out_and_told(tmp_path):
     # What is named is taken.
     named = [str(tmp_path / "._a.jpg"), str(tmp_path / "lost+found")]
     assert list(list_files(named, recursive=True)) == [named[0], f"{named[1]}/e.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "end"),
-    [
-        ("a.jpg", "utf-8-sig", "\n"),
-        ("a.jpg", "utf-16", "\r\n"),
-        ("ä.jpg", "utf-16", "\n"),
-        ("a.jpg", "utf-8", "\r"),
-        ("a.jpg", "utf-8-sig", ""),
-    ],
-)
-def test_lists_of_other_systems_hold_the_names_that_they_mean(text, encoding, end):
-    assert read_names(f"{text}{end}b.jpg{end}"[: None if end else len(text)].encode(encoding)) == (
-        [text, "b.jpg"] if end else [text]
-    )
-
-
-@pytest.mark.parametrize(
-    ("data", "nul_ended", "message"),
-    [
-        (b"a.jpg\0b.jpg\0", False, "give -0"),
-        (b"a.jpg\nb.jpg\n", True, "leave -0 out"),
-        ("a.jpg\nb.jpg\n".encode("utf-16-le"), False, "save it as UTF-8"),
-        ("a.jpg\nb.jpg\n".encode("utf-16-be"), False, "save it as UTF-8"),
-        (b"\xff\xfea", False, "damaged UTF-16"),
-    ],
-)
-def test_a_list_of_another_kind_is_named(data, nul_ended, message):
-    with pytest.raises(OptionError, match=message):
-        read_names(data, nul_ended=nul_ended)
 
 
 def test_file_urls_and_the_home_folder_are_understood(tmp_path, monkeypatch):

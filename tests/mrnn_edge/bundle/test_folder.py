@@ -78,7 +78,7 @@ def test_a_graph_with_weights_outside_its_file_is_refused_wherever_they_are(tmp_
 def test_a_graph_that_is_cut_off_is_found_by_its_size(bundle):
     path = bundle / "step.onnx"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(BundleError, match="cut off or replaced"):
+    with pytest.raises(BundleError, match="truncated or replaced"):
         load_bundle(bundle).graph(Precision.FLOAT32, GraphRole.STEP)
 
 

@@ -109,7 +109,7 @@ def test_a_loop_behind_an_overlong_key_does_not_load(tmp_path):
     key = varint((7 << 3 | 2) + (1 << 32))
     step = model.SerializeToString() + key + varint(len(graph)) + graph
     folder = tiny.write(tmp_path / "model", tiny.files(step=step))
-    with pytest.raises(BundleError, match=r"step\.onnx is no graph of ONNX"):
+    with pytest.raises(BundleError, match=r"step\.onnx is not an ONNX graph"):
         load_bundle(folder).graph(Precision.FLOAT32, GraphRole.STEP)
 
 

@@ -17,7 +17,7 @@ def test_a_prior_is_read_as_it_was_written():
 
 @pytest.mark.parametrize(("kind", "rows"), [(Prior.TRAIN, 5), (Prior.MEAN, 1), (Prior.NONE, 0)])
 def test_each_kind_asks_with_its_own_vectors(kind, rows):
-    vectors, weights = tiny.prior().of(kind)
+    vectors, weights = tiny.prior().vectors(kind)
     assert vectors.shape == (rows, tiny.IMAGE)
     assert weights.shape == (rows,)
 
@@ -35,8 +35,8 @@ def rows(groups: int = 5, width: int = tiny.IMAGE, weight: float = 0.2) -> np.nd
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (rows().astype(np.float64), "no float32 array"),
-        (rows()[0], "no float32 array"),
+        (rows().astype(np.float64), "not a float32 array"),
+        (rows()[0], "not a float32 array"),
         (np.full_like(rows(), np.nan), "all numbers finite"),
         (rows()[:1], "one group at least"),
         (rows(weight=0.3), "do not add up to 1"),
@@ -59,7 +59,7 @@ def test_bytes_that_are_no_array_are_refused(tmp_path):
     for data in (b"", b"hello", tiny.prior().to_npy()[:-3]):
         (folder / "prior.npy").write_bytes(data)
         rehash(folder)
-        with pytest.raises(BundleError, match="export the model anew"):
+        with pytest.raises(BundleError, match="export the model again"):
             load_bundle(folder).prior()
 
 

@@ -69,7 +69,7 @@ def test_an_empty_source_is_a_usage_error(source):
 
 
 def test_an_unknown_scheme_is_refused_without_its_password():
-    with pytest.raises(OptionError, match="gopher is no stream") as raised:
+    with pytest.raises(OptionError, match="gopher is not a supported stream") as raised:
         parse_address("gopher://me:secret@host/x")
     assert "secret" not in str(raised.value)
 

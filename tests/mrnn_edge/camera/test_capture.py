@@ -14,7 +14,7 @@ from mrnn_edge import Captioner
 from mrnn_edge.camera import capture as room
 from mrnn_edge.camera.address import parse_address
 from mrnn_edge.camera.capture import bgr_to_rgb, check_file, opener
-from mrnn_edge.camera.reconnect import ReconnectPolicy
+from mrnn_edge.camera.frames import ReconnectPolicy
 from mrnn_edge.camera.source import open_source
 from mrnn_edge.errors import CameraUnavailableError
 
@@ -79,8 +79,8 @@ def test_a_file_is_checked_before_opencv_sees_it(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path, message in (
-        (pipe, "no regular file"),
-        (tmp_path, "no regular file"),
+        (pipe, "not a regular file"),
+        (tmp_path, "not a regular file"),
         (tmp_path / "none", "no such file"),
         ("a\0b", "cannot be read"),
     ):

@@ -4,12 +4,13 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import fake_capture
 import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
 
-from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.reconnect import ReconnectPolicy
-from mrnn_edge.errors import CameraLostError, CameraUnavailableError
+from mrnn_edge.camera.frames import Frame, ReconnectPolicy
+from mrnn_edge.camera.live import LiveSource, Reconnect, Slot
+from mrnn_edge.errors import CameraLostError, CameraUnavailableError, OptionError
 
 QUICK = ReconnectPolicy(open_s=0.5, stall_s=0.2, budget_s=0.6, pauses_s=(0.01, 0.02))
 PICTURE = colour(10, 20, 30)
@@ -298,3 +299,89 @@ def test_closing_waits_once_for_a_thread_that_hangs(monkeypatch):
     live.close()
     live.close()
     assert len(joins) == 1
+
+
+def frame(number: int, *, dropped: int = 0) -> Frame:
+    return Frame(
+        number=number,
+        time_s=float(number),
+        captured=0.0,
+        pixels=fake_capture.colour(0, 0, 0),
+        dropped=dropped,
+    )
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted():
+    slot = Slot()
+    for number in range(5):
+        slot.put(frame(number))
+    taken = slot.take(0.0)
+    assert taken is not None
+    assert (taken.number, taken.dropped) == (4, 4)
+    assert slot.take(0.0) is None
+
+
+def test_frames_dropped_before_and_here_add_up():
+    slot = Slot()
+    slot.put(frame(10, dropped=7))
+    slot.put(frame(12, dropped=8))
+    taken = slot.take(0.0)
+    assert taken is not None
+    assert taken.dropped == 9
+
+
+def test_who_waits_gets_the_frame_that_comes():
+    slot = Slot()
+    threading.Timer(0.05, lambda: slot.put(frame(3))).start()
+    taken = slot.take(30.0)
+    assert taken is not None
+    assert taken.number == 3
+
+
+def test_closing_wakes_who_waits_and_keeps_the_last_frame():
+    slot, taken, waits = Slot(), [], threading.Event()
+
+    def wait() -> None:
+        waits.set()
+        taken.append(slot.take(60.0))
+
+    waiter = threading.Thread(target=wait, daemon=True)
+    waiter.start()
+    assert waits.wait(10)
+    time.sleep(0.1)  # it sleeps in `take` by now
+    slot.close()
+    waiter.join(10)
+    assert taken == [None]
+    slot.put(frame(1))
+    assert slot.take(30.0) is not None
+    assert slot.closed
+
+
+def test_pauses_grow_to_ten_seconds_while_no_frame_comes():
+    reconnect = Reconnect(ReconnectPolicy())
+    pauses = [reconnect.next_pause(ran_s=ran) for ran in (30.0, *[None] * 7)]
+    assert pauses == [0.5, 1, 2, 4, 8, 10, 10, 10]
+
+
+def test_pauses_grow_for_a_camera_that_dies_with_its_first_frame_again_and_again():
+    reconnect = Reconnect(ReconnectPolicy())
+    pauses = [reconnect.next_pause(ran_s=0.0) for _ in range(8)]
+    assert pauses == [0.5, 1, 2, 4, 8, 10, 10, 10]
+
+
+def test_a_connection_that_held_as_long_as_the_pause_before_it_starts_them_anew():
+    reconnect = Reconnect(ReconnectPolicy())
+    ran = (0.0, None, 1.5, 0.4, 1.0, 0.4, 0.6)
+    assert [reconnect.next_pause(ran_s=each) for each in ran] == [0.5, 1, 0.5, 1, 0.5, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["open_s", "stall_s", "budget_s"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_limits_are_positive_seconds(name, value):
+    with pytest.raises(OptionError, match=name):
+        ReconnectPolicy(**{name: value})
+
+
+def test_one_pause_at_least():
+    with pytest.raises(OptionError, match="pauses_s"):
+        ReconnectPolicy(pauses_s=())

@@ -8,9 +8,8 @@ import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
 
 from mrnn_edge import Captioner
-from mrnn_edge.camera.frames import Frame
+from mrnn_edge.camera.frames import Frame, ReconnectPolicy
 from mrnn_edge.camera.live import LiveSource
-from mrnn_edge.camera.reconnect import ReconnectPolicy
 from mrnn_edge.camera.scene import Scene, WatchOptions
 from mrnn_edge.camera.watch import Watch, WatchBeside, watch
 from mrnn_edge.errors import CameraLostError, ImageInputError, NumericalError, OptionError
@@ -91,7 +90,7 @@ def test_a_frame_without_a_caption_is_told_once_and_the_next_one_looked_at():
     notices: list[str] = []
     looks = Looks(NumericalError("no number"))
     watching = Watch(looks, interval_s=0.0, notice=notices.append)
-    assert list(watching.over([frame(0), None, frame(1)])) == []
+    assert list(watching.captions([frame(0), None, frame(1)])) == []
     assert looks.seen == [0, 1]
     assert notices == ["frame 0: no number"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from mrnn_edge.engine.graphs import EncoderGraph, encoder_signature
+from mrnn_edge.engine.graphs import OpenEncoder
 from mrnn_edge.errors import NumericalError
 
 
@@ -15,7 +15,7 @@ def test_the_picture_whose_vector_is_not_finite_is_named(captioner, value):
     vectors = np.ones((3, tiny.IMAGE), np.float32)
     vectors[2, 1] = value
     answering = SimpleNamespace(run=lambda outputs, feeds: [vectors])
-    encoder = EncoderGraph(answering, encoder_signature(captioner.config))
+    encoder = OpenEncoder(answering, captioner.config)
     pixels = np.zeros((3, captioner.config.image.height, captioner.config.image.width, 3), np.uint8)
     with pytest.raises(NumericalError, match="picture 2 of the batch"):
         encoder(pixels)

@@ -80,7 +80,7 @@ def test_any_bytes_give_a_picture_or_an_error_of_ours(data, head):
         (b"%!PS-Adobe-3.0 EPSF-3.0", "a PostScript document"),
         (b"8BPS\0\x01", "a Photoshop document"),
         (b"icns\0\0\1\0", "an Apple icon"),
-        (b"\x00\x01\x02\x03", "no picture that is known here"),
+        (b"\x00\x01\x02\x03", "unrecognised file type"),
     ],
 )
 def test_bytes_that_are_no_picture_are_called_what_they_look_like(data, message):

@@ -186,8 +186,8 @@ def test_a_missing_file_a_folder_a_fifo_and_a_device_are_refused(tmp_path):
     for path, message in (
         (tmp_path / "nothing.jpg", "no such file"),
         (tmp_path, "is a folder"),
-        (fifo, "no regular file"),
-        ("/dev/zero", "no regular file"),
+        (fifo, "not a regular file"),
+        ("/dev/zero", "not a regular file"),
         ("a\0b", "cannot be read"),
     ):
         with pytest.raises(FileError, match=message):
@@ -315,7 +315,7 @@ def test_a_picture_for_which_memory_is_lacking_is_an_error_of_that_picture(monke
     sources = (gradient(), encoded(gradient(), "PNG"))
     monkeypatch.setattr(Image.Image, "load", load)
     for source in sources:
-        with pytest.raises(ImageTooLargeError, match="more memory"):
+        with pytest.raises(ImageTooLargeError, match="not enough memory"):
             load_image(source)
 
 

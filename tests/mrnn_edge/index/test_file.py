@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import IndexFileError
-from mrnn_edge.index.file import Entry, IndexFile, Origin, Stamp, write_index
+from mrnn_edge.index.file import Entry, IndexFile, IndexOrigin, Stamp, write_index
 
 NUMBERS = st.integers(0, 2**63 - 1)
 NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name)
 
 
-def origin(image: int = 3, folder: str = "/photos") -> Origin:
-    return Origin(
+def origin(image: int = 3, folder: str = "/photos") -> IndexOrigin:
+    return IndexOrigin(
         bundle_id="0123456789abcdef", model="m", precision="float32", folder=folder, image=image
     )
 
@@ -85,7 +85,7 @@ def test_every_truncation_is_refused(tmp_path, count):
     cut = tmp_path / "cut"
     for length in range(len(whole)):
         cut.write_bytes(whole[:length])
-        with pytest.raises(IndexFileError, match="truncated|no index"):
+        with pytest.raises(IndexFileError, match="truncated|not an index"):
             IndexFile(cut)
     cut.write_bytes(whole + b"\0")
     with pytest.raises(IndexFileError, match="truncated or damaged"):
@@ -121,7 +121,7 @@ def test_a_file_that_is_no_index_is_refused_in_one_line(tmp_path, content):
 def test_a_missing_index_is_refused_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(IndexFileError, match="mrnn-edge index FOLDER -o"):
         IndexFile(tmp_path / "none")
-    with pytest.raises(IndexFileError, match="is no regular file"):
+    with pytest.raises(IndexFileError, match="is not a regular file"):
         IndexFile(tmp_path)
 
 

@@ -285,7 +285,7 @@ def test_a_hit_is_as_sure_as_the_score_of_the_same_picture(captioner, folder, pa
 def test_a_file_that_is_no_index_is_not_overwritten(captioner, folder):
     picture = folder / "a.png"
     before = picture.read_bytes()
-    with pytest.raises(IndexFileError, match="no index of mrnn-edge"):
+    with pytest.raises(IndexFileError, match="not an index of mrnn-edge"):
         Index.build(captioner, folder, picture)
     assert picture.read_bytes() == before
 

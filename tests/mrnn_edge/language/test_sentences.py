@@ -177,9 +177,9 @@ def test_a_model_without_a_prior_gives_no_confidence(without_prior):
 
 def test_a_prior_or_a_least_confidence_that_the_model_cannot_give_is_refused(without_prior):
     for kind in ("train", "mean"):
-        with pytest.raises(OptionError, match="carries no prior"):
+        with pytest.raises(OptionError, match="has no prior"):
             without_prior.score(PICTURE, ["a dog"], prior=kind)
-    with pytest.raises(OptionError, match="carries no prior"):
+    with pytest.raises(OptionError, match="has no prior"):
         without_prior.caption(PICTURE, min_confidence=0.0)
 
 

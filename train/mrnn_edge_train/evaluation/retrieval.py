@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.decode.score import log_mean_exp
+from mrnn_edge.decode.cross import log_mean_exp
 from mrnn_edge.options import Prior
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train.data.common import CaptionedImage
@@ -84,7 +84,7 @@ def evaluate_retrieval(
     references = [scorer.vocabulary.encode(words) for image in images for words in image.sentences]
     owner = np.repeat(np.arange(len(images)), [len(image.sentences) for image in images])
     priors = [Prior.NONE] if scorer.prior is None else [Prior.NONE, Prior.MEAN, Prior.TRAIN]
-    extra = {} if scorer.prior is None else {kind: scorer.prior.of(kind) for kind in priors}
+    extra = {} if scorer.prior is None else {kind: scorer.prior.vectors(kind) for kind in priors}
     rows = np.concatenate([vectors, *(each for each, _ in extra.values())])
     bits = _all_pairs(captioner, rows, references, "retrieval", track)
     likely, rest = bits[: len(images)], bits[len(images) :]

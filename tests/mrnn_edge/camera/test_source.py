@@ -7,10 +7,8 @@ import pytest
 from fake_capture import Camera, FakeCapture, colour, until_error
 
 from mrnn_edge.camera import source as room
-from mrnn_edge.camera.ahead import OpenedAhead
-from mrnn_edge.camera.frames import Selection
-from mrnn_edge.camera.reconnect import ReconnectPolicy
-from mrnn_edge.camera.source import open_source
+from mrnn_edge.camera.frames import ReconnectPolicy, Selection
+from mrnn_edge.camera.source import OpenedAhead, open_source
 from mrnn_edge.errors import CameraLostError, CameraUnavailableError, OptionError
 
 PICTURE = colour(10, 20, 30)
