@@ -30,9 +30,9 @@ from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.bundle.folder import to_json
 from mrnn_edge.files import write_whole
 from mrnn_edge.machine import usable_cores
-from mrnn_edge_cli.bench import Machine
 from mrnn_edge_cli.bench.conditions import LoadWatch
 from mrnn_edge_cli.bench.figures import Percentiles
+from mrnn_edge_cli.bench.machine import Machine
 from mrnn_edge_cli.doctor.packages import installed_versions
 
 TOKENS = 12

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_cli.bench import BenchRecord, read_record
 from mrnn_edge_cli.bench.page import END as PAGE_END
 from mrnn_edge_cli.bench.page import Bar, chart, document, section, table
+from mrnn_edge_cli.bench.record import BenchRecord, read_record
 from mrnn_edge_cli.bench.words import timed
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -59,6 +59,10 @@ def say(text: str) -> None:
         print(f"mrnn-edge: {text}", file=sys.stderr, flush=True)
 
 
+def say_nothing(_text: str) -> None:
+    """What takes the place of `say` with --quiet."""
+
+
 class Progress:
     """Progress bars on stderr, drawn only where a terminal shows them; a Track of the trainer."""
 

@@ -53,17 +53,6 @@ class Quiet:
         """Nothing."""
 
 
-class Standing(Quiet):
-    """Keeps the caption that stands, for a sink that comes later."""
-
-    def __init__(self) -> None:
-        self.last: CaptionEvent | None = None
-
-    def event(self, event: CaptionEvent) -> None:
-        """This one, until the next."""
-        self.last = event
-
-
 class Lines(Quiet):
     """TIME<TAB>caption on standard output, with `explain` the bits of caption and words too."""
 

@@ -7,7 +7,7 @@ import benched
 import pytest
 import tiny
 
-from mrnn_edge_cli.bench import compare
+from mrnn_edge_cli.bench.comparing import compare
 from mrnn_edge_cli.bench.page import Bar, chart, page
 
 TIMES = ("stages_ms", "step_ms", "encoder_only_ms", "array_ms")
@@ -98,7 +98,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     assert "measuring" not in done.stderr
     done = bench("--compare", "old.json", "--compare-anyway")
     assert done.returncode == 0
-    assert "not the same thing: machine.cpu was Another CPU" in done.stdout
+    assert "different: machine.cpu was Another CPU" in done.stdout
 
 
 def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
