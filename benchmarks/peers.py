@@ -225,7 +225,7 @@ def main(
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", help="The report as JSON.")] = None,
 ) -> None:
-    """Measure; the limits are told, met or not, and the exit code is 0 in both cases."""
+    """Measure; the limits are printed, met or not, and the exit code is 0 in both cases."""
     threads = threads or usable_cores()
     torch.set_num_threads(threads)
     torch.manual_seed(0)

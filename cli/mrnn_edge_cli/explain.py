@@ -50,5 +50,5 @@ def bits(number: float | None) -> str:
 
 
 def has_colours() -> bool:
-    """Whether standard output is a terminal that shows colours to somebody who wants them."""
+    """Whether standard output is a terminal, and colours are not switched off by NO_COLOR."""
     return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

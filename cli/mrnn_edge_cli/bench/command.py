@@ -123,8 +123,9 @@ def _measure(
     """The record of this machine, compared and written as a page if requested."""
     from mrnn_edge_cli.bench import comparing, measuring
     from mrnn_edge_cli.bench.machine import Machine, kept_to
-    from mrnn_edge_cli.bench.page import END, page
+    from mrnn_edge_cli.bench.page import page
     from mrnn_edge_cli.bench.picture import built_in, read_pictures
+    from mrnn_edge_cli.html import END
     from mrnn_edge_cli.outputs import open_page
 
     pictures = built_in() if picture is None else read_pictures(picture)

@@ -1,7 +1,7 @@
-"""The file of `--output`: locked, added to an entry at a time, gone on with after a stop.
+"""The file of `--output`: locked, appended to entry by entry, continued after a stop.
 
 What it holds of a run besides its entries stands next to it, in OUTPUT.run.json: the model and the
-options, without which nobody could tell whether the rest may be added. Knows how entries are found
+options, which decide whether the rest may be appended. Knows how entries are found
 again from their format (formats.py).
 """
 
@@ -30,7 +30,7 @@ _LONGEST_ENTRY: Final = 1 << 22
 
 
 class Existing(Enum):
-    """What becomes of an output that is there already."""
+    """What happens to an existing output."""
 
     REFUSE = auto()
     REPLACE = auto()
@@ -74,13 +74,15 @@ def open_output(
     file exists and is to be refused, and while another run writes it.
     """
     if existing is Existing.RESUME and not isinstance(form, LineFormat):
-        raise OptionError("--resume goes with --ndjson, --csv or plain text; an array has one end")
+        raise OptionError(
+            "--resume goes with --ndjson, --csv or plain text; a JSON array cannot be continued"
+        )
     settings = path.with_name(f"{path.name}.run.json")
     _check_settings_file(settings, existing)
     with _opened(path, existing) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             if existing is Existing.RESUME:
-                raise OptionError(f"{path} is no regular file; only such a one can be gone on with")
+                raise OptionError(f"{path} is no regular file, so it cannot be continued")
             yield _with_head(OutputFile(file, Counter()), form)
             return
         _lock(file, path)
@@ -139,7 +141,7 @@ def _lock(file: BinaryIO, path: Path) -> None:
 
 
 def _check_settings_file(settings: Path, existing: Existing) -> None:
-    """Raise OptionError for a file of somebody else's where the settings of the run would stand."""
+    """Raise OptionError if a foreign file stands where the run's settings would be written."""
     if existing is Existing.REPLACE or not settings.is_file():
         return
     try:
@@ -148,7 +150,7 @@ def _check_settings_file(settings: Path, existing: Existing) -> None:
         known = False
     if not known and existing is Existing.REFUSE:
         raise OptionError(
-            f"{settings} exists and holds no settings of mrnn-edge, which would be written there; "
+            f"{settings} exists and was not written by mrnn-edge, which stores settings there; "
             "name another --output, or --force replaces it"
         )
 
@@ -158,16 +160,16 @@ def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:
         old = json.loads(settings.read_bytes())
     except FileNotFoundError:
         raise OptionError(
-            f"{path} has no {settings.name} beside it, so nobody knows what wrote it; "
-            "--force begins it anew"
+            f"{path} has no {settings.name} beside it, so what wrote it is unknown; "
+            "--force overwrites it"
         ) from None
     except (ValueError, OSError) as error:
-        raise OptionError(f"{settings} cannot be read ({error}); --force begins anew") from None
+        raise OptionError(f"{settings} cannot be read ({error}); --force overwrites it") from None
     new = json.loads(json.dumps(run))
     if old != new:
         raise OptionError(
-            f"{path} was begun otherwise: {_differences(old, new)}; give the same model and "
-            "options, or another --output"
+            f"{path} was started with other settings: {_differences(old, new)}; give the same "
+            "model and options, or another --output"
         )
 
 
@@ -214,7 +216,7 @@ def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
             found = list(form.read(entries()))
         except ValueError as error:  # bad UTF-8, bad JSON, wrong columns
             raise OptionError(
-                f"{path}: after byte {whole:,} stands what is no {form.description} of mrnn-edge "
+                f"{path}: after byte {whole:,} there is no {form.description} entry of mrnn-edge "
                 f"({error}); name another --output"
             ) from None
     file.truncate(whole)

@@ -60,7 +60,7 @@ def _camera(root: Path, file: Path, *, has_cv2: bool) -> Check:
         label = "a camera"
     if not os.access(file, os.R_OK | os.W_OK):
         return _info(
-            name, f"{label}: no permission", "run: sudo usermod -aG video $USER, log in anew"
+            name, f"{label}: no permission", "run: sudo usermod -aG video $USER, then log in again"
         )
     if not has_cv2:
         return _info(name, f"{label}: not tried without OpenCV")

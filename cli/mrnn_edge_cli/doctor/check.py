@@ -42,7 +42,7 @@ class Check:
         return asdict(self)
 
     def tidied(self) -> "Check":
-        """The same in one line, with `~` for the home folder, whose path tells who the user is."""
+        """The same in one line, with `~` for the home folder, whose path holds the user's name."""
         home = os.path.expanduser("~")
         hidden = home if len(home) > 1 else "~"
         advice = self.advice and self.advice.replace(hidden, "~")
@@ -50,7 +50,7 @@ class Check:
 
 
 def fault(area: Area, name: str, error: MrnnEdgeError | str) -> Check:
-    """The fault that an error tells of: what comes after its last semicolon is what to do."""
+    """An error as a fault; the text after its last semicolon is the advice."""
     found, _, advice = str(error).rpartition("; ")
     if not found:
         found, advice = advice, ""

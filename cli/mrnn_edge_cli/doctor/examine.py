@@ -15,7 +15,7 @@ def examine(
     """Check this machine, the most basic things first, and a model; None is every shipped one.
 
     `device` is `auto`, where the absence of CUDA is no fault, or one that must work. Raises
-    OptionError for a device that is none.
+    OptionError for an unknown device.
     """
     named = None if model is None else os.fspath(model)
     return _isolated(_groups(named, parse_device(device)))

@@ -1,6 +1,6 @@
 """This program, Python, the system, the processor and what this process may use of it.
 
-Reads what Linux tells in files; elsewhere `platform` has to do. Takes the root of those files, so
+Reads the files of Linux; elsewhere uses `platform`. Takes the root of those files, so
 that tests can bring their own.
 """
 

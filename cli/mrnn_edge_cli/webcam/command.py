@@ -309,7 +309,7 @@ class _Sinks:
         """From now on captions are lines, starting with the one that the window showed."""
         from mrnn_edge_cli.webcam.sinks import Lines
 
-        self._notice(f"the window was lost ({error}); captions continue as lines")
+        self._notice(f"the window was lost ({error}); captions are printed as lines")
         if self._outputs.ndjson:
             return
         lines = Lines(explain=self._outputs.explain)

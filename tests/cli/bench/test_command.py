@@ -77,7 +77,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     assert done.returncode == 0
     assert "WORSE" not in done.stdout
     assert "total p50, ms" in done.stdout
-    assert "Beside the old record" in Seen((tmp_path / "page.html").read_text()).text
+    assert "Compared with the old record" in Seen((tmp_path / "page.html").read_text()).text
 
     # Beside one a thousand times faster all times are worse.
     (tmp_path / "old.json").write_text(json.dumps(scaled(document, 0.001)))

@@ -173,7 +173,7 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     ):
         done = command(*base, "half", "--resume", *change)
         assert done.returncode == 2
-        assert "was begun otherwise" in done.stderr
+        assert "was started with other settings" in done.stderr
     assert (tmp_path / "half").read_bytes() == before
     noise_picture(photos / "added.png")
     done = command(*base, "half", "--resume")
@@ -198,7 +198,7 @@ def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
     [
         ([], "no picture was named"),
         (["a.png", "--resume"], "name it with --output"),
-        (["a.png", "--json", "-o", "o", "--resume"], "an array has one end"),
+        (["a.png", "--json", "-o", "o", "--resume"], "a JSON array cannot be continued"),
         (["a.png", "-o", "o", "--resume", "--html", "p"], "leave out --html or --resume"),
         (["a.png", "--json", "--csv"], "--json and --csv are different formats"),
         (["a.png", "--ndjson", "--explain"], "--ndjson and --explain"),
