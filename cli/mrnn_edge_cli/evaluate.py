@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 CONSENSUS = "Consensus"
 
 
-def _consensus(*names: str, **declared: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=CONSENSUS, **declared)
-
-
 def evaluate(
     data: Annotated[
         Path | None, opt.path_option("--data", metavar="PATH", help="Data set, as for `train`.")
@@ -55,10 +51,8 @@ def evaluate(
     force: opt.Force = False,
     save: Annotated[
         bool,
-        typer.Option(
-            "--save",
-            help="Store the figures in metrics.json and the model card.",
-            rich_help_panel=opt.OUTPUT,
+        opt.under(
+            opt.OUTPUT, "--save", help="Store the figures in metrics.json and the model card."
         ),
     ] = False,
     quiet: opt.Quiet = False,
@@ -68,18 +62,22 @@ def evaluate(
     no_repeat_ngram: opt.NoRepeatNgram = 0,
     consensus: Annotated[
         bool,
-        _consensus(
-            "--consensus", help="Choose the candidate closest to similar training pictures."
+        opt.under(
+            CONSENSUS,
+            "--consensus",
+            help="Choose the candidate closest to similar training pictures.",
         ),
     ] = False,
     nbest: Annotated[
-        int | None, _consensus("--nbest", min=1, help="Candidates per picture. [10]")
+        int | None, opt.under(CONSENSUS, "--nbest", min=1, help="Candidates per picture. [10]")
     ] = None,
     neighbours: Annotated[
-        int | None, _consensus("--neighbours", min=1, help="Similar training pictures. [60]")
+        int | None,
+        opt.under(CONSENSUS, "--neighbours", min=1, help="Similar training pictures. [60]"),
     ] = None,
     similarities: Annotated[
-        int | None, _consensus("--similarities", min=1, help="Best similarities that count. [125]")
+        int | None,
+        opt.under(CONSENSUS, "--similarities", min=1, help="Best similarities that count. [125]"),
     ] = None,
     model: opt.Model = None,
     device: opt.Device = "auto",

@@ -32,19 +32,21 @@ def path_option(*names: str, help: str, metavar: str = "FILE", panel: str | None
     return typer.Option(*names, metavar=metavar, help=help, parser=to_path, rich_help_panel=panel)
 
 
-def _in(panel: str, *names: str, **declared: Any) -> Any:
-    """An option under a heading."""
+def under(panel: str, *names: str, **declared: Any) -> Any:
+    """An option under a heading of the help."""
     return typer.Option(*names, rich_help_panel=panel, **declared)
 
 
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")]
 Model = Annotated[
     str | None,
-    _in(MODEL, "--model", "-m", metavar="NAME_OR_FOLDER", help="Model; default: the shipped one."),
+    under(
+        MODEL, "--model", "-m", metavar="NAME_OR_FOLDER", help="Model; default: the shipped one."
+    ),
 ]
 Device = Annotated[
     str,
-    _in(
+    under(
         MODEL,
         "--device",
         metavar="auto|cpu|cuda|cuda:N",
@@ -53,23 +55,23 @@ Device = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    _in(MODEL, "--precision", help="Arithmetic of the graphs; default: the model's own."),
+    under(MODEL, "--precision", help="Arithmetic of the graphs; default: the model's own."),
 ]
 Threads = Annotated[
     int | None,
-    _in(MODEL, "--threads", min=1, max=256, help="CPU threads; default: all available cores."),
+    under(MODEL, "--threads", min=1, max=256, help="CPU threads; default: all available cores."),
 ]
-Quiet = Annotated[bool, _in(OUTPUT, "--quiet", "-q", help="Print nothing but errors on stderr.")]
-Force = Annotated[bool, _in(OUTPUT, "--force", help="Overwrite outputs that exist.")]
-Json = Annotated[bool, _in(OUTPUT, "--json", help="JSON on stdout.")]
-Ndjson = Annotated[bool, _in(OUTPUT, "--ndjson", help="One JSON record per line on stdout.")]
+Quiet = Annotated[bool, under(OUTPUT, "--quiet", "-q", help="Print nothing but errors on stderr.")]
+Force = Annotated[bool, under(OUTPUT, "--force", help="Overwrite outputs that exist.")]
+Json = Annotated[bool, under(OUTPUT, "--json", help="JSON on stdout.")]
+Ndjson = Annotated[bool, under(OUTPUT, "--ndjson", help="One JSON record per line on stdout.")]
 Html = Annotated[Path | None, path_option("--html", help="Write an HTML page too.", panel=OUTPUT)]
 Explain = Annotated[
-    bool, _in(OUTPUT, "--explain", help="Add the confidence, and each word's share of it.")
+    bool, under(OUTPUT, "--explain", help="Add the confidence, and each word's share of it.")
 ]
 Beam = Annotated[
     int | None,
-    _in(
+    under(
         SENTENCE,
         "--beam",
         min=1,
@@ -79,7 +81,7 @@ Beam = Annotated[
 ]
 Nbest = Annotated[
     int,
-    _in(
+    under(
         SENTENCE,
         "--nbest",
         min=1,
@@ -88,20 +90,22 @@ Nbest = Annotated[
     ),
 ]
 MaxWords = Annotated[
-    int, _in(SENTENCE, "--max-words", min=1, max=1000, help="Maximum number of words.")
+    int, under(SENTENCE, "--max-words", min=1, max=1000, help="Maximum number of words.")
 ]
 LengthPenalty = Annotated[
     float | None,
-    _in(
+    under(
         SENTENCE,
         "--length-penalty",
         help="Rank by log2_prob / (words + 1)^penalty; default: the model's own.",
     ),
 ]
-Prefix = Annotated[str, _in(SENTENCE, "--prefix", metavar="TEXT", help="How the sentence begins.")]
+Prefix = Annotated[
+    str, under(SENTENCE, "--prefix", metavar="TEXT", help="How the sentence begins.")
+]
 NoRepeatNgram = Annotated[
     int,
-    _in(
+    under(
         SENTENCE,
         "--no-repeat-ngram",
         min=0,
@@ -110,15 +114,15 @@ NoRepeatNgram = Annotated[
 ]
 Forbid = Annotated[
     list[str] | None,
-    _in(SENTENCE, "--forbid", metavar="WORD", help="A word to avoid; may be given repeatedly."),
+    under(SENTENCE, "--forbid", metavar="WORD", help="A word to avoid; may be given repeatedly."),
 ]
 Require = Annotated[
     list[str] | None,
-    _in(SENTENCE, "--require", metavar="WORD", help="A word to use; may be given repeatedly."),
+    under(SENTENCE, "--require", metavar="WORD", help="A word to use; may be given repeatedly."),
 ]
 MinConfidence = Annotated[
     float | None,
-    _in(
+    under(
         SENTENCE,
         "--min-confidence",
         metavar="BITS",
@@ -126,18 +130,20 @@ MinConfidence = Annotated[
     ),
 ]
 Sample = Annotated[
-    bool, _in(SAMPLING, "--sample", help="Draw a random sentence instead of the best one.")
+    bool, under(SAMPLING, "--sample", help="Draw a random sentence instead of the best one.")
 ]
 Temperature = Annotated[
     float | None,
-    _in(SAMPLING, "--temperature", help="Below 1 favours likely words, above 1 unlikely ones."),
+    under(SAMPLING, "--temperature", help="Below 1 favours likely words, above 1 unlikely ones."),
 ]
-TopK = Annotated[int | None, _in(SAMPLING, "--top-k", help="Draw from the K likeliest words.")]
+TopK = Annotated[int | None, under(SAMPLING, "--top-k", help="Draw from the K likeliest words.")]
 TopP = Annotated[
     float | None,
-    _in(SAMPLING, "--top-p", help="Draw from the likeliest words that hold this share."),
+    under(SAMPLING, "--top-p", help="Draw from the likeliest words that hold this share."),
 ]
-Seed = Annotated[int | None, _in(SAMPLING, "--seed", help="The same seed gives the same sentence.")]
+Seed = Annotated[
+    int | None, under(SAMPLING, "--seed", help="The same seed gives the same sentence.")
+]
 PriorOption = Annotated[
     Prior | None,
     typer.Option("--prior", help="What the picture's probability is compared with."),

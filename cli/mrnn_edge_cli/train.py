@@ -27,10 +27,6 @@ RUN = "A new run"
 FROM = "From a model"
 
 
-def _run_option(*names: str, **declared: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=RUN, **declared)
-
-
 def train(
     data: Annotated[
         Path | None,
@@ -52,20 +48,24 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        _run_option(
-            "--recipe", metavar="NAME_OR_FILE", help=f"Recipe, or a TOML file of one. [{_DEFAULT}]"
+        opt.under(
+            RUN,
+            "--recipe",
+            metavar="NAME_OR_FILE",
+            help=f"Recipe, or a TOML file of one. [{_DEFAULT}]",
         ),
     ] = None,
     encoder: Annotated[
         str | None,
-        _run_option("--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
+        opt.under(RUN, "--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
     ] = None,
     device: Annotated[
         str | None,
-        _run_option("--device", metavar="cpu|cuda|cuda:N", help="Device for training. [cpu]"),
+        opt.under(RUN, "--device", metavar="cpu|cuda|cuda:N", help="Device for training. [cpu]"),
     ] = None,
     tensorboard: Annotated[
-        bool, _run_option("--tensorboard", help="Write curves to the run's folder `tensorboard`.")
+        bool,
+        opt.under(RUN, "--tensorboard", help="Write curves to the run's folder `tensorboard`."),
     ] = False,
     cache: Annotated[
         Path | None,
@@ -73,20 +73,20 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        opt.under(
+            FROM,
             "--from",
             metavar="NAME_OR_FOLDER",
             help="Continue training this model, with its CNN frozen; --out is a model folder.",
-            rich_help_panel=FROM,
         ),
     ] = None,
     teach: Annotated[
         str | None,
-        typer.Option(
+        opt.under(
+            FROM,
             "--teach",
             metavar="WORD",
             help="Teach a model (--from, or the default) this word; --out is a model folder.",
-            rich_help_panel=FROM,
         ),
     ] = None,
     images: Annotated[

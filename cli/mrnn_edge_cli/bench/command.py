@@ -43,19 +43,19 @@ def bench(
     ] = None,
     tolerance: Annotated[
         str | None,
-        typer.Option(
+        opt.under(
+            COMPARISON,
             "--tolerance",
             metavar="PERCENT",
             help=f"How much worse still counts as equal; default: {_TOLERANCE}.",
-            rich_help_panel=COMPARISON,
         ),
     ] = None,
     compare_anyway: Annotated[
         bool,
-        typer.Option(
+        opt.under(
+            COMPARISON,
             "--compare-anyway",
             help="Compare records of different machines or models too.",
-            rich_help_panel=COMPARISON,
         ),
     ] = False,
     json: opt.Json = False,

@@ -33,55 +33,35 @@ def caption(
     ] = None,
     recursive: Annotated[
         bool,
-        typer.Option(
-            "--recursive", "-r", help="Include all pictures below folders.", rich_help_panel=INPUT
-        ),
+        opt.under(INPUT, "--recursive", "-r", help="Include all pictures below folders."),
     ] = False,
     ext: Annotated[
         list[str] | None,
-        typer.Option(
-            "--ext", metavar="SUFFIX", help="With -r: only these suffixes.", rich_help_panel=INPUT
-        ),
+        opt.under(INPUT, "--ext", metavar="SUFFIX", help="With -r: only these suffixes."),
     ] = None,
     from_file: Annotated[
         str | None,
-        typer.Option(
-            "--from-file",
-            metavar="FILE",
-            help="Read more paths from a list; - is stdin.",
-            rich_help_panel=INPUT,
+        opt.under(
+            INPUT, "--from-file", metavar="FILE", help="Read more paths from a list; - is stdin."
         ),
     ] = None,
     null: Annotated[
         bool,
-        typer.Option(
-            "--null",
-            "-0",
-            help="The list is NUL-separated, as by find -print0.",
-            rich_help_panel=INPUT,
-        ),
+        opt.under(INPUT, "--null", "-0", help="The list is NUL-separated, as by find -print0."),
     ] = False,
     fail_fast: Annotated[
         bool,
-        typer.Option(
-            "--fail-fast", help="Stop at the first picture that fails.", rich_help_panel=INPUT
-        ),
+        opt.under(INPUT, "--fail-fast", help="Stop at the first picture that fails."),
     ] = False,
     allow_truncated: Annotated[
         bool,
-        typer.Option(
-            "--allow-truncated",
-            help="Caption incomplete pictures, with a note.",
-            rich_help_panel=INPUT,
-        ),
+        opt.under(INPUT, "--allow-truncated", help="Caption incomplete pictures, with a note."),
     ] = False,
     json: opt.Json = False,
     ndjson: opt.Ndjson = False,
     csv: Annotated[
         bool,
-        typer.Option(
-            "--csv", help="One row per picture, for spreadsheets.", rich_help_panel=opt.OUTPUT
-        ),
+        opt.under(opt.OUTPUT, "--csv", help="One row per picture, for spreadsheets."),
     ] = False,
     explain: opt.Explain = False,
     output: Annotated[
@@ -92,25 +72,15 @@ def caption(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume",
-            help="Continue --output: caption only what it lacks.",
-            rich_help_panel=opt.OUTPUT,
-        ),
+        opt.under(opt.OUTPUT, "--resume", help="Continue --output: caption only what it lacks."),
     ] = False,
     sidecar: Annotated[
         bool,
-        typer.Option(
-            "--sidecar",
-            help="Write PICTURE.txt beside each picture too.",
-            rich_help_panel=opt.OUTPUT,
-        ),
+        opt.under(opt.OUTPUT, "--sidecar", help="Write PICTURE.txt beside each picture too."),
     ] = False,
     xmp: Annotated[
         bool,
-        typer.Option(
-            "--xmp", help="Write PICTURE.xmp for photo managers too.", rich_help_panel=opt.OUTPUT
-        ),
+        opt.under(opt.OUTPUT, "--xmp", help="Write PICTURE.xmp for photo managers too."),
     ] = False,
     html: opt.Html = None,
     force: opt.Force = False,

@@ -49,6 +49,16 @@ class Check:
         return replace(self, found=" ".join(self.found.replace(hidden, "~").split()), advice=advice)
 
 
+def ok(area: Area, name: str, found: str) -> Check:
+    """A check that passed."""
+    return Check(area=area, name=name, status=Status.OK, found=found)
+
+
+def info(area: Area, name: str, found: str, advice: str | None = None) -> Check:
+    """Something absent or limited that captions do not need."""
+    return Check(area=area, name=name, status=Status.INFO, found=found, advice=advice)
+
+
 def fault(area: Area, name: str, error: MrnnEdgeError | str) -> Check:
     """An error as a fault; the text after its last semicolon is the advice."""
     found, _, advice = str(error).rpartition("; ")

@@ -1,12 +1,12 @@
 """Every check of this machine, the most basic ones first; one that fails never hides the others."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any
 
-from mrnn_edge.engine.device import Device, parse_device
+from mrnn_edge.engine.device import parse_device
 from mrnn_edge_cli.doctor.check import Area, Check, Status
-
-_Checks = Callable[[], Iterator[Check]]
 
 
 def examine(
@@ -18,49 +18,24 @@ def examine(
     OptionError for an unknown device.
     """
     named = None if model is None else os.fspath(model)
-    return _isolated(_groups(named, parse_device(device)))
-
-
-def _groups(model: str | None, device: Device | None) -> tuple[tuple[Area, str, _Checks], ...]:
-    # Each imports what it needs when it runs: a numpy that cannot be imported is a finding.
-    def machine() -> Iterator[Check]:
-        from mrnn_edge_cli.doctor import machine
-
-        return machine.checks()
-
-    def packages() -> Iterator[Check]:
-        from mrnn_edge_cli.doctor import packages
-
-        return packages.checks()
-
-    def devices() -> Iterator[Check]:
-        from mrnn_edge_cli.doctor import devices
-
-        return devices.checks(device)
-
-    def models() -> Iterator[Check]:
-        from mrnn_edge_cli.doctor import models
-
-        return models.checks(model, device)
-
-    def cameras() -> Iterator[Check]:
-        from mrnn_edge_cli.doctor import cameras
-
-        return cameras.checks()
-
-    return (
-        (Area.INSTALLATION, "machine", machine),
-        (Area.INSTALLATION, "packages", packages),
-        (Area.DEVICE, "devices", devices),
-        (Area.MODEL, "models", models),
-        (Area.CAMERA, "cameras", cameras),
+    wanted = parse_device(device)
+    return _isolated(
+        (
+            (Area.INSTALLATION, "machine", ()),
+            (Area.INSTALLATION, "packages", ()),
+            (Area.DEVICE, "devices", (wanted,)),
+            (Area.MODEL, "models", (named, wanted)),
+            (Area.CAMERA, "cameras", ()),
+        )
     )
 
 
-def _isolated(groups: tuple[tuple[Area, str, _Checks], ...]) -> Iterator[Check]:
-    for area, name, checks in groups:
+def _isolated(groups: Iterable[tuple[Area, str, tuple[Any, ...]]]) -> Iterator[Check]:
+    for area, name, arguments in groups:
         try:
-            for check in checks():
+            # Imported here: a numpy that cannot be imported is a finding.
+            module = import_module(f"mrnn_edge_cli.doctor.{name}")
+            for check in module.checks(*arguments):
                 yield check.tidied()
         except Exception as error:  # one that explodes must not hide the others
             yield Check(

@@ -29,42 +29,44 @@ if TYPE_CHECKING:
 SOURCE = "Source"
 
 
-def _source(*names: str, **declared: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=SOURCE, **declared)
-
-
 def webcam(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
     ] = "0",
     interval: Annotated[
-        float, _source("--interval", metavar="SECONDS", help="Time between two looks.")
+        float, opt.under(SOURCE, "--interval", metavar="SECONDS", help="Time between two looks.")
     ] = 0.5,
     change_threshold: Annotated[
         float,
-        _source("--change-threshold", help="Change of the image vector, 0..2, that is captioned."),
+        opt.under(
+            SOURCE,
+            "--change-threshold",
+            help="Change of the image vector, 0..2, that is captioned.",
+        ),
     ] = 0.15,
     deadline_ms: Annotated[
         float | None,
-        _source("--deadline-ms", help="Narrow the beam to finish a caption in this time."),
+        opt.under(
+            SOURCE, "--deadline-ms", help="Narrow the beam to finish a caption in this time."
+        ),
     ] = None,
     every: Annotated[
-        int, _source("--every", min=1, metavar="N", help="Use each N-th frame of a file.")
+        int, opt.under(SOURCE, "--every", min=1, metavar="N", help="Use each N-th frame of a file.")
     ] = 1,
     fps: Annotated[
-        float | None, _source("--fps", help="Use this many frames per second of a file.")
+        float | None, opt.under(SOURCE, "--fps", help="Use this many frames per second of a file.")
     ] = None,
     stall_timeout: Annotated[
-        float, _source("--stall-timeout", help="Seconds without a frame before reconnecting.")
+        float,
+        opt.under(SOURCE, "--stall-timeout", help="Seconds without a frame before reconnecting."),
     ] = 5.0,
     reconnect_for: Annotated[
-        float, _source("--reconnect-for", help="Seconds without a frame before giving up.")
+        float,
+        opt.under(SOURCE, "--reconnect-for", help="Seconds without a frame before giving up."),
     ] = 60.0,
     headless: Annotated[
         bool,
-        typer.Option(
-            "--headless", help="No window: one line per caption.", rich_help_panel=opt.OUTPUT
-        ),
+        opt.under(opt.OUTPUT, "--headless", help="No window: one line per caption."),
     ] = False,
     ndjson: opt.Ndjson = False,
     explain: opt.Explain = False,
@@ -78,7 +80,7 @@ def webcam(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Append to an existing --log.", rich_help_panel=opt.OUTPUT),
+        opt.under(opt.OUTPUT, "--resume", help="Append to an existing --log."),
     ] = False,
     srt: Annotated[
         Path | None, opt.path_option("--srt", help="Write subtitles of a file.", panel=opt.OUTPUT)
@@ -89,11 +91,8 @@ def webcam(
     ] = None,
     speak_cmd: Annotated[
         str | None,
-        typer.Option(
-            "--speak-cmd",
-            metavar="CMD",
-            help="Run CMD with each caption on its stdin.",
-            rich_help_panel=opt.OUTPUT,
+        opt.under(
+            opt.OUTPUT, "--speak-cmd", metavar="CMD", help="Run CMD with each caption on its stdin."
         ),
     ] = None,
     force: opt.Force = False,
