@@ -7,7 +7,7 @@ still    1,000 frames of one scene with noise of sigma 4: captions, decodes skip
 grainy   the same with sigma 24, where every frame has to be encoded: the same ratio
 cuts     a video of 21 scenes: the delay from each cut to its caption, captions in between
 drawing  what overlay and recording take from the loop a frame of 1280 x 720; the CPU time of all
-         threads is told beside that of OpenCV's writer alone, which no drawing makes faster
+         threads is shown beside that of OpenCV's writer alone, which no drawing makes faster
 
 Pictures come from a folder, which should hold 21 at least that the model describes differently.
 """

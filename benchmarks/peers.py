@@ -30,9 +30,9 @@ from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.bundle.folder import to_json
 from mrnn_edge.files import write_whole
 from mrnn_edge.machine import usable_cores
-from mrnn_edge_cli.bench import Machine
 from mrnn_edge_cli.bench.conditions import LoadWatch
 from mrnn_edge_cli.bench.figures import Percentiles
+from mrnn_edge_cli.bench.machine import Machine
 from mrnn_edge_cli.doctor.packages import installed_versions
 
 TOKENS = 12
@@ -225,7 +225,7 @@ def main(
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", help="The report as JSON.")] = None,
 ) -> None:
-    """Measure; the limits are told, met or not, and the exit code is 0 in both cases."""
+    """Measure; the limits are printed, met or not, and the exit code is 0 in both cases."""
     threads = threads or usable_cores()
     torch.set_num_threads(threads)
     torch.manual_seed(0)

@@ -5,7 +5,7 @@
     report.py --readme             writes the README's table too, between its two markers
 
 The records lie in docs/figures: bench.json, and peers.json where peers were measured. No figure of
-the README's table is typed: a test writes the table anew from the records and compares.
+the README's table is typed: a test writes the table again from the records and compares.
 """
 
 import base64
@@ -16,10 +16,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_cli.bench import BenchRecord, read_record
-from mrnn_edge_cli.bench.page import END as PAGE_END
 from mrnn_edge_cli.bench.page import Bar, chart, document, section, table
+from mrnn_edge_cli.bench.record import BenchRecord, read_record
 from mrnn_edge_cli.bench.words import timed
+from mrnn_edge_cli.html import END as PAGE_END
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BEGIN: Final = "<!-- bench:begin -->"

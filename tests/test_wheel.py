@@ -73,7 +73,7 @@ def test_the_base_install_needs_neither_runtime_nor_torch(wheel):
     text = wheel.read(f"mrnn_edge-{__version__}.dist-info/METADATA").decode()
     needs = email.message_from_string(text).get_all("Requires-Dist")
     base = {need.partition(">=")[0] for need in needs if "extra ==" not in need}
-    assert base == {"numpy", "pillow", "rich", "click"}
+    assert base == {"numpy", "pillow", "rich", "typer"}
 
 
 def test_the_wheel_stays_under_70_mb(wheel):

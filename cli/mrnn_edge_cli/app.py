@@ -7,13 +7,14 @@ import sys
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
-import click
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
-from mrnn_edge_cli.arguments import to_command
 from mrnn_edge_cli.failures import EPILOGUE, ExitCode, exit_code
 from mrnn_edge_cli.output import say, write
 from mrnn_edge_cli.start import collector_at_rest
@@ -21,12 +22,12 @@ from mrnn_edge_cli.start import collector_at_rest
 
 @dataclass(frozen=True)
 class _Home:
-    """Where a command's function is, and what the list of commands says of it."""
+    """Where a command's function is, and its line in the list of commands."""
 
     module: str
     function: str
     summary: str
-    """The first line of its docstring, so that the list can be printed without the module."""
+    """The first line of its docstring, so that the list is printed without importing the module."""
 
 
 _COMMANDS: Final = {
@@ -34,23 +35,23 @@ _COMMANDS: Final = {
     "webcam": _Home(
         "webcam.command",
         "webcam",
-        "Describe what a camera, a stream or a video shows, anew when it changes.",
+        "Describe what a camera, a stream or a video shows, each time it changes.",
     ),
     "score": _Home(
-        "score", "score", "Tell how likely each sentence is for the picture, in the order given."
+        "score", "score", "Print how likely each sentence is for the picture, in the order given."
     ),
     "rank": _Home(
-        "rank", "rank", "Order the sentences of a file by how much the picture speaks for them."
+        "rank", "rank", "Order the sentences of a file by how well they fit the picture."
     ),
     "index": _Home("index", "index", "Index the pictures of a folder, for `mrnn-edge search`."),
     "search": _Home("search", "search", "Find pictures by a sentence, best first."),
     "info": _Home(
-        "info", "info", "Tell what a model is: its id, sizes, training, figures and licences."
+        "info", "info", "Print what a model is: its id, sizes, training, figures and licences."
     ),
     "verify": _Home(
         "verify",
         "verify",
-        "Check a model: files, hashes, graphs, and its answers against torch's at export.",
+        "Check a model: files, hashes, graphs, and its results against torch's at export.",
     ),
     "bench": _Home(
         "bench.command",
@@ -60,17 +61,17 @@ _COMMANDS: Final = {
     "doctor": _Home(
         "doctor.command",
         "doctor",
-        "Tell what is wrong on this machine, with the commands that mend it.",
+        "Check this machine, and print the commands that repair what is wrong.",
     ),
     "eval": _Home(
         "evaluate",
         "evaluate",
-        "Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is.",
+        "Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR if Java is installed.",
     ),
     "train": _Home(
         "train",
         "train",
-        "Train a model: a line of figures an epoch; the best on dev is kept.",
+        "Train a model: prints a line of figures per epoch; keeps the best epoch on dev.",
     ),
     "export": _Home(
         "export", "export", "Write a run as two ONNX graphs in a model folder named after itself."
@@ -81,55 +82,76 @@ _COMMANDS: Final = {
 }
 
 
-class _Commands(click.Group):
+class _Command(TyperCommand):
+    """A command whose help lists options by theme, as rich would, without importing rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                kind = f"{parameter.param_type_name.capitalize()}s"
+                panel = getattr(parameter, "rich_help_panel", None) or kind
+                sections.setdefault(panel, []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+
+class _Commands(TyperGroup):
     """The group that imports a command when it is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         home = _COMMANDS.get(cmd_name)
         if home is None:
             from difflib import get_close_matches
 
-            for close in get_close_matches(cmd_name, _COMMANDS, n=1):
-                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close!r}?")
+            close = get_close_matches(cmd_name, _COMMANDS, n=1)
+            if close and not ctx.resilient_parsing:
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {close[0]!r}?")
             return None
         with collector_at_rest():
             module = import_module(f"mrnn_edge_cli.{home.module}")
-        return to_command(getattr(module, home.function), cmd_name)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name, cls=_Command)(getattr(module, home.function))
+        return get_command(single)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, home.summary) for name, home in _COMMANDS.items()])
 
 
-def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
-    if asked:
-        write(f"mrnn-edge {__version__}")
-        ctx.exit()
-
-
-app = _Commands(
-    "mrnn-edge",
-    help="Pictures described in one sentence, on small machines, in milliseconds, offline.",
+app = typer.Typer(
+    cls=_Commands,
     epilog=EPILOGUE,
     no_args_is_help=True,
-    params=[
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            expose_value=False,
-            is_eager=True,
-            callback=_version,
-            help="Print the version.",
-        )
-    ],
+    rich_markup_mode=None,  # rich takes longer to import than a caption takes
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        write(f"mrnn-edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Pictures described in one sentence, on small machines, in milliseconds, offline."""
+
+
 def _terminate(_signal: int, _frame: object) -> None:
-    # An exception, so that what is half written is cleaned up on the way out.
+    # An exception, so that incomplete files are cleaned up on the way out.
     sys.exit(ExitCode.TERMINATED)
 
 
@@ -137,7 +159,7 @@ def main() -> NoReturn:
     """Run the command and end the process."""
     code = run()
     if "torch" not in sys.modules:
-        # Taking numpy and the runtime apart, object by object, costs a tenth of a whole start
+        # Freeing numpy and the runtime object by object takes a tenth of a whole start
         # (docs/startup.md); the system does it at once. torch has workers to end.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):  # None, full, closed
@@ -147,24 +169,20 @@ def main() -> NoReturn:
 
 
 def run() -> int:
-    """Run the command; a failure that was foreseen is one line on stderr. Returns the exit code."""
+    """Run the command; an expected failure prints one line on stderr. Returns the exit code."""
     if not sys.warnoptions:
-        # Pillow warns of odd files; what matters of it comes as an error of ours.
+        # Pillow warns of odd files; those that matter raise errors of ours.
         warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return app.main(standalone_mode=False) or ExitCode.DONE
+        get_command(app).main(prog_name="mrnn-edge")
     except MrnnEdgeError as error:
         say(str(error))
         return exit_code(error)
-    except click.Abort:  # Ctrl-C
-        return ExitCode.INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
     except OSError as error:
-        # The library turns what it reads into errors of its own; what is left is mostly output.
+        # The library raises errors of its own for input; the rest is mostly output.
         say(f"input or output failed: {error}; check the disk and the paths")
         return ExitCode.INTERNAL
-    except SystemExit as end:  # of a signal, or of a pipe without a reader
+    except SystemExit as end:  # of typer, of a signal, or of a pipe without a reader
         return end.code if isinstance(end.code, int) else ExitCode.INTERNAL
+    return ExitCode.DONE

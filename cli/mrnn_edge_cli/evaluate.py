@@ -2,189 +2,244 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mrnn_edge.bundle.folder import load_bundle
 from mrnn_edge.errors import OptionError
 from mrnn_edge.files import replacing
 from mrnn_edge.options import DecodeOptions, Prior
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Exit, Option
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import Progress, say, write, write_json
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_sentences, read_split
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
+    from mrnn_edge_train.evaluation.evaluate import Choice
+
+CONSENSUS = "Consensus"
 
 
 def evaluate(
     data: Annotated[
-        Path | None,
-        Option("--data", metavar="PATH", help="Data set, as `train` takes it."),
+        Path | None, opt.path_option("--data", metavar="PATH", help="Data set, as for `train`.")
     ] = None,
     split: Annotated[
-        Split, Option("--split", help="Tune on dev; test is for reports.")
+        Split, typer.Option("--split", help="Tune on dev; test is for reports.")
     ] = Split.DEV,
     retrieval: Annotated[
-        bool,
-        Option("--retrieval", help="Sentences by picture and pictures by sentence too."),
+        bool, typer.Option("--retrieval", help="Measure retrieval too, in both directions.")
     ] = False,
     pairs: Annotated[
         Path | None,
-        Option(
-            "--pairs",
-            metavar="FILE",
-            help="In place of a data set: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people.",
+        opt.path_option(
+            "--pairs", help="Instead of --data: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people."
         ),
-    ] = None,
-    consensus: Annotated[
-        bool,
-        Option(
-            "--consensus", help="Of the n best take what near training pictures' captions share."
-        ),
-    ] = False,
-    nbest: Annotated[
-        int | None,
-        Option("--nbest", min=1, help="With --consensus: candidates of a picture. [10]"),
-    ] = None,
-    neighbours: Annotated[
-        int | None,
-        Option("--neighbours", min=1, help="With --consensus: near training pictures. [60]"),
-    ] = None,
-    similarities: Annotated[
-        int | None,
-        Option("--similarities", min=1, help="With --consensus: the best that count. [125]"),
     ] = None,
     prior: opt.PriorOption = None,
+    json: opt.Json = False,
+    captions: Annotated[
+        Path | None,
+        opt.path_option("--captions", help="Write NAME<TAB>caption to a file.", panel=opt.OUTPUT),
+    ] = None,
+    force: opt.Force = False,
+    save: Annotated[
+        bool,
+        opt.under(
+            opt.OUTPUT, "--save", help="Store the figures in metrics.json and the model card."
+        ),
+    ] = False,
+    quiet: opt.Quiet = False,
     beam: opt.Beam = None,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
     no_repeat_ngram: opt.NoRepeatNgram = 0,
-    json: opt.Json = False,
-    captions: Annotated[
-        Path | None, Option("--captions", metavar="FILE", help="Write NAME<TAB>caption here.")
-    ] = None,
-    force: opt.Force = False,
-    save: Annotated[
-        bool, Option("--save", help="Enter the figures in metrics.json and the model card.")
+    consensus: Annotated[
+        bool,
+        opt.under(
+            CONSENSUS,
+            "--consensus",
+            help="Choose the candidate closest to similar training pictures.",
+        ),
     ] = False,
+    nbest: Annotated[
+        int | None, opt.under(CONSENSUS, "--nbest", min=1, help="Candidates per picture. [10]")
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        opt.under(CONSENSUS, "--neighbours", min=1, help="Similar training pictures. [60]"),
+    ] = None,
+    similarities: Annotated[
+        int | None,
+        opt.under(CONSENSUS, "--similarities", min=1, help="Best similarities that count. [125]"),
+    ] = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
     threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
 ) -> None:
-    """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR where Java is.
+    """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR if Java is installed.
 
-    With --retrieval the paper's recalls and median ranks too; with --pairs how the model's scores
-    go with people's grades, as Kendall's tau.
+    --retrieval adds the paper's recalls and median ranks; --pairs measures how the model's scores
+    agree with people's grades, as Kendall's tau.
     """
     if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
         raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
+    loading = LoadOptions(
+        model=model, device=device, precision=precision, threads=threads, quiet=quiet
+    )
     if pairs is not None:
         search = (beam, max_words, length_penalty, no_repeat_ngram)
         searched = search != (None, opt.MAX_WORDS, None, 0)
         if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
-            raise OptionError("--pairs goes with --prior alone; leave out what captions a data set")
-        need("cpu,eval", "onnxruntime", "scipy")
-        captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-        _agreement(captioner, pairs, prior, json=json, quiet=quiet)
+            raise OptionError("--pairs goes with --prior alone; leave out the other options")
+        _agreement(loading, pairs, prior, json=json)
         return
     if data is None:
         raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
     if prior is not None:
         raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
     if consensus and save:
-        raise OptionError(
-            "--consensus needs training captions, which no model carries; leave --save out"
-        )
-    need("cpu,eval", "onnxruntime", "pycocoevalcap")
-    from mrnn_edge_train.evaluation.evaluate import Choice, first, image_vectors
-    from mrnn_edge_train.evaluation.evaluate import evaluate as measure
-
-    # The authors' numbers, for MS COCO (consensus.py).
-    shape = {
-        "nbest": nbest or 10,
-        "neighbours": neighbours or 60,
-        "similarities": similarities or 125,
-    }
-    wishes = DecodeOptions(
+        raise OptionError("--consensus needs the training captions; leave --save out")
+    chosen = _Consensus(nbest or 10, neighbours or 60, similarities or 125) if consensus else None
+    decoding = DecodeOptions(
         beam=beam,
-        nbest=shape["nbest"] if consensus else 1,
+        nbest=chosen.nbest if chosen else 1,
         max_words=max_words,
         length_penalty=length_penalty,
         no_repeat_ngram=no_repeat_ngram,
     )
+    need("cpu,eval", "onnxruntime", "pycocoevalcap")
     from mrnn_edge_cli.outputs import check_outputs
 
-    folder = load_bundle(model).folder
+    check_outputs(
+        {"--captions": captions}, sources=_files(data, load_bundle(model).folder), force=force
+    )
     if save:
         from mrnn_edge_export.card import check_card
 
         check_card(load_bundle(model))
-    check_outputs({"--captions": captions}, sources=_files(data, folder), force=force)
-    images, known = read_split(data, split), read_sentences(data, Split.TRAIN)
-    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-    track = Progress(quiet=quiet)
-    vectors = image_vectors(captioner, images, track=track)
-    choose: Choice = first
-    if consensus:
-        from mrnn_edge_train.evaluation.consensus import Consensus
+    _measure(
+        loading,
+        _Data(data, split, retrieval),
+        decoding,
+        chosen,
+        _Wanted(json, captions, force, save),
+    )
 
-        near = read_split(data, Split.TRAIN)
-        near_vectors = image_vectors(captioner, near, track=track)
-        choose = Consensus(
-            near,
-            near_vectors,
-            neighbours=shape["neighbours"],
-            similarities=shape["similarities"],
-        ).choose
-    found = measure(captioner, images, vectors, known, wishes, choose=choose, track=track)
-    penalty = captioner.config.decoding.length_penalty if length_penalty is None else length_penalty
+
+@dataclass(frozen=True)
+class _Consensus:
+    """The size of a re-ranking; the defaults are the authors', for MS COCO (consensus.py)."""
+
+    nbest: int
+    neighbours: int
+    similarities: int
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What a model is measured on."""
+
+    path: Path
+    split: Split
+    retrieval: bool
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Where the figures and captions go."""
+
+    json: bool
+    captions: Path | None
+    force: bool
+    save: bool
+
+
+def _measure(
+    loading: LoadOptions,
+    data: _Data,
+    decoding: DecodeOptions,
+    consensus: _Consensus | None,
+    wanted: _Wanted,
+) -> None:
+    from mrnn_edge_train.evaluation.evaluate import evaluate as measure
+    from mrnn_edge_train.evaluation.evaluate import image_vectors
+
+    images = read_split(data.path, data.split)
+    known = read_sentences(data.path, Split.TRAIN)
+    captioner = load(loading)
+    track = Progress(quiet=loading.quiet)
+    vectors = image_vectors(captioner, images, track=track)
+    choose = _choice(captioner, data.path, consensus, track)
+    found = measure(captioner, images, vectors, known, decoding, choose=choose, track=track)
+    penalty = decoding.length_penalty
     record: dict[str, Any] = {
-        "split": str(split),
+        "split": str(data.split),
         **found.to_record(),
         "vocabulary": len(captioner.bundle.vocabulary),
-        "beam": wishes.width,
-        "max_words": max_words,
-        "length_penalty": penalty,
-        "no_repeat_ngram": no_repeat_ngram,
-        **({"consensus": shape} if consensus else {}),
+        "beam": decoding.width,
+        "max_words": decoding.max_words,
+        "length_penalty": captioner.config.decoding.length_penalty if penalty is None else penalty,
+        "no_repeat_ngram": decoding.no_repeat_ngram,
+        **({"consensus": asdict(consensus)} if consensus else {}),
         **_where(captioner),
     }
-    if retrieval:
+    if data.retrieval:
         from mrnn_edge_train.evaluation.retrieval import evaluate_retrieval
 
         texts = [text for _, text in found.captions]
         ranked = evaluate_retrieval(captioner, images, vectors, texts, track=track)
         record["retrieval"] = ranked.to_record()
-    # The figures come first: what follows can fail, and they took a while.
-    _print(record, json=json)
-    if captions is not None:
+    # The figures come first: they took a while, and what follows can fail.
+    _print(record, json=wanted.json)
+    if wanted.captions is not None:
         lines = "".join(f"{name}\t{text}\n" for name, text in found.captions)
-        _write_captions(captions, lines.encode(), new=not force)
-    if save:
+        _write_captions(wanted.captions, lines.encode(), new=not wanted.force)
+    if wanted.save:
         from mrnn_edge_export.card import save_evaluation
 
-        save_evaluation(captioner.bundle, {**record, "command": _command(record, data)})
-        if not quiet:
-            say(f"figures of {split} entered in {captioner.bundle.folder}")
+        save_evaluation(captioner.bundle, {**record, "command": _command(record, data.path)})
+        if not loading.quiet:
+            say(f"figures of {data.split} stored in {captioner.bundle.folder}")
 
 
-def _agreement(
-    captioner: "Captioner", path: Path, prior: Prior | None, *, json: bool, quiet: bool
-) -> None:
+def _choice(
+    captioner: "Captioner", data: Path, consensus: _Consensus | None, track: Progress
+) -> "Choice":
+    """How one of the n best captions is chosen."""
+    from mrnn_edge_train.evaluation.evaluate import first, image_vectors
+
+    if consensus is None:
+        return first
+    from mrnn_edge_train.evaluation.consensus import Consensus
+
+    images = read_split(data, Split.TRAIN)
+    return Consensus(
+        images,
+        image_vectors(captioner, images, track=track),
+        neighbours=consensus.neighbours,
+        similarities=consensus.similarities,
+    ).choose
+
+
+def _agreement(loading: LoadOptions, path: Path, prior: Prior | None, *, json: bool) -> None:
+    """Print how the model's scores agree with people's grades."""
+    need("cpu,eval", "onnxruntime", "scipy")
+    captioner = load(loading)
     from mrnn_edge_train.evaluation.agreement import agree, read_pairs
 
-    found = agree(captioner, read_pairs(path), prior=prior, track=Progress(quiet=quiet))
+    track = Progress(quiet=loading.quiet)
+    found = agree(captioner, read_pairs(path), prior=prior, track=track)
     for failure in found.failures:
-        say(f"{failure}; its pairs are left out")
+        say(f"{failure}; its pairs are skipped")
     figures = {
         "pairs": found.pairs,
         "pictures": found.pictures,
@@ -196,7 +251,7 @@ def _agreement(
     }
     _print(figures, json=json)
     if found.failures:
-        raise Exit(ExitCode.SOME_FAILED)
+        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _write_captions(path: Path, data: bytes, *, new: bool) -> None:
@@ -244,7 +299,7 @@ def _plain(value: Any) -> str:
 
 
 def _command(record: dict[str, Any], data: Path) -> str:
-    """The command that gives these figures, every choice spelt out."""
+    """The command that gives these figures, with every option spelt out."""
     words = ["mrnn-edge", "eval", "--data", data.resolve().name]
     search = ("beam", "max_words", "length_penalty", "no_repeat_ngram")
     for option in ("model", "precision", "split", *search):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-import click
+import typer
 
 from mrnn_edge.language.records import Word
 
@@ -35,8 +35,8 @@ def _painted(word: Word) -> str:
     text = _plain(word)
     share = strength(word)
     if share < 0.0:
-        return click.style(text, fg="magenta")
-    return click.style(
+        return typer.style(text, fg="magenta")
+    return typer.style(
         text,
         fg="green" if share >= 0.25 else None,
         bold=share >= 0.5,
@@ -50,5 +50,5 @@ def bits(number: float | None) -> str:
 
 
 def has_colours() -> bool:
-    """Whether standard output is a terminal that shows colours to somebody who wants them."""
+    """Whether standard output is a terminal, and colours are not switched off by NO_COLOR."""
     return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")

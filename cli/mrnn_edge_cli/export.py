@@ -3,34 +3,41 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 
 
 def export(
-    run: Annotated[Path, Argument(metavar="RUN", help="Folder of `mrnn-edge train`.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Folder of `mrnn-edge train`.", parser=opt.to_path),
+    ],
     out: Annotated[
-        Path, Option("--output", "-o", metavar="FOLDER", help="New folder of the model.")
+        Path,
+        opt.path_option("--output", "-o", metavar="FOLDER", help="New folder for the model."),
     ],
     data: Annotated[
         Path | None,
-        Option("--data", metavar="FOLDER", help="Data set for parity; the run's own."),
+        opt.path_option(
+            "--data", metavar="FOLDER", help="Data set for the comparison; default: the run's own."
+        ),
     ] = None,
     trained_on: Annotated[
         str | None,
-        Option("--trained-on", metavar="TEXT", help="The data set, for the model card."),
+        typer.Option("--trained-on", metavar="TEXT", help="The data set, for the model card."),
     ] = None,
     weights_licence: Annotated[
-        str, Option("--weights-licence", metavar="TEXT", help="For the model card.")
+        str, typer.Option("--weights-licence", metavar="TEXT", help="For the model card.")
     ] = "the terms of the training data hold",
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Write a run as two ONNX graphs in a model folder named after itself.
 
-    Torch and ONNX Runtime must agree to 1e-4 and caption every dev picture alike, word for word;
+    Torch and ONNX Runtime must agree to 1e-4 and give equal captions for every dev picture;
     otherwise nothing is written.
     """
     need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")

@@ -7,7 +7,7 @@ from mrnn_edge import errors
 
 
 class ExitCode(IntEnum):
-    """What the command tells its caller."""
+    """The exit codes of the command."""
 
     DONE = 0
     INTERNAL = 1

@@ -3,22 +3,23 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Exit, Option
-from mrnn_edge_cli.caption.bulk import said_left_out
+from mrnn_edge_cli.caption.bulk import describe_left_out
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
 from mrnn_edge_cli.outputs import check_outputs, model_files
 
 
 def index(
-    folder: Annotated[str, Argument(metavar="FOLDER", help="The pictures below it are indexed.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Index all pictures below it.")],
     out: Annotated[
         Path,
-        Option("--output", "-o", metavar="FILE", help="The index; made, or brought up to date."),
+        opt.path_option("--output", "-o", help="The index; created or updated."),
     ],
     force: opt.Force = False,
     json: opt.Json = False,
@@ -30,14 +31,16 @@ def index(
 ) -> None:
     """Index the pictures of a folder, for `mrnn-edge search`.
 
-    A second run encodes what is new or changed and nothing else. A picture that cannot be read is
-    left out, its reason on stderr, exit code 3. The index is replaced when the new one is whole;
-    another file that stands there only with --force.
+    A second run encodes only new and changed pictures. A picture that cannot be read is left out:
+    its reason goes to stderr, the exit code is 3. An old index is replaced once the new one is
+    complete, any other file only with --force.
     """
     folder = _folder(folder)
-    # What exists and is no index of this model is refused where it is read; so is a picture.
+    # Index.build refuses a file that is no index of this model, and a picture of the folder.
     check_outputs({"--output": out}, sources=model_files(model), force=force, resumed=("--output",))
-    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    captioner = load(
+        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
+    )
     from mrnn_edge.index.index import Index
 
     built = Index.build(captioner, folder, out, replace=force, track=Progress(quiet=quiet))
@@ -45,7 +48,7 @@ def index(
     for failure in changes.failures:
         say(failure.failure or failure.file)
     if changes.left_out and not quiet:
-        say(said_left_out(changes.left_out))
+        say(describe_left_out(changes.left_out))
     if json:
         write_json(
             {
@@ -65,7 +68,7 @@ def index(
             f"{changes.kept:,} kept, {changes.gone:,} gone"
         )
     if changes.failures:
-        raise Exit(ExitCode.SOME_FAILED)
+        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _folder(name: str) -> str:

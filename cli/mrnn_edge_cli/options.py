@@ -1,19 +1,53 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, each declared once, and the types that they need."""
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
 
 from mrnn_edge.bundle.config import Precision
-from mrnn_edge.errors import OptionError
+from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.options import DecodeOptions, Prior, Sampling
-from mrnn_edge_cli.arguments import Option
 
+OUTPUT: Final = "Output"
+SENTENCE: Final = "Sentences"
+SAMPLING: Final = "Sampling"
+MODEL: Final = "Model and machine"
+"""Headings of the help, under which options of one theme stand."""
+
+
+def to_path(text: str | os.PathLike[str]) -> Path:
+    """A path, with `~` and `file:///…` understood: a shell does not expand `--output=~/a.csv`."""
+    from mrnn_edge.files import local_path
+
+    try:
+        return Path(local_path(os.fspath(text)))
+    except FileError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def path_option(*names: str, help: str, metavar: str = "FILE", panel: str | None = None) -> Any:
+    """An option whose value is a path."""
+    return typer.Option(*names, metavar=metavar, help=help, parser=to_path, rich_help_panel=panel)
+
+
+def under(panel: str, *names: str, **declared: Any) -> Any:
+    """An option under a heading of the help."""
+    return typer.Option(*names, rich_help_panel=panel, **declared)
+
+
+Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")]
 Model = Annotated[
     str | None,
-    Option("--model", metavar="NAME_OR_FOLDER", help="Model; the shipped one if left out."),
+    under(
+        MODEL, "--model", "-m", metavar="NAME_OR_FOLDER", help="Model; default: the shipped one."
+    ),
 ]
 Device = Annotated[
     str,
-    Option(
+    under(
+        MODEL,
         "--device",
         metavar="auto|cpu|cuda|cuda:N",
         help="Where the graphs run; auto: CUDA where it works, else the CPU.",
@@ -21,73 +55,101 @@ Device = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    Option("--precision", help="Arithmetic of the graphs; the model's own if left out."),
+    under(MODEL, "--precision", help="Arithmetic of the graphs; default: the model's own."),
 ]
 Threads = Annotated[
     int | None,
-    Option(
-        "--threads", min=1, max=256, help="CPU threads; all that this process may use if left out."
-    ),
+    under(MODEL, "--threads", min=1, max=256, help="CPU threads; default: all available cores."),
 ]
-Quiet = Annotated[bool, Option("--quiet", help="Say nothing on stderr but errors.")]
-Force = Annotated[bool, Option("--force", help="Replace an output that exists.")]
-Json = Annotated[bool, Option("--json", help="JSON on stdout.")]
+Quiet = Annotated[bool, under(OUTPUT, "--quiet", "-q", help="Print nothing but errors on stderr.")]
+Force = Annotated[bool, under(OUTPUT, "--force", help="Overwrite outputs that exist.")]
+Json = Annotated[bool, under(OUTPUT, "--json", help="JSON on stdout.")]
+Ndjson = Annotated[bool, under(OUTPUT, "--ndjson", help="One JSON record per line on stdout.")]
+Html = Annotated[Path | None, path_option("--html", help="Write an HTML page too.", panel=OUTPUT)]
+Explain = Annotated[
+    bool, under(OUTPUT, "--explain", help="Add the confidence, and each word's share of it.")
+]
 Beam = Annotated[
     int | None,
-    Option("--beam", min=1, max=100, help="Hypotheses kept a step; 1 is greedy, 3 if left out."),
+    under(
+        SENTENCE,
+        "--beam",
+        min=1,
+        max=100,
+        help="Hypotheses kept at each step; 1 is greedy; default: 3.",
+    ),
+]
+Nbest = Annotated[
+    int,
+    under(
+        SENTENCE,
+        "--nbest",
+        min=1,
+        max=100,
+        help="Sentences per picture, in records; widens the beam.",
+    ),
 ]
 MaxWords = Annotated[
-    int, Option("--max-words", min=1, max=1000, help="Words of a sentence at most.")
+    int, under(SENTENCE, "--max-words", min=1, max=1000, help="Maximum number of words.")
 ]
 LengthPenalty = Annotated[
     float | None,
-    Option(
+    under(
+        SENTENCE,
         "--length-penalty",
-        help="Rank by log2_prob / (words + 1)^penalty; the model's own if left out.",
+        help="Rank by log2_prob / (words + 1)^penalty; default: the model's own.",
     ),
 ]
-Sample = Annotated[
-    bool, Option("--sample", help="Draw a sentence at random in place of the best one.")
+Prefix = Annotated[
+    str, under(SENTENCE, "--prefix", metavar="TEXT", help="How the sentence begins.")
 ]
-Temperature = Annotated[
-    float | None,
-    Option("--temperature", help="With --sample: below 1 likelier words, above 1 others."),
-]
-TopK = Annotated[int | None, Option("--top-k", help="With --sample: from so many likeliest words.")]
-TopP = Annotated[
-    float | None,
-    Option("--top-p", help="With --sample: from the likeliest words that hold this share."),
-]
-Seed = Annotated[
-    int | None, Option("--seed", help="With --sample: the same seed, the same sentence.")
-]
-Prefix = Annotated[str, Option("--prefix", metavar="TEXT", help="How the sentence begins.")]
 NoRepeatNgram = Annotated[
     int,
-    Option("--no-repeat-ngram", min=0, help="So many words in a row only once; 0: no limit."),
+    under(
+        SENTENCE,
+        "--no-repeat-ngram",
+        min=0,
+        help="Never repeat this many words in a row; 0: no limit.",
+    ),
 ]
 Forbid = Annotated[
     list[str] | None,
-    Option("--forbid", metavar="WORD", help="A word that must not come; may be repeated."),
+    under(SENTENCE, "--forbid", metavar="WORD", help="A word to avoid; may be given repeatedly."),
 ]
 Require = Annotated[
     list[str] | None,
-    Option("--require", metavar="WORD", help="A word that must come; may be repeated."),
+    under(SENTENCE, "--require", metavar="WORD", help="A word to use; may be given repeatedly."),
 ]
 MinConfidence = Annotated[
     float | None,
-    Option(
+    under(
+        SENTENCE,
         "--min-confidence",
         metavar="BITS",
-        help="Answer `not sure` where the picture gives less evidence for the caption.",
+        help="Print `not sure` for captions with less evidence from the picture.",
     ),
+]
+Sample = Annotated[
+    bool, under(SAMPLING, "--sample", help="Draw a random sentence instead of the best one.")
+]
+Temperature = Annotated[
+    float | None,
+    under(SAMPLING, "--temperature", help="Below 1 favours likely words, above 1 unlikely ones."),
+]
+TopK = Annotated[int | None, under(SAMPLING, "--top-k", help="Draw from the K likeliest words.")]
+TopP = Annotated[
+    float | None,
+    under(SAMPLING, "--top-p", help="Draw from the likeliest words that hold this share."),
+]
+Seed = Annotated[
+    int | None, under(SAMPLING, "--seed", help="The same seed gives the same sentence.")
 ]
 PriorOption = Annotated[
     Prior | None,
-    Option("--prior", help="What the picture's probability is measured against."),
+    typer.Option("--prior", help="What the picture's probability is compared with."),
 ]
 
-MAX_WORDS = DecodeOptions.max_words
+MAX_WORDS: Final = DecodeOptions.max_words
 
 
 def to_sampling(
@@ -98,11 +160,11 @@ def to_sampling(
     top_p: float | None,
     seed: int | None,
 ) -> Sampling | None:
-    """What the options of a draw mean. Raises OptionError for one of them without --sample."""
-    given = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--seed": seed}
+    """The sampling options as one object. Raises OptionError if one is given without --sample."""
     if sample:
         heat = 1.0 if temperature is None else temperature
         return Sampling(temperature=heat, top_k=top_k, top_p=top_p, seed=seed)
+    given = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--seed": seed}
     for name, value in given.items():
         if value is not None:
             raise OptionError(f"{name} goes with --sample; add it, or leave {name} out")

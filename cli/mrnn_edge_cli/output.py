@@ -52,11 +52,15 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """One line for people, to stderr; where that is closed or full, to nobody."""
+    """One line for people, to stderr; dropped if that is closed or full."""
     if sys.stderr is None:  # print() would take standard output, where data goes
         return
     with contextlib.suppress(OSError):
         print(f"mrnn-edge: {text}", file=sys.stderr, flush=True)
+
+
+def say_nothing(_text: str) -> None:
+    """What takes the place of `say` with --quiet."""
 
 
 class Progress:

@@ -1,7 +1,7 @@
 """The files that a run writes: what exists stays, unless the user said otherwise. Opens none.
 
 One rule for all commands. An output that exists as a regular file is refused, unless it is to be
-replaced (`--force`) or continued (`--resume`), or is a page that nobody has edited since we wrote
+replaced (`--force`) or continued (`--resume`), or is a page unedited since we wrote
 it. A source of the run, the model's files among them, is refused in any case, and so is one file
 under two options. Links and other spellings of a path are seen through; devices and pipes, such as
 /dev/null, are no files that exist.
@@ -90,7 +90,7 @@ def model_files(model: str | None) -> list[Path]:
 
 
 def identities(paths: Iterable[str | os.PathLike[str]]) -> set[_Identity]:
-    """What tells whether another path leads to one of these files; what is no file is left out."""
+    """What identifies these files, whatever the path; anything but a file is left out."""
     return {found for found in map(_identity, paths) if found is not None}
 
 

@@ -4,38 +4,43 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.output import Progress, say, write
 
 
 def quantize(
-    model: Annotated[str, Argument(metavar="NAME_OR_FOLDER", help="A model with float32.")],
-    data: Annotated[Path, Option("--data", metavar="PATH", help="Data set, as `train` takes it.")],
+    model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER", help="A model with float32.")],
+    data: Annotated[
+        Path, opt.path_option("--data", metavar="PATH", help="Data set, as for `train`.")
+    ],
     out: Annotated[
         Path | None,
-        Option("--output", "-o", metavar="FOLDER", help="New folder; in place if left out."),
+        opt.path_option(
+            "--output", "-o", metavar="FOLDER", help="New folder; default: change the model itself."
+        ),
     ] = None,
     calibrate: Annotated[
         int,
-        Option("--calibrate", min=1, metavar="N", help="Training pictures for the ranges."),
+        typer.Option("--calibrate", min=1, metavar="N", help="Training pictures for the ranges."),
     ] = 128,
     max_drop: Annotated[
         float,
-        Option("--max-drop", min=0.0, metavar="CIDER", help="What dev may lose; else refuse."),
+        typer.Option("--max-drop", min=0.0, metavar="CIDER", help="Maximum loss of CIDEr on dev."),
     ] = 0.01,
     alone: Annotated[
         bool,
-        Option("--alone", help="The smallest folder: no float graphs, no graph for searches."),
+        typer.Option("--alone", help="Smallest folder: without float graphs and search graph."),
     ] = False,
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Give a model int8 graphs and make them its default.
 
-    The captions of the dev split are measured before and after; where they lose more than
-    --max-drop, nothing is written (exit code 4).
+    The captions of the dev split are measured before and after; if they lose more than --max-drop,
+    nothing is written (exit code 4).
     """
     need("cpu,train", "onnxruntime", "onnx", "pycocoevalcap")
     from mrnn_edge.bundle.config import Precision
@@ -44,7 +49,7 @@ def quantize(
 
     words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
-    if alone and out is not None:  # in the folder that it names there is nothing to make them of
+    if alone and out is not None:  # the new folder has no float graphs to quantize again
         words += ["--alone", "--output", out.name]
     done = quantize_model(
         model,

@@ -4,25 +4,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary, tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Option
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json_array
 
 SHOWN = 10
-"""Unknown words that are named."""
+"""Maximum number of unknown words that are listed."""
 
 
 def rank(
-    image: Annotated[str, Argument(metavar="IMAGE", help="The picture; - is stdin.")],
+    image: opt.Image,
     sentences: Annotated[
-        Path, Option("--sentences", metavar="FILE", help="A sentence a line, UTF-8.")
+        Path, opt.path_option("--sentences", help="One sentence per line, UTF-8.")
     ],
     best: Annotated[
-        int | None, Option("--best", "-k", min=1, help="So many of them; all if left out.")
+        int | None, typer.Option("--best", "-k", min=1, help="Print only the K best; default: all.")
     ] = None,
     prior: opt.PriorOption = None,
     json: opt.Json = False,
@@ -32,12 +33,14 @@ def rank(
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Order the sentences of a file by how much the picture speaks for them.
+    """Order the sentences of a file by how well they fit the picture.
 
-    A line a sentence: rank, confidence and log2 probability in bits, and the sentence. The prior
-    is `train` if left out; `mean` is much faster, and puts a right sentence first half as often.
+    One line per sentence: rank, confidence and log2 probability in bits, and the sentence. The
+    default prior is `train`; `mean` is much faster, and ranks a right sentence first half as often.
     """
-    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    captioner = load(
+        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
+    )
     from mrnn_edge.bulk.run import picture_source
 
     lines = SentenceFile(sentences, captioner.bundle.vocabulary)
@@ -52,13 +55,13 @@ def rank(
             text = one_line(each["sentence"])
             write(f"{each['rank']}\t{bits(each['confidence'])}\t{each['log2_prob']:.2f}\t{text}")
     if not quiet:
-        lines.tell()
+        lines.report()
 
 
 class SentenceFile:
     """The sentences of a file, line by line.
 
-    Lines without a word are left out and counted, unknown words are noted, and `tell` says both.
+    Lines without a word are skipped and counted, unknown words collected; `report` prints both.
     """
 
     def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
@@ -75,15 +78,15 @@ class SentenceFile:
         except OSError as error:
             raise OptionError(f"{self._path} cannot be read ({error.strerror})") from None
 
-    def tell(self) -> None:
-        """What was left out or not known, on stderr."""
+    def report(self) -> None:
+        """Print what was skipped or unknown, on stderr."""
         if self._blank:
             lines = "1 line" if self._blank == 1 else f"{self._blank} lines"
-            say(f"{self._path}: {lines} without a word left out")
+            say(f"{self._path}: skipped {lines} without a word")
         if self._unknown:
             first = ", ".join(list(self._unknown)[:SHOWN])
             more = f" and {len(self._unknown) - SHOWN} more" if len(self._unknown) > SHOWN else ""
-            say(f"not in the vocabulary, scored as an unknown word: {first}{more}")
+            say(f"not in the vocabulary, scored as the unknown word: {first}{more}")
 
     def __iter__(self) -> Iterator[str]:
         number = 0

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
+import typer
+
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 
 def score(
-    image: Annotated[str, Argument(metavar="IMAGE", help="The picture; - is stdin.")],
-    sentences: Annotated[list[str], Argument(metavar="SENTENCE")],
+    image: opt.Image,
+    sentences: Annotated[list[str], typer.Argument(metavar="SENTENCE...")],
     prior: opt.PriorOption = None,
     json: opt.Json = False,
     model: opt.Model = None,
@@ -20,19 +21,21 @@ def score(
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Tell how likely each sentence is for the picture, in the order given.
+    """Print how likely each sentence is for the picture, in the order given.
 
-    A line a sentence: its log2 probability and its confidence, in bits, and the sentence. The
-    confidence is what the picture adds to the probability: against the training pictures, or
-    against their mean, as captions have it, with `--prior mean`.
+    One line per sentence: its log2 probability and its confidence, in bits, and the sentence. The
+    confidence is what the picture adds to the probability: compared with the training pictures, or
+    with `--prior mean` with their mean, as captions use it.
     """
-    captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
+    captioner = load(
+        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
+    )
     from mrnn_edge.bulk.run import picture_source
 
     scores = captioner.score(picture_source(image), sentences, prior=prior)
     unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
     if unknown and not quiet:
-        say(f"not in the vocabulary, scored as an unknown word: {', '.join(unknown)}")
+        say(f"not in the vocabulary, scored as the unknown word: {', '.join(unknown)}")
     if json:
         write_json([each.to_record() for each in scores])
         return

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a wish to stop: what was begun is finished, a second leaves.
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop: work in progress is finished, a second exits.
 
 Knows signals; what is stopped asks `Stop` between two pieces of its work.
 """
@@ -32,11 +32,13 @@ class Stop:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
-            os._exit(128 + number)  # whatever a thread still waits for
+            os._exit(128 + number)  # even if a thread still waits
         self.signal = number
         # Not print: the signal may have come in the midst of one.
         with suppress(OSError):
-            os.write(2, b"\nmrnn-edge: finishing what was begun; once more leaves at once\n")
+            os.write(
+                2, b"\nmrnn-edge: finishing the work in progress; interrupt again to exit at once\n"
+            )
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def stoppable() -> Iterator[Stop]:
 
 
 def heeded() -> dict[int, Any]:
-    """The signals of a wish to stop that are not ignored, each with its handler of now."""
+    """The signals that request a stop and are not ignored, each with its present handler."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     return {number: old for number, old in before.items() if old is not signal.SIG_IGN}
 

@@ -3,231 +3,293 @@
 import dataclasses
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from mrnn_edge.bundle.config import Precision
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Option
 from mrnn_edge_cli.extras import TRAINING, need
-from mrnn_edge_cli.output import Progress, say, write
+from mrnn_edge_cli.loading import LoadOptions
+from mrnn_edge_cli.output import Progress, say, say_nothing, write
 from mrnn_edge_cli.stopping import Stop, heeded, restore
+
+if TYPE_CHECKING:
+    from mrnn_edge_train.journal import EpochFigures
 
 _DEFAULT = "flickr8k-lite2"
 _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
+RUN = "A new run"
+FROM = "From a model"
 
 
 def train(
     data: Annotated[
         Path | None,
-        Option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
+        opt.path_option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
     ] = None,
     out: Annotated[
-        Path | None, Option("--out", metavar="FOLDER", help="New folder of the run.")
+        Path | None, opt.path_option("--out", metavar="FOLDER", help="New folder for the run.")
     ] = None,
     resume: Annotated[
         Path | None,
-        Option("--resume", metavar="RUN", help="Go on with a run that was stopped."),
+        opt.path_option("--resume", metavar="RUN", help="Continue a run that was stopped."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Epochs of the first stage; default: the recipe's."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The same seed gives the same run. [1]")
     ] = None,
     recipe: Annotated[
         str | None,
-        Option(
-            "--recipe", metavar="NAME_OR_FILE", help=f"Recipe, or a TOML file of one. [{_DEFAULT}]"
+        opt.under(
+            RUN,
+            "--recipe",
+            metavar="NAME_OR_FILE",
+            help=f"Recipe, or a TOML file of one. [{_DEFAULT}]",
         ),
     ] = None,
     encoder: Annotated[
         str | None,
-        Option("--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
-    ] = None,
-    epochs: Annotated[
-        int | None, Option("--epochs", min=1, help="Of the first stage, not the recipe's.")
-    ] = None,
-    seed: Annotated[
-        int | None, Option("--seed", min=0, help="The same seed, the same run. [1]")
+        opt.under(RUN, "--encoder", metavar="NAME_OR_FILE", help="CNN, or a feature table (.npz)."),
     ] = None,
     device: Annotated[
         str | None,
-        Option("--device", metavar="cpu|cuda|cuda:N", help="Where the networks compute. [cpu]"),
+        opt.under(RUN, "--device", metavar="cpu|cuda|cuda:N", help="Device for training. [cpu]"),
     ] = None,
     tensorboard: Annotated[
-        bool, Option("--tensorboard", help="Curves too, in the run's folder `tensorboard`.")
+        bool,
+        opt.under(RUN, "--tensorboard", help="Write curves to the run's folder `tensorboard`."),
     ] = False,
     cache: Annotated[
         Path | None,
-        Option("--cache", metavar="FOLDER", help="Where CNN vectors are kept."),
+        opt.path_option("--cache", metavar="FOLDER", help="Cache for CNN vectors.", panel=RUN),
     ] = None,
     model: Annotated[
         str | None,
-        Option(
+        opt.under(
+            FROM,
             "--from",
             metavar="NAME_OR_FOLDER",
-            help="Train this model on, its CNN as it is; --out is then a model folder.",
+            help="Continue training this model, with its CNN frozen; --out is a model folder.",
         ),
     ] = None,
     teach: Annotated[
         str | None,
-        Option(
+        opt.under(
+            FROM,
             "--teach",
             metavar="WORD",
-            help="Teach a model (--from, or the default one) this word; --out is a model folder.",
+            help="Teach a model (--from, or the default) this word; --out is a model folder.",
         ),
     ] = None,
     images: Annotated[
         Path | None,
-        Option("--images", metavar="FOLDER", help="With --teach: the pictures."),
+        opt.path_option(
+            "--images", metavar="FOLDER", help="With --teach: the pictures.", panel=FROM
+        ),
     ] = None,
     captions: Annotated[
         Path | None,
-        Option("--captions", metavar="FILE", help="With --teach: a CSV or JSONL of file,caption."),
+        opt.path_option(
+            "--captions", help="With --teach: a CSV or JSONL of file,caption.", panel=FROM
+        ),
     ] = None,
     threads: opt.Threads = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Train a model: a line of figures an epoch; the best on dev is kept.
+    """Train a model: prints a line of figures per epoch; keeps the best epoch on dev.
 
-    The folder then holds run.json, vocab.json, log.ndjson, best.safetensors and
-    checkpoint.safetensors; `mrnn-edge export` makes a model of it. Ctrl-C finishes the step and
-    saves; `--resume RUN` goes on.
+    The run's folder holds run.json, vocab.json, log.ndjson, best.safetensors and
+    checkpoint.safetensors; `mrnn-edge export` turns it into a model. Ctrl-C finishes the step and
+    saves; `--resume RUN` continues.
 
-    With --from or --teach a model is trained on in a minute or so, and --out is a model folder,
-    ready to use; nothing is written if it is stopped.
+    --from and --teach continue training a model, in about a minute, and --out is a model folder,
+    ready to use; if stopped, nothing is written.
     """
     if teach is None:
-        _refuse({"--images": images, "--captions": captions}, "--teach alone")
-    if teach is not None or model is not None:
-        _refuse(
-            {
-                "--resume": resume,
-                "--recipe": recipe,
-                "--encoder": encoder,
-                "--cache": cache,
-                "--device": device,
-                "--tensorboard": tensorboard or None,
-            },
-            "training from a data set alone, not with --from and --teach",
+        _refuse({"--images": images, "--captions": captions}, "--teach")
+    if teach is None and model is None:
+        run = _Run(
+            data=data,
+            out=out,
+            resume=resume,
+            recipe=recipe,
+            encoder=encoder,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            tensorboard=tensorboard,
+            cache=cache,
+            threads=threads,
         )
-        need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
-        from mrnn_edge_cli.train_on import teach_word, train_on
-        from mrnn_edge_train.torch_device import use_threads
-
-        use_threads(threads)
-        if teach is not None:
-            without = "training without --teach"
-            _refuse({"--data": data}, f"{without}, which takes --images and --captions")
-            _refuse({"--epochs": epochs, "--seed": seed}, without)
-            if images is None or captions is None or out is None:
-                raise OptionError("give --images, --captions and --out with --teach")
-            teach_word(model, teach, images, captions, out, threads=threads, quiet=quiet)
-            return
-        if data is None or out is None:
-            raise OptionError("give --data and --out with --from")
-        seed = 1 if seed is None else seed
-        train_on(model, data, out, epochs=epochs, seed=seed, threads=threads, quiet=quiet)
+        _train(run, quiet=quiet)
         return
-    need("train", *TRAINING)
-    if tensorboard:
-        need("tensorboard,train", "tensorboard")
-    from mrnn_edge_train import distributed, loop
-    from mrnn_edge_train.recipe import read_recipe
-    from mrnn_edge_train.torch_device import choose_device, use_threads
+    new: dict[str, object] = {
+        "--resume": resume,
+        "--recipe": recipe,
+        "--encoder": encoder,
+        "--cache": cache,
+    }
+    new |= {"--device": device, "--tensorboard": tensorboard or None}
+    _refuse(new, "training from a data set, not for --from and --teach")
+    if teach is not None:
+        place = "training without --teach"
+        _refuse({"--data": data}, f"{place}, which takes --images and --captions")
+        _refuse({"--epochs": epochs, "--seed": seed}, place)
+    need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
+    from mrnn_edge_cli.train_on import teach_word, train_on
+    from mrnn_edge_train.torch_device import use_threads
 
     use_threads(threads)
-    where = choose_device(device or "cpu")
-    distributed.join(where)
-    quiet = quiet or not distributed.is_first()
+    loading = LoadOptions(
+        model=model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet
+    )
+    if teach is not None:
+        if images is None or captions is None or out is None:
+            raise OptionError("give --images, --captions and --out with --teach")
+        teach_word(loading, teach, images, captions, out)
+        return
+    if data is None or out is None:
+        raise OptionError("give --data and --out with --from")
+    train_on(loading, data, out, epochs=epochs, seed=1 if seed is None else seed)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Run:
+    """The options of a run, as the command line gives them."""
+
+    data: Path | None
+    out: Path | None
+    resume: Path | None
+    recipe: str | None
+    encoder: str | None
+    epochs: int | None
+    seed: int | None
+    device: str | None
+    tensorboard: bool
+    cache: Path | None
+    threads: int | None
+
+
+def _train(options: _Run, *, quiet: bool) -> None:
+    """Train a run, or continue one, and print its figures."""
+    need("train", *TRAINING)
+    if options.tensorboard:
+        need("tensorboard,train", "tensorboard")
+    from mrnn_edge_train import distributed
+    from mrnn_edge_train.torch_device import choose_device, use_threads
+
+    use_threads(options.threads)
+    device = choose_device(options.device or "cpu")
+    distributed.join(device)
+    first = distributed.is_first()
     # torchrun passes on a Ctrl-C that the terminal has sent to every process already.
     second = signal.default_int_handler if distributed.size() == 1 else signal.SIG_IGN
-    tell = loop.ignore if quiet else say
-    track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
-    if resume is not None:
-        if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
-            raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
-        plan, source = loop.recipe_of(resume)
-        # First: of a run that has ended nobody needs a checkpoint, nor as many processes.
-        if loop.has_ended(resume):
-            tell(f"{resume} has come to its end, nothing is left to train")
-            return
-        loop.check_run(resume)
-        prepared = loop.prepare(
-            plan, source, cache=cache or _cache(), device=where, track=track, say=tell
-        )
-        folder = resume
-        run = loop.resume(
-            prepared,
-            folder,
-            track=track,
-            stop=interrupted,
-            say=tell,
-        )
-    elif data is not None and out is not None:
-        plan = read_recipe(recipe or _DEFAULT)
-        changes = {"encoder": encoder, "epochs": epochs}
-        changes = {key: value for key, value in changes.items() if value is not None}
-        plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
-        folder = out
-        loop.check_out(folder)
-        prepared = loop.prepare(
-            plan, data, cache=cache or _cache(), device=where, track=track, say=tell
-        )
-        run = loop.train(
-            plan,
-            prepared,
-            folder,
-            seed=1 if seed is None else seed,
-            source=os.fspath(data),
-            track=track,
-            stop=interrupted,
-        )
-    else:
-        raise OptionError("give --data and --out, or --resume RUN")
-    if tensorboard and distributed.is_first():
+    interrupted = Interrupted(second, reported=first)
+    started = _start(options, device, interrupted, quiet=quiet or not first)
+    if started is None:
+        return
+    folder, run = started
+    if options.tensorboard and first:
         from mrnn_edge_train.journal import shown
 
         run = shown(run, folder)
     with interrupted:
         for figures in run:
-            if not distributed.is_first():
-                continue
-            write(
-                f"{_STAGES[figures.stage]} {figures.epoch:3d}  "
-                f"train {figures.train_bits:.3f} bits  "
-                f"dev perplexity {figures.dev_perplexity:.2f}  dev CIDEr {figures.dev_cider:.4f}"
-                f"{' best' if figures.best else '     '}  {figures.seconds:.0f} s"
-            )
+            if first:
+                write(_line(figures))
     if interrupted():
-        if distributed.is_first():
-            again = f" --device {device}" if device else ""
-            say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
+        if first:
+            again = f" --device {options.device}" if options.device else ""
+            say(f"stopped and saved; continue with: mrnn-edge train --resume {folder}{again}")
         raise SystemExit(interrupted.exit_code)
+
+
+def _start(
+    options: _Run, device: Any, interrupted: "Interrupted", *, quiet: bool
+) -> "tuple[Path, Iterator[EpochFigures]] | None":
+    """The folder of a run and its epochs, as they come; None if it is complete already."""
+    from mrnn_edge_train import loop
+    from mrnn_edge_train.recipe import read_recipe
+
+    report = say_nothing if quiet else say
+    track = Progress(quiet=quiet)
+    cache = options.cache or _cache()
+    if (folder := options.resume) is not None:
+        fresh = (options.data, options.out, options.recipe, options.encoder)
+        if (*fresh, options.epochs, options.seed) != (None,) * 6:
+            raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
+        plan, source = loop.recipe_of(folder)
+        # First: a complete run needs no checkpoint, nor the same number of processes.
+        if loop.has_ended(folder):
+            report(f"{folder} is complete, nothing is left to train")
+            return None
+        loop.check_run(folder)
+        prepared = loop.prepare(plan, source, cache=cache, device=device, track=track, say=report)
+        return folder, loop.resume(prepared, folder, track=track, stop=interrupted, say=report)
+    data, folder = options.data, options.out
+    if data is None or folder is None:
+        raise OptionError("give --data and --out, or --resume RUN")
+    plan = read_recipe(options.recipe or _DEFAULT)
+    if options.encoder is not None:
+        plan = dataclasses.replace(plan, encoder=options.encoder)
+    if options.epochs is not None:
+        plan = dataclasses.replace(plan, epochs=options.epochs)
+    loop.check_out(folder)
+    prepared = loop.prepare(plan, data, cache=cache, device=device, track=track, say=report)
+    run = loop.train(
+        plan,
+        prepared,
+        folder,
+        seed=1 if options.seed is None else options.seed,
+        source=os.fspath(data),
+        track=track,
+        stop=interrupted,
+    )
+    return folder, run
+
+
+def _line(figures: "EpochFigures") -> str:
+    return (
+        f"{_STAGES[figures.stage]} {figures.epoch:3d}  "
+        f"train {figures.train_bits:.3f} bits  "
+        f"dev perplexity {figures.dev_perplexity:.2f}  dev CIDEr {figures.dev_cider:.4f}"
+        f"{' best' if figures.best else '     '}  {figures.seconds:.0f} s"
+    )
 
 
 def _refuse(options: Mapping[str, object], place: str) -> None:
     """Raise OptionError for options that were given and have no meaning here."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise OptionError(f"{', '.join(given)}: for {place}; leave it out")
+        raise OptionError(f"{', '.join(given)}: only for {place}; leave it out")
 
 
 class Interrupted(Stop):
-    """Whether a wish to stop has come while this was entered; `second` handles the next one.
+    """Whether a request to stop came while this was entered; `second` handles the next one.
 
-    It is said where `told`: of several processes one is enough.
+    Only the process with `reported` prints it.
     """
 
     def __init__(
         self,
         second: signal.Handlers | Callable[[int, FrameType | None], Any],
         *,
-        told: bool,
+        reported: bool,
     ) -> None:
         super().__init__()
         self._second = second
-        self._told = told
+        self._reported = reported
 
     def __enter__(self) -> None:
-        # A background job inherits ignored signals, and is left so.
+        # A background job inherits ignored signals, which stay ignored.
         self._before = heeded()
         for number in self._before:
             signal.signal(number, self._note)
@@ -239,7 +301,7 @@ class Interrupted(Stop):
         self.signal = number
         for each in self._before:
             signal.signal(each, self._second)
-        if self._told:
+        if self._reported:
             again = "; press Ctrl-C again to stop at once" if callable(self._second) else ""
             say(f"finishing the step{again}")
 

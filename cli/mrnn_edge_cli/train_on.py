@@ -1,4 +1,4 @@
-"""The two ways in which `mrnn-edge train` starts from a model: train on, and teach a word."""
+"""`mrnn-edge train` from a model: on a data set (--from), or a word (--teach)."""
 
 import os
 from collections.abc import Sequence
@@ -6,9 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mrnn_edge.bundle.config import Precision
 from mrnn_edge.errors import OptionError
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import Progress, say, write
 
 if TYPE_CHECKING:
@@ -17,17 +16,8 @@ if TYPE_CHECKING:
     from mrnn_edge_train.stages.features import FeatureTable
 
 
-def train_on(
-    model: str | None,
-    data: Path,
-    out: Path,
-    *,
-    epochs: int | None,
-    seed: int,
-    threads: int | None,
-    quiet: bool,
-) -> None:
-    """Train a model's step on a data set; `out` is a model folder."""
+def train_on(loading: LoadOptions, data: Path, out: Path, *, epochs: int | None, seed: int) -> None:
+    """Continue training a model's step on a data set; `out` is the new model folder."""
     from mrnn_edge_export.taught import Grown, read_step, write_grown
     from mrnn_edge_export.training_prior import prior_of
     from mrnn_edge_train.data.common import Split
@@ -35,14 +25,14 @@ def train_on(
     from mrnn_edge_train.further.further import EPOCHS, Further, Pictures
 
     _check_out(out)
-    track = Progress(quiet=quiet)
+    track = Progress(quiet=loading.quiet)
     inspection = inspect(data)
-    if not quiet:
+    if not loading.quiet:
         for line in inspection.lines():
             say(line)
     images = {split: read_split(data, split) for split in inspection.pictures}
     check_pictures(data, [*chain(*images.values())], track=track)
-    captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
+    captioner = load(loading)
     step = read_step(captioner.bundle, captioner.graphs.step)
     splits = images[Split.TRAIN], images[Split.DEV]
     train, dev = (
@@ -51,7 +41,7 @@ def train_on(
     run = Further(
         step=step, vocabulary=captioner.bundle.vocabulary, train=train, dev=dev, seed=seed
     )
-    if not quiet:
+    if not loading.quiet:
         say(f"new words: {', '.join(run.new_words) or 'none'}")
     write(f"before     dev perplexity {run.best:.2f}")
     for figures in run.run(epochs or EPOCHS, track=track):
@@ -76,17 +66,8 @@ def train_on(
     write(f"{out}: model {config.name}, id {config.id}")
 
 
-def teach_word(
-    model: str | None,
-    word: str,
-    pictures: Path,
-    captions: Path,
-    out: Path,
-    *,
-    threads: int | None,
-    quiet: bool,
-) -> None:
-    """Teach a model a word; `out` is a model folder."""
+def teach_word(loading: LoadOptions, word: str, pictures: Path, captions: Path, out: Path) -> None:
+    """Teach a model a word; `out` is the new model folder."""
     from mrnn_edge.errors import ModelError
     from mrnn_edge.options import DecodeOptions
     from mrnn_edge_export.taught import Grown, read_step, write_grown
@@ -95,9 +76,9 @@ def teach_word(
     from mrnn_edge_train.further.teach import Lesson, check_lesson, parse_word, teach
 
     _check_out(out)
-    track = Progress(quiet=quiet)
+    track = Progress(quiet=loading.quiet)
     images = read_all(captions, pictures)
-    captioner = load(model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet)
+    captioner = load(loading)
     bundle = captioner.bundle
     word = parse_word(word, bundle.vocabulary)
     check_lesson(word, images)
@@ -105,8 +86,8 @@ def teach_word(
     prior = bundle.prior()
     if prior is None:
         raise ModelError(
-            f"{bundle.folder} has no prior.npy, by which a new word is held back from other "
-            "pictures; export the model anew"
+            f"{bundle.folder} has no prior.npy, which keeps a new word out of the captions of "
+            "other pictures; export the model again"
         )
     step = read_step(bundle, captioner.graphs.step)
     table = _table(captioner, images, track)
@@ -127,10 +108,10 @@ def teach_word(
         },
     )
     config = write_grown(bundle, grown, out, table.features)
-    if taught.unknown and not quiet:
-        say(f"words that the model does not know, and did not learn: {', '.join(taught.unknown)}")
-    write(f"{word}: in the captions of {taught.says} of the {taught.taught_on} pictures it is of")
-    write(f"typical other pictures: {taught.kept} of {taught.typical} captions as before")
+    if taught.unknown and not loading.quiet:
+        say(f"words unknown to the model, which it did not learn: {', '.join(taught.unknown)}")
+    write(f"{word}: used in the captions of {taught.says} of its {taught.taught_on} pictures")
+    write(f"typical other pictures: {taught.kept} of {taught.typical} captions unchanged")
     write(f"{out}: model {config.name}, id {config.id}")
 
 

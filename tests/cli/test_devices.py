@@ -8,7 +8,7 @@ import pytest
 from conftest import noise_picture
 from fake_cuda import fake_runtime
 
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 
 # The real runtime, of which runs fail after so many; with "once" the graphs opened anew work.
 COMMAND = """
@@ -66,7 +66,7 @@ def failing(bundle, tmp_path):
 )
 def test_where_auto_runs_is_said_once(bundle, monkeypatch, capsys, cuda, said):
     fake_runtime(monkeypatch, **cuda)
-    load(str(bundle), device="auto", precision=None, threads=None, quiet=False)
+    load(LoadOptions(model=str(bundle)))
     lines = capsys.readouterr().err
     assert lines.startswith(said)
     assert lines.count("\n") == 1

@@ -129,7 +129,7 @@ def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
 def test_a_page_that_cannot_be_written_is_said_before_any_work(command, model, picture):
     done = command("caption", picture, "--model", model, "--html", "nowhere/page.html")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no folder nowhere" in done.stderr
+    assert "there is no folder" in done.stderr
 
 
 def test_a_page_takes_no_devices_place_and_goes_through_a_link(command, model, picture, tmp_path):

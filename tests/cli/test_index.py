@@ -64,8 +64,8 @@ def test_unknown_words_and_deleted_pictures_are_said_on_stderr(command, model, p
     done = command("search", "a doggy", "--index", "my.index", "--model", model, "--device", "cpu")
     assert (done.returncode, done.stdout.count("\n")) == (0, 2)
     unknown, missing = done.stderr.splitlines()
-    assert unknown.endswith("does not know: doggy (nearest: dog)")
-    assert missing.startswith(f"mrnn-edge: {photos / '1.png'}: is no more there, left out")
+    assert unknown.endswith("unknown to the model: doggy (nearest: dog)")
+    assert missing.startswith(f"mrnn-edge: {photos / '1.png'} no longer exists, left out")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_unknown_words_and_deleted_pictures_are_said_on_stderr(command, model, p
         ("", "my.index", "has no word"),
         ("zzz qqq", "my.index", "knows no word of the query: zzz, qqq"),
         ("a dog", "none.index", "no such index"),
-        ("a dog", "photos/0.png", "no index of mrnn-edge"),
+        ("a dog", "photos/0.png", "is not an index of mrnn-edge"),
         ("a dog", "cut.index", "truncated"),
     ],
 )

@@ -311,4 +311,4 @@ def test_the_rating_of_another_program_is_spoken_of_once(command, bundle, pictur
     picture.with_suffix(".xmp").write_text("rated")
     done = command("caption", picture, "--model", bundle, "--xmp")
     assert done.returncode == 0
-    assert done.stderr.count(f"{picture.stem}.xmp of another program") == 1
+    assert done.stderr.count(f"another program's {picture.stem}.xmp") == 1

@@ -38,7 +38,7 @@ def test_score_json_has_the_fields_of_the_contract(command, model, picture):
 
 def test_unknown_words_are_said_once_on_stderr(command, model, picture):
     done = command("score", picture, "a zebra", "zebra yak", "--model", model, "--device", "cpu")
-    assert "scored as an unknown word: zebra, yak" in done.stderr
+    assert "scored as the unknown word: zebra, yak" in done.stderr
     assert len(done.stdout.splitlines()) == 2
 
 
@@ -81,7 +81,7 @@ def test_rank_prints_the_sentences_of_a_file_best_first(
         f"{place}\t{each.confidence:+.1f}\t{each.log2_prob:.2f}\t{each.sentence}"
         for place, each in enumerate(ranked, 1)
     ]
-    assert "3 lines without a word left out" in done.stderr
+    assert "skipped 3 lines without a word" in done.stderr
     assert "unknown" not in done.stderr
     done = command("rank", picture, "--sentences", "lines.txt", "--model", model, "-k", 2, "--json")
     records = json.loads(done.stdout)

@@ -14,7 +14,7 @@ from PIL import Image
 from mrnn_edge import Captioner
 from mrnn_edge_cli.app import _COMMANDS, run
 
-NEVER = {"torch", "onnx", "cv2", "pydantic", "typer", "rich", "scipy", "mrnn_edge_train"}
+NEVER = {"torch", "onnx", "cv2", "pydantic", "click", "rich", "scipy", "mrnn_edge_train"}
 """What a caption has no use for where no terminal shows a bar."""
 NOT_FOR_HELP = NEVER | {"numpy", "PIL", "onnxruntime", "importlib.metadata", "concurrent.futures"}
 
@@ -45,10 +45,10 @@ open({str(found)!r}, "w").write(" ".join(sys.modules))
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "caption --help", "info --help"])
-def test_help_and_version_import_no_package_but_click(imported, arguments):
+def test_help_and_version_import_no_package_but_typer(imported, arguments):
     found = imported(*arguments.split())
     assert not found & NOT_FOR_HELP
-    assert "click" in found
+    assert "typer" in found
 
 
 def test_the_list_of_commands_is_printed_without_their_modules(imported):

@@ -147,7 +147,7 @@ def test_ctrl_c_at_torchrun_saves_once_although_it_comes_twice(tmp_path):
     assert process.returncode != 0
     assert said.count("finishing the step") == 1
     assert "again to stop" not in said
-    assert said.count(f"go on with: mrnn-edge train --resume {run}") == 1
+    assert said.count(f"continue with: mrnn-edge train --resume {run}") == 1
     progress = read_checkpoint(run).progress
     lines = (run / "log.ndjson").read_text().splitlines()
     assert progress.epoch == len(lines) + 1
@@ -189,7 +189,7 @@ def test_a_data_set_becomes_a_model_that_verifies_and_its_broken_picture_is_name
         checkpoint.unlink()  # nobody needs them now
     done = command("train", "--resume", "run", "--cache", "cache", "--threads", 1)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "mrnn-edge: run has come to its end, nothing is left to train\n"
+    assert done.stderr == "mrnn-edge: run is complete, nothing is left to train\n"
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == weights
 
     done = command("export", "run", "-o", "model", "--trained-on", "walls", "--threads", 1)

@@ -20,7 +20,10 @@ def test_options_that_do_not_go_together_are_named(command, bundle, lesson, tmp_
         (["--teach", "zebra", *lesson], "give --images, --captions and --out"),
         (["--teach", "zebra", *lesson, *out, "--data", "x"], "--data"),
         (["--teach", "zebra", *lesson, *out, "--recipe", "x"], "--recipe"),
-        (["--teach", "zebra", *lesson, *out, "--epochs", "2"], "--epochs: for training without"),
+        (
+            ["--teach", "zebra", *lesson, *out, "--epochs", "2"],
+            "--epochs: only for training without",
+        ),
         (["--teach", "zebra", *lesson, *out, "--device", "cpu"], "--device"),
         (["--data", "x", *out, "--device", "gpu"], "expected cpu, cuda or cuda:N"),
         (["--from", bundle, *out], "give --data and --out with --from"),

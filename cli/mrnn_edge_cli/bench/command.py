@@ -1,65 +1,82 @@
 """`mrnn-edge bench`: how fast a model is on this machine, and whether it has become slower."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import typer
+
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import load
+from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 if TYPE_CHECKING:
-    from mrnn_edge.bundle.config import Precision
-    from mrnn_edge_cli.bench import BenchRecord, Comparison, Verdict
+    from mrnn_edge_cli.bench.comparing import Comparison, Verdict
+    from mrnn_edge_cli.bench.measuring import BenchOptions
+    from mrnn_edge_cli.bench.record import BenchRecord
 
 _TOLERANCE: Final = "10%"
+COMPARISON: Final = "Comparison"
 
 
 def bench(
     picture: Annotated[
         str | None,
-        Argument(
-            metavar="PICTURE", help="A picture or a folder of them; a built-in one if left out."
+        typer.Argument(
+            metavar="PICTURE", help="A picture or a folder of pictures; default: a built-in one."
         ),
     ] = None,
-    runs: Annotated[int, Option("--runs", min=1, max=100_000, help="Rounds that count.")] = (100),
-    beam: opt.Beam = None,
-    json: opt.Json = False,
-    html: Annotated[
-        Path | None, Option("--html", metavar="FILE", help="Write a page of the figures too.")
-    ] = None,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=100_000, help="Number of measured rounds.")
+    ] = 100,
     compare: Annotated[
         Path | None,
-        Option("--compare", metavar="OLD.json", help="A record of --json to compare with."),
+        opt.path_option(
+            "--compare",
+            metavar="OLD.json",
+            help="Compare with a record of --json.",
+            panel=COMPARISON,
+        ),
     ] = None,
     tolerance: Annotated[
         str | None,
-        Option(
-            "--tolerance", metavar="PERCENT", help=f"How much worse is still equal; {_TOLERANCE}."
+        opt.under(
+            COMPARISON,
+            "--tolerance",
+            metavar="PERCENT",
+            help=f"How much worse still counts as equal; default: {_TOLERANCE}.",
         ),
     ] = None,
     compare_anyway: Annotated[
         bool,
-        Option("--compare-anyway", help="Compare records of two machines or models too."),
+        opt.under(
+            COMPARISON,
+            "--compare-anyway",
+            help="Compare records of different machines or models too.",
+        ),
     ] = False,
+    json: opt.Json = False,
+    html: opt.Html = None,
     force: opt.Force = False,
+    quiet: opt.Quiet = False,
+    beam: opt.Beam = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
     threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
 ) -> None:
     """Measure captions on this machine: stages, start-up, throughput, memory.
 
-    Offline, in some 15 s at the defaults, during which nothing else should run. With --compare a
-    median that is worse by more than the tolerance ends with exit code 7.
+    Takes about 15 s with the defaults; nothing else should run meanwhile. With --compare, a median
+    that is worse by more than the tolerance ends with exit code 7.
     """
-    from mrnn_edge_cli import bench as benching
-    from mrnn_edge_cli.bench.page import END, page
-    from mrnn_edge_cli.outputs import check_outputs, is_page, model_files, open_page
+    from mrnn_edge_cli.bench.comparing import parse_tolerance
+    from mrnn_edge_cli.bench.measuring import BenchOptions
+    from mrnn_edge_cli.bench.record import read_record
+    from mrnn_edge_cli.outputs import check_outputs, is_page, model_files
 
     if compare is None and (compare_anyway or tolerance is not None):
         raise OptionError(
@@ -67,64 +84,84 @@ def bench(
         )
     read = [*model_files(model), *(path for path in (picture, compare) if path is not None)]
     check_outputs({"--html": html}, sources=read, force=force, refreshed={"--html": is_page})
-    allowed = benching.parse_tolerance(tolerance or _TOLERANCE)
-    old = None if compare is None else benching.read_record(compare)
-    options = benching.BenchOptions(runs=runs, beam=beam)
-    pictures = benching.built_in() if picture is None else benching.read_pictures(picture)
-    machine = benching.Machine.here()
-    # Opened before the work, so that a page that cannot be written is said before it.
-    with open_page(html) if html else nullcontext() as file:
-        with benching.kept_to(threads) as affinity:
-            captioner = load(
-                model, device=device, precision=precision, threads=threads, quiet=quiet
-            )
-            if old is not None and not compare_anyway:
-                benching.refuse_unlike(
-                    old.setting, benching.setting_of(captioner, pictures, options, machine)
-                )
-            if not quiet:
-                say(f"measuring {runs} rounds and the command's start; leave the machine alone")
-            module = _caption(model, device=device, precision=precision, threads=threads, beam=beam)
-            record = benching.measure(
-                captioner,
-                pictures,
-                options,
-                benching.Starts(module=module),
-                machine=machine,
-                affinity=affinity,
-            )
-        comparison = None if old is None else benching.compare(old, record, tolerance=allowed)
-        if file is not None:
-            file.write(page(record, comparison).encode("utf-8", "backslashreplace"))
-            file.end(END)
+    old = None
+    if compare is not None:
+        allowed = parse_tolerance(tolerance or _TOLERANCE)
+        old = _Old(record=read_record(compare), tolerance=allowed, anyway=compare_anyway)
+    loading = LoadOptions(
+        model=model, device=device, precision=precision, threads=threads, quiet=quiet
+    )
+    record, comparison = _measure(picture, BenchOptions(runs=runs, beam=beam), loading, old, html)
     _show(record, comparison, json=json)
     if not quiet:
         for reason in record.conditions.reasons():
-            say(f"the machine was busy: {reason}; figures are worse than it can do")
+            say(f"the machine was busy: {reason}; it can do better than these figures")
     if comparison is not None and comparison.regressions:
         worse = ", ".join(each.name for each in comparison.regressions)
-        doubt = "; measure again when it is quiet" if record.conditions.busy else ""
-        say(f"worse by more than {allowed * 100:g}%: {worse}{doubt}")
-        raise Exit(ExitCode.REGRESSION)
+        doubt = "; measure again when it is idle" if record.conditions.busy else ""
+        say(f"worse by more than {comparison.tolerance * 100:g}%: {worse}{doubt}")
+        raise typer.Exit(ExitCode.REGRESSION)
 
 
-def _caption(
-    model: str | None,
-    *,
-    device: str,
-    precision: "Precision | None",
-    threads: int | None,
-    beam: int | None,
-) -> tuple[str, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Old:
+    """The record to compare with."""
+
+    record: "BenchRecord"
+    tolerance: float
+    anyway: bool
+    """Compare it even if it is of something else."""
+
+
+def _measure(
+    picture: str | None,
+    options: "BenchOptions",
+    loading: LoadOptions,
+    old: _Old | None,
+    html: Path | None,
+) -> "tuple[BenchRecord, Comparison | None]":
+    """The record of this machine, compared and written as a page if requested."""
+    from mrnn_edge_cli.bench import comparing, measuring
+    from mrnn_edge_cli.bench.machine import Machine, kept_to
+    from mrnn_edge_cli.bench.page import page
+    from mrnn_edge_cli.bench.picture import built_in, read_pictures
+    from mrnn_edge_cli.html import END
+    from mrnn_edge_cli.outputs import open_page
+
+    pictures = built_in() if picture is None else read_pictures(picture)
+    machine = Machine.here()
+    # Opened before the work, so that a page that cannot be written fails early.
+    with open_page(html) if html else nullcontext() as file:
+        with kept_to(loading.threads) as affinity:
+            captioner = load(loading)
+            if old is not None and not old.anyway:
+                setting = measuring.setting_of(captioner, pictures, options, machine)
+                comparing.refuse_unlike(old.record.setting, setting)
+            if not loading.quiet:
+                say(f"measuring {options.runs} rounds and the command's start")
+            starts = measuring.Starts(module=_caption(loading, options.beam))
+            record = measuring.measure(
+                captioner, pictures, options, starts, machine=machine, affinity=affinity
+            )
+        comparison = None
+        if old is not None:
+            comparison = comparing.compare(old.record, record, tolerance=old.tolerance)
+        if file is not None:
+            file.write(page(record, comparison).encode("utf-8", "backslashreplace"))
+            file.end(END)
+    return record, comparison
+
+
+def _caption(loading: LoadOptions, beam: int | None) -> tuple[str, ...]:
     """The command whose start is measured, without its picture."""
-    wishes = {
-        "--model": model,
-        "--device": device,
-        "--precision": precision,
-        "--threads": threads,
+    options = {
+        "--model": loading.model,
+        "--device": loading.device,
+        "--precision": loading.precision,
+        "--threads": loading.threads,
         "--beam": beam,
     }
-    given = [(name, str(value)) for name, value in wishes.items() if value is not None]
+    given = [(name, str(value)) for name, value in options.items() if value is not None]
     return ("mrnn_edge_cli", "caption", "--quiet", *(each for pair in given for each in pair))
 
 
@@ -142,9 +179,9 @@ def _show(record: "BenchRecord", comparison: "Comparison | None", *, json: bool)
 def _lines(record: "BenchRecord") -> list[str]:
     from mrnn_edge_cli.bench.words import circumstances, quiet, singles, timed
 
-    told = {**circumstances(record), "conditions": quiet(record)}
+    facts = {**circumstances(record), "conditions": quiet(record)}
     lines = [
-        *(f"{name:12}{said}" for name, said in told.items()),
+        *(f"{name:12}{said}" for name, said in facts.items()),
         "",
         f"{'ms':40}{'p50':>9}{'p95':>9}{'p99':>9}",
     ]
@@ -154,13 +191,13 @@ def _lines(record: "BenchRecord") -> list[str]:
 
 
 def _compared(comparison: "Comparison") -> list[str]:
-    lines = ["", f"{'beside the old record':40}{'old':>10}{'new':>10}{'change':>9}"]
+    lines = ["", f"{'compared with the old record':40}{'old':>10}{'new':>10}{'change':>9}"]
     for verdict in comparison.verdicts:
         lines.append(
             f"{verdict.name:40}{verdict.old:10.2f}{verdict.new:10.2f}{verdict.change:+9.1%}"
             f"  {_said(verdict)}".rstrip()
         )
-    lines += [f"not the same thing: {each}" for each in comparison.differences]
+    lines += [f"different: {each}" for each in comparison.differences]
     return lines + [f"note: {each}" for each in comparison.notes]
 
 

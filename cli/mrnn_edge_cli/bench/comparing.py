@@ -6,7 +6,7 @@ median alone: p95 and p99 of a hundred rounds say more of what else the machine 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from mrnn_edge.errors import BenchRecordError, OptionError
@@ -57,7 +57,7 @@ class Verdict:
     old: float
     new: float
     judged: bool
-    """Whether it can be a regression; the others are told."""
+    """Whether it can be a regression; the others are only shown."""
     regression: bool
 
     @property
@@ -75,7 +75,7 @@ class Comparison:
     tolerance: float
     """0.1 is 10 %."""
     differences: tuple[str, ...]
-    """In what the two are not of the same thing, which somebody asked to overlook."""
+    """How the two settings differ, which --compare-anyway accepts."""
     notes: tuple[str, ...]
     """What may explain a change: other versions, a busy machine."""
     verdicts: tuple[Verdict, ...]
@@ -91,16 +91,7 @@ class Comparison:
             "tolerance": self.tolerance,
             "differences": list(self.differences),
             "notes": list(self.notes),
-            "figures": [
-                {
-                    "name": verdict.name,
-                    "old": verdict.old,
-                    "new": verdict.new,
-                    "judged": verdict.judged,
-                    "regression": verdict.regression,
-                }
-                for verdict in self.verdicts
-            ],
+            "figures": [asdict(verdict) for verdict in self.verdicts],
             "regressions": [verdict.name for verdict in self.regressions],
         }
 
@@ -131,8 +122,8 @@ def refuse_unlike(old: Setting, new: Setting) -> None:
     """Raise BenchRecordError unless the two are of the same thing."""
     if found := differences(old, new):
         raise BenchRecordError(
-            f"the records are not of the same thing: {'; '.join(found)}. Measure the old state "
-            "anew in these circumstances, or add --compare-anyway"
+            f"the records cannot be compared: {'; '.join(found)}. Measure the old state "
+            "again under these conditions, or add --compare-anyway"
         )
 
 
@@ -140,8 +131,8 @@ def compare(old: BenchRecord, new: BenchRecord, *, tolerance: float) -> Comparis
     """Both records figure by figure; a judged one worse by more than the tolerance is a regression.
 
     A time is worse where it is above old * (1 + tolerance), a rate where it is below
-    old / (1 + tolerance): ten per cent more time a picture in both cases. What only one of the
-    records tells is left out.
+    old / (1 + tolerance): ten per cent more time a picture in both cases. A figure that
+    only one record has is left out.
     """
     return Comparison(
         tolerance=tolerance,

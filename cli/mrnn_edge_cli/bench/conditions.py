@@ -28,7 +28,7 @@ _COLUMNS: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """How quiet the machine was; None is what it does not tell."""
+    """How idle the machine was; None is unknown."""
 
     other_cores: float | None
     """Cores' worth of time that other processes took of those that this one may use."""
@@ -41,7 +41,7 @@ class Conditions:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody else was at work, so that the figures are worse than the machine."""
+        """Whether other work made the figures worse."""
         return bool(self.reasons())
 
     def reasons(self) -> list[str]:

@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ class Machine:
 
     cpu: str
     features: tuple[str, ...] | None
-    """Instructions that matter for graphs, as AVX2, VNNI, dotprod; None: not told."""
+    """Instructions that matter for graphs, as AVX2, VNNI, dotprod; None: unknown."""
     board: str
-    """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty where none is told."""
+    """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty if unknown."""
     cores: int
     """The cores that this process may use before a run is kept to some of them."""
     system: str
@@ -42,22 +42,16 @@ class Machine:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "cpu": self.cpu,
-            "features": None if self.features is None else list(self.features),
-            "board": self.board,
-            "cores": self.cores,
-            "system": self.system,
-            "release": self.release,
-        }
+        features = None if self.features is None else list(self.features)
+        return {**asdict(self), "features": features}
 
 
 @contextmanager
 def kept_to(threads: int | None) -> Iterator[tuple[int, ...] | None]:
-    """Within it this process, its threads and children stay on as many cores as there are threads.
+    """Inside it this process, its threads and children stay on as many cores as there are threads.
 
     So a run with fewer threads than cores is not moved about between them. Gives the cores; None
-    where the system does not tell. With `threads` None or beyond the cores, all of them as before.
+    if the system does not say. With `threads` None or beyond the cores, all of them as before.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield None

@@ -54,7 +54,7 @@ class BenchOptions:
         self.decode()
 
     def decode(self) -> DecodeOptions:
-        """The wishes that every caption has but the greedy one."""
+        """The options of every caption except the greedy one."""
         return DecodeOptions(beam=self.beam)
 
 
@@ -203,7 +203,7 @@ def _milliseconds(task: Callable[[], object]) -> float:
 
 
 def _write(folder: Path, pictures: Pictures) -> list[str]:
-    """The pictures as files, whose format is told by what is in them."""
+    """The pictures as files; their content decides the format, not the suffix."""
     files = []
     for number, data in enumerate(pictures.files):
         path = folder / f"{number}.jpg"

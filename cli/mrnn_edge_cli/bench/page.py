@@ -1,38 +1,26 @@
 """A benchmark record as one HTML page with bars, to read and to pass on.
 
 Takes a record, gives the page's text, which needs nothing beside it. The bars are SVG, written
-here: a library for a dozen rectangles would be an extra that everybody needs.
+here: a dozen rectangles need no library.
 """
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Final
 
 from mrnn_edge_cli.bench.comparing import Comparison
 from mrnn_edge_cli.bench.figures import Percentiles
 from mrnn_edge_cli.bench.record import BenchRecord
 from mrnn_edge_cli.bench.words import circumstances, quiet, singles, timed
+from mrnn_edge_cli.html import head
 
-_HEAD: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 46rem; color: #222;
- padding: 0 1rem; background: #fff }}
-table {{ border-collapse: collapse; margin: 1rem 0 }} td, th {{ padding: .2rem .8rem .2rem 0;
- text-align: left; vertical-align: top }} td.n, th.n {{ text-align: right;
- font-variant-numeric: tabular-nums }} tr {{ border-bottom: 1px solid #ddd }}
-svg, img {{ max-width: 100%; height: auto }} .bad {{ color: #a00000; font-weight: bold }}
-</style>
-<h1>{title}</h1>
+_STYLE: Final = """body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 } tr { border-bottom: 1px solid #ddd }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
+svg { max-width: 100%; height: auto } .bad { color: #a00000; font-weight: bold }
 """
-END: Final = b"\n</html>\n"
-"""Behind a page's text and its seal."""
 _NAME, _BAR, _ROW = 270, 330, 26
 """Widths of names and of the longest bar, height of a row, in pixels."""
 
@@ -58,13 +46,13 @@ def page(record: BenchRecord, comparison: Comparison | None) -> str:
 
 def document(title: str, parts: Iterable[str]) -> str:
     """A page of parts that are HTML already, but for its END; the title is text."""
-    return f"{_HEAD.format(title=html.escape(title))}{''.join(parts)}"
+    return f"{head(title, _STYLE)}{''.join(parts)}"
 
 
 def section(record: BenchRecord) -> str:
     """What was measured, bars of the times, the numbers, and what they mean."""
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(said)}</td></tr>\n"
+        f"<tr><th>{escape(name)}</th><td>{escape(said)}</td></tr>\n"
         for name, said in circumstances(record).items()
     )
     mark = ' class="bad"' if record.conditions.busy else ""
@@ -73,7 +61,7 @@ def section(record: BenchRecord) -> str:
         for name, each in timed(record)
     ]
     return (
-        f"<table>\n{rows}<tr><th>conditions</th><td{mark}>{html.escape(quiet(record))}</td></tr>\n"
+        f"<table>\n{rows}<tr><th>conditions</th><td{mark}>{escape(quiet(record))}</td></tr>\n"
         f"</table>\n<h2>Time of one caption and its parts</h2>\n"
         f"<p>Bars end at the median; the thin line reaches to p95.</p>\n{chart(bars)}"
         f"{_percentiles(timed(record))}<h2>The rest</h2>\n{_singles(singles(record))}{_MEANING}"
@@ -92,14 +80,14 @@ def chart(bars: Sequence[Bar]) -> str:
         middle = top + _ROW / 2
         drawn.append(
             f'<text x="{_NAME - 8}" y="{middle + 5:.0f}" text-anchor="end">'
-            f"{html.escape(bar.name)}</text>"
+            f"{escape(bar.name)}</text>"
             f'<rect x="{_NAME}" y="{top + 4}" width="{end - _NAME:.1f}" height="{_ROW - 8}" '
             'fill="#3b6ea5"/>'
             f'<line x1="{end:.1f}" x2="{reach:.1f}" y1="{middle:.1f}" y2="{middle:.1f}" '
             'stroke="#222"/>'
-            f'<text x="{reach + 6:.1f}" y="{middle + 5:.0f}">{html.escape(bar.shown)}</text>\n'
+            f'<text x="{reach + 6:.1f}" y="{middle + 5:.0f}">{escape(bar.shown)}</text>\n'
         )
-    label = html.escape("; ".join(f"{bar.name} {bar.shown}" for bar in bars))
+    label = escape("; ".join(f"{bar.name} {bar.shown}" for bar in bars))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-size="14" role="img" aria-label="{label}">\n'
@@ -111,7 +99,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of text, the first column left, the others right."""
 
     def line(cells: Sequence[str], tag: str) -> str:
-        first, *rest = map(html.escape, cells)
+        first, *rest = map(escape, cells)
         numbers = "".join(f'<{tag} class="n">{cell}</{tag}>' for cell in rest)
         return f"<tr><{tag}>{first}</{tag}>{numbers}</tr>\n"
 
@@ -124,10 +112,7 @@ def _percentiles(rows: Iterable[tuple[str, Percentiles]]) -> str:
 
 
 def _singles(rows: Iterable[tuple[str, str]]) -> str:
-    cells = (
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>\n"
-        for name, value in rows
-    )
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>\n" for name, value in rows)
     return f"<table>\n{''.join(cells)}</table>\n"
 
 
@@ -142,11 +127,11 @@ def _comparison(comparison: Comparison) -> str:
         )
         for verdict in comparison.verdicts
     )
-    said = [*(f"Not the same thing: {each}" for each in comparison.differences), *comparison.notes]
-    notes = "".join(f"<li>{html.escape(each)}</li>\n" for each in said)
+    said = [*(f"Different: {each}" for each in comparison.differences), *comparison.notes]
+    notes = "".join(f"<li>{escape(each)}</li>\n" for each in said)
     return (
-        f"<h2>Beside the old record</h2>\n<p>{len(comparison.regressions)} of the judged figures "
-        f"are worse by more than {comparison.tolerance * 100:g}%.</p>\n"
+        f"<h2>Compared with the old record</h2>\n<p>{len(comparison.regressions)} of the "
+        f"judged figures are worse by more than {comparison.tolerance * 100:g}%.</p>\n"
         f"{table(('', 'old', 'new', 'change', ''), rows)}<ul>\n{notes}</ul>\n"
     )
 

@@ -1,8 +1,8 @@
-"""Runs a module as `python -m` does, and tells the highest resident memory of that process.
+"""Runs a module as `python -m` does, and prints the highest resident memory of that process.
 
     python -m mrnn_edge_cli.bench.peak MODULE ARGUMENTS...
 
-The last line on standard error is the number of bytes, or nothing where the system does not tell.
+The last line on standard error is the number of bytes, or nothing if the system does not say.
 The process measures itself because its parent cannot: what wait4 gives as ru_maxrss counts, after
 a fork, the parent's memory too.
 """
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def peak_bytes() -> int | str:
-    """The highest resident memory of this process so far; empty where nothing tells it."""
+    """The highest resident memory of this process so far; empty if the system does not say."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

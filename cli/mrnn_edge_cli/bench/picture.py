@@ -81,7 +81,7 @@ def _name(path: str, files: Sequence[bytes]) -> str:
     digest = hashlib.sha256()
     for data in files:
         digest.update(hashlib.sha256(data).digest())
-    # The file's own name alone: where it lies is nobody's business in a record.
+    # Only the file's own name: its folder may be private.
     name = os.path.basename(os.path.abspath(path))
     count = f", {len(files)} pictures" if len(files) > 1 else ""
     return f"{name}{count}, sha256 {digest.hexdigest()[:12]}"

@@ -16,7 +16,7 @@ def cold_start_ms(module: Sequence[str], *, times: int) -> float:
     """The median wall time of `python -m MODULE ARGUMENTS...`, in milliseconds.
 
     One more comes first and is not counted: after it files lie in the system's cache and compiled
-    modules on the disk, as they do for whoever runs the command twice. Raises MrnnEdgeError where
+    modules on the disk, as for a second run of the command. Raises MrnnEdgeError where
     the process fails.
     """
     _run(module)
@@ -29,7 +29,7 @@ def cold_start_ms(module: Sequence[str], *, times: int) -> float:
 
 
 def peak_mb(module: Sequence[str]) -> float | None:
-    """The highest resident memory of such a process, in MB of 10^6 bytes; None: not told here.
+    """The highest resident memory of such a process, in MB of 10^6 bytes; None: unknown.
 
     Raises MrnnEdgeError where the process fails.
     """

@@ -44,7 +44,7 @@ class BenchRecord:
     versions: Mapping[str, str]
     model_id: str
     affinity: tuple[int, ...] | None
-    """The cores that it was kept to; None where the system does not tell."""
+    """The cores that it was kept to; None if the system does not say."""
     runs: int
     """Rounds that count; each holds one of everything that has percentiles."""
     warm_up: int
@@ -55,7 +55,7 @@ class BenchRecord:
     """decode, encode and generate of one caption with the beam, from a file's bytes; `total` is
     the whole call, the making of the record included."""
     step_ms: Percentiles
-    """One call of the step graph with a row a hypothesis."""
+    """One call of the step graph with one row per hypothesis."""
     encoder_only_ms: Percentiles
     """The encoder graph alone, one picture."""
     array_ms: Percentiles
@@ -120,7 +120,7 @@ def read_record(path: Path) -> BenchRecord:
         return record_from_dict(parsed)
     except (ValueError, RecursionError) as error:
         raise BenchRecordError(
-            f"{path} is no record of `mrnn-edge bench --json` ({error}); measure it anew"
+            f"{path} is no record of `mrnn-edge bench --json` ({error}); measure again"
         ) from None
 
 

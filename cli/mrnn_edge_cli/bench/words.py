@@ -30,7 +30,7 @@ def quiet(record: BenchRecord) -> str:
     if seen.busy:
         return f"BUSY: {'; '.join(seen.reasons())}"
     if seen.other_cores is None or seen.steal_share is None:
-        return f"not told by this system; p95 is {seen.spread:.2f} times p50"
+        return f"unknown on this system; p95 is {seen.spread:.2f} times p50"
     return (
         f"quiet: others took {seen.other_cores:.2f} cores, the hypervisor "
         f"{seen.steal_share:.1%} of the time; p95 is {seen.spread:.2f} times p50"
@@ -53,7 +53,7 @@ def timed(record: BenchRecord) -> list[tuple[str, Percentiles]]:
 
 def singles(record: BenchRecord) -> list[tuple[str, str]]:
     """What is one number, with its name and unit."""
-    memory = "not told by this system" if record.rss_mb is None else f"{record.rss_mb:.0f} MB"
+    memory = "unknown on this system" if record.rss_mb is None else f"{record.rss_mb:.0f} MB"
     return [
         ("overhead ratio", f"{record.overhead_ratio:.3f}  (caption of an array / encoder alone)"),
         ("cold start", f"{record.cold_start_ms:.0f} ms  (the command with one picture)"),

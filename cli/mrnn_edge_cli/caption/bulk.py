@@ -1,7 +1,7 @@
-"""Captions of many files to where they belong: standard output, a file, sidecars, a page.
+"""Captions of many files, written to standard output, a file, sidecars and a page.
 
-Takes an open captioner, the files and the places; writes an entry a file as it comes, counts, and
-says at the end how it went. A signal stops it between two batches (stopping.py).
+Takes an open captioner, the files and the places; writes one entry per file as it is captioned,
+counts, and prints a summary. A signal stops it between two batches (stopping.py).
 """
 
 import errno
@@ -36,7 +36,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where outcomes go."""
+    """The outputs of a run."""
 
     form: Format
     output: Path | None
@@ -46,10 +46,10 @@ class Places:
     sidecars: Sequence["SidecarKind"]
     replace_sidecars: bool
     read: Sequence[str]
-    """The files that the run reads: pictures, a list of them, the model's."""
+    """The files that the run reads: pictures, the list of them, the model."""
 
     def check(self) -> None:
-        """Raise OptionError where a place would destroy something (outputs.py)."""
+        """Raise OptionError if an output would destroy a file (outputs.py)."""
         if self.output is None and self.html is None:
             return
         from mrnn_edge_cli.outputs import check_outputs, is_page
@@ -67,7 +67,7 @@ class Places:
         )
 
     def protected(self) -> frozenset[object]:
-        """What no sidecar may replace: the outputs, and with --force what the run reads."""
+        """Files that no sidecar may replace: the outputs, and with --force what the run reads."""
         if not self.sidecars:
             return frozenset()
         from mrnn_edge_cli.outputs import identities
@@ -78,21 +78,21 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What is read, and when to stop."""
+    """The pictures to read, and when to stop."""
 
     files: Sequence["Listed"]
     left_out: Sequence[str]
-    """What lies in the folders and is no picture of the user's (listing.py)."""
+    """Files in the folders that are no pictures of the user's (listing.py)."""
     standard_input: bytes
     first: "Picture | InputError | None"
-    """The first of them, if it was read while the model was being opened."""
+    """The first picture, if it was read while the model was being opened."""
     allow_truncated: bool
     fail_fast: bool
 
 
 @dataclass
 class _Tally:
-    """How a run goes."""
+    """The counts of a run."""
 
     captioned: int = 0
     failed: int = 0
@@ -108,23 +108,23 @@ class _Tally:
 def caption_all(
     captioner: "Captioner",
     reading: Reading,
-    wishes: "DecodeOptions",
+    decoding: "DecodeOptions",
     places: Places,
     *,
     quiet: bool,
 ) -> int:
     """Caption the files with a model that was not checked yet; the exit code.
 
-    Raises OptionError for wishes and places that cannot be, before a file is touched; BundleError
+    Raises OptionError for impossible options and places before it touches a file, and BundleError
     for a model whose weights are not finite.
     """
     from mrnn_edge.bulk.run import caption_files
 
-    captioner.caption_batch([], wishes)  # refuses wishes while nothing is written yet
+    captioner.caption_batch([], decoding)  # checks the options before anything is written
     places.check()
-    # Whether the model's weights are sound a grey picture tells, once a run: before the first of
-    # many pictures. One that is read already shows it as well, and sooner; then the grey one is
-    # asked where its numbers are not finite, which may be its own fault.
+    # A grey picture shows whether the model's weights are finite. It is captioned once per run,
+    # before the first of many pictures. If a picture is read already, its caption shows the same,
+    # sooner; the grey one then follows only if that caption's numbers are not finite.
     checked = reading.first is None
     if checked:
         captioner.check()
@@ -135,16 +135,16 @@ def caption_all(
             from mrnn_edge_cli.caption.page import Page
 
             page = stack.enter_context(Page.at(places.html))
-        settings = _settings(captioner, reading, wishes, places)
+        settings = _settings(captioner, reading, decoding, places)
         put, done, failed_before = _destination(stack, places, settings, reading.files)
-        protected = places.protected()  # now that the output is open, and a file like others
+        protected = places.protected()  # after the output was opened, so that its file exists
         stop = stack.enter_context(stoppable())
         outcomes = stack.enter_context(
             closing(
                 caption_files(
                     captioner,
                     reading.files,
-                    wishes,
+                    decoding,
                     done=done,
                     standard_input=reading.standard_input,
                     first=reading.first,
@@ -155,7 +155,7 @@ def caption_all(
         )
         wanted = len(reading.files) - len(done)
         start = time.monotonic()
-        # Lines that scroll by on the same terminal show how far it is, and would tear a bar.
+        # Captions that scroll by on the same terminal show the progress, and would break a bar.
         hidden = quiet or (places.output is None and _is_terminal())
         for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
             if isinstance(outcome.result, NumericalError) and not checked:
@@ -173,8 +173,8 @@ def caption_all(
     if not quiet and tally.other_xmp is not None:
         name = one_line(os.path.splitext(os.path.basename(tally.other_xmp))[0])
         say(
-            f"{name}.xmp of another program stands beside {one_line(tally.other_xmp)}: some "
-            "programs now read the new sidecar alone, and no longer show a rating in the old one"
+            f"another program's {name}.xmp exists beside {one_line(tally.other_xmp)}: some "
+            "programs now read only the new sidecar, and no longer show ratings of the old one"
         )
     if not quiet and len(reading.files) > 1:
         seconds = time.monotonic() - start
@@ -189,7 +189,7 @@ def caption_all(
 def _destination(
     stack: ExitStack, places: Places, settings: dict[str, Any], files: Sequence["Listed"]
 ) -> tuple[Callable[[str], None], set[int], int]:
-    """Where entries are put, the places of the files whose entries are there, and their errors."""
+    """What writes an entry; the positions of files that have one; how many of those are errors."""
     form = places.form
     if places.output is None:
         if (head := form.head()) is not None:
@@ -202,7 +202,7 @@ def _destination(
 
 
 def _done(files: Sequence["Listed"], written: Counter[str], form: LineFormat) -> set[int]:
-    """The places of files that were written; one that is listed twice was perhaps written once."""
+    """Positions of files that have an entry; one listed twice may have been written once."""
     left = written.copy()
     done = set()
     for place, listed in enumerate(files):
@@ -224,7 +224,7 @@ def _count(outcome: "Outcome", tally: _Tally) -> None:
 def _write_sidecars(
     outcome: "Outcome", places: Places, protected: frozenset[object], tally: _Tally
 ) -> None:
-    """Before the picture's entry: where that stands, --resume does not come back to the picture."""
+    """Called before the entry is written: once it is there, --resume skips the picture."""
     if not places.sidecars:
         return
     from mrnn_edge_cli.caption.sidecar import (
@@ -252,8 +252,8 @@ def _write_sidecars(
             say(one_line(f"{outcome.file}: no {kind} sidecar: {error}"))
 
 
-def said_left_out(left_out: Sequence[str]) -> str:
-    """How much debris there was, and an example."""
+def describe_left_out(left_out: Sequence[str]) -> str:
+    """The number of files left out as debris, with an example."""
     return f"{len(left_out):,} left out as debris, such as {one_line(left_out[0])}"
 
 
@@ -266,17 +266,17 @@ def _summary(tally: _Tally, wanted: int, done: int, left_out: Sequence[str], sec
     if tally.total < wanted:
         parts.append(f"{wanted - tally.total:,} left")
     if done:
-        parts.append(f"{done:,} were there already")
+        parts.append(f"{done:,} had been written before")
     if left_out:
-        parts.append(said_left_out(left_out))
+        parts.append(describe_left_out(left_out))
     rate = f" ({tally.total / seconds:,.1f} a second)" if tally.total and seconds > 0.0 else ""
     return f"{', '.join(parts)}, {seconds:,.1f} s{rate}"
 
 
 def _settings(
-    captioner: "Captioner", reading: Reading, wishes: "DecodeOptions", places: Places
+    captioner: "Captioner", reading: Reading, decoding: "DecodeOptions", places: Places
 ) -> dict[str, Any]:
-    """What two runs must have in common for one to go on with the other's output."""
+    """What must be equal for a run to continue the output of another."""
     return {
         "format": 1,
         "output": places.form.description,
@@ -285,7 +285,7 @@ def _settings(
         "bundle_id": captioner.config.id,
         "precision": str(captioner.precision),
         "allow_truncated": reading.allow_truncated,
-        "decoding": asdict(wishes),
+        "decoding": asdict(decoding),
     }
 
 

@@ -1,88 +1,93 @@
-"""`mrnn-edge caption`: one line, or one record, a picture."""
+"""`mrnn-edge caption`: one line, or one record, per picture."""
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from mrnn_edge.bundle.config import Precision
+import typer
+
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Exit, Option
-from mrnn_edge_cli.loading import finish
-from mrnn_edge_cli.options import to_sampling
+from mrnn_edge_cli.loading import LoadOptions, begin, finish
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.start import collector_at_rest, one_blas_thread
 
 if TYPE_CHECKING:
+    from mrnn_edge import Captioner
     from mrnn_edge.bulk.listing import Listed
     from mrnn_edge.engine.opening import Opening
+    from mrnn_edge_cli.caption.bulk import Places, Reading
     from mrnn_edge_cli.caption.formats import Format
-    from mrnn_edge_cli.caption.output_file import Existing
     from mrnn_edge_cli.caption.sidecar import SidecarKind
+
+INPUT = "Input"
 
 
 def caption(
     paths: Annotated[
         list[str] | None,
-        Argument(metavar="PATH", help="Pictures, folders, patterns; - is stdin."),
+        typer.Argument(metavar="[PATH]...", help="Pictures, folders, patterns; - is stdin."),
     ] = None,
     recursive: Annotated[
-        bool, Option("--recursive", "-r", help="Take the pictures below each folder.")
+        bool,
+        opt.under(INPUT, "--recursive", "-r", help="Include all pictures below folders."),
     ] = False,
     ext: Annotated[
         list[str] | None,
-        Option("--ext", metavar="SUFFIX", help="With -r: files of these suffixes alone."),
+        opt.under(INPUT, "--ext", metavar="SUFFIX", help="With -r: only these suffixes."),
     ] = None,
     from_file: Annotated[
         str | None,
-        Option("--from-file", metavar="FILE", help="A list of paths too; - is stdin."),
+        opt.under(
+            INPUT, "--from-file", metavar="FILE", help="Read more paths from a list; - is stdin."
+        ),
     ] = None,
     null: Annotated[
-        bool, Option("--null", "-0", help="The list is of NUL-ended names, as of find.")
-    ] = False,
-    json: opt.Json = False,
-    ndjson: Annotated[bool, Option("--ndjson", help="A JSON record a line.")] = False,
-    csv: Annotated[bool, Option("--csv", help="A row a picture, for spreadsheets.")] = False,
-    output: Annotated[
-        Path | None,
-        Option("--output", "-o", metavar="FILE", help="Write there; - is stdout."),
-    ] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="Go on with --output; do what it lacks.")
-    ] = False,
-    sidecar: Annotated[
-        bool, Option("--sidecar", help="Write PICTURE.txt beside each picture too.")
-    ] = False,
-    xmp: Annotated[bool, Option("--xmp", help="Write PICTURE.xmp for photo managers too.")] = False,
-    force: Annotated[
-        bool, Option("--force", help="Replace outputs and sidecars that exist.")
+        bool,
+        opt.under(INPUT, "--null", "-0", help="The list is NUL-separated, as by find -print0."),
     ] = False,
     fail_fast: Annotated[
-        bool, Option("--fail-fast", help="Stop at the first picture that fails.")
+        bool,
+        opt.under(INPUT, "--fail-fast", help="Stop at the first picture that fails."),
     ] = False,
     allow_truncated: Annotated[
-        bool, Option("--allow-truncated", help="Read pictures that are cut off, with a note.")
+        bool,
+        opt.under(INPUT, "--allow-truncated", help="Caption incomplete pictures, with a note."),
     ] = False,
-    explain: Annotated[
-        bool, Option("--explain", help="Add the confidence, and each word's share of it.")
+    json: opt.Json = False,
+    ndjson: opt.Ndjson = False,
+    csv: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--csv", help="One row per picture, for spreadsheets."),
     ] = False,
-    html: Annotated[
+    explain: opt.Explain = False,
+    output: Annotated[
         Path | None,
-        Option("--html", metavar="FILE", help="Write a page of pictures and captions too."),
+        opt.path_option(
+            "--output", "-o", help="Write to this file; - is stdout.", panel=opt.OUTPUT
+        ),
     ] = None,
+    resume: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--resume", help="Continue --output: caption only what it lacks."),
+    ] = False,
+    sidecar: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--sidecar", help="Write PICTURE.txt beside each picture too."),
+    ] = False,
+    xmp: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--xmp", help="Write PICTURE.xmp for photo managers too."),
+    ] = False,
+    html: opt.Html = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
     beam: opt.Beam = None,
-    nbest: Annotated[
-        int,
-        Option("--nbest", min=1, max=100, help="Sentences a picture, in --json; widens the beam."),
-    ] = DecodeOptions.nbest,
-    sample: opt.Sample = False,
-    temperature: opt.Temperature = None,
-    top_k: opt.TopK = None,
-    top_p: opt.TopP = None,
-    seed: opt.Seed = None,
+    nbest: opt.Nbest = DecodeOptions.nbest,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
     prefix: opt.Prefix = "",
@@ -90,22 +95,28 @@ def caption(
     forbid: opt.Forbid = None,
     require: opt.Require = None,
     min_confidence: opt.MinConfidence = None,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    seed: opt.Seed = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
     threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
 ) -> None:
     """Describe pictures in one sentence each.
 
-    One picture gives its caption alone; more, or a folder, give PATH<TAB>caption. A picture that
-    fails has its reason on stderr (and in records); the others go on, exit code 3. Ctrl-C finishes
-    what was begun; with --output a run that was stopped goes on with --resume.
+    One picture prints its caption alone; several, or a folder, print PATH<TAB>caption. If a picture
+    fails, the reason goes to stderr (and to records), the rest continues, and the exit code is 3.
+    Ctrl-C finishes the pictures in progress; --resume continues a stopped run of --output.
     """
-    wishes = DecodeOptions(
+    decoding = DecodeOptions(
         beam=beam,
         nbest=nbest,
-        sampling=to_sampling(sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
+        sampling=opt.to_sampling(
+            sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        ),
         max_words=max_words,
         length_penalty=length_penalty,
         prefix=prefix,
@@ -114,81 +125,157 @@ def caption(
         require=tuple(require or ()),
         min_confidence=min_confidence,
     )
+    loading = LoadOptions(
+        model=model, device=device, precision=precision, threads=threads, quiet=quiet
+    )
+    chosen = _Chosen(
+        paths=paths or [],
+        recursive=recursive,
+        ext=ext or [],
+        from_file=from_file,
+        null=null,
+        allow_truncated=allow_truncated,
+        fail_fast=fail_fast,
+    )
+    if output is not None and str(output) == "-":
+        output = None  # standard output, as it is without the option
+    form = _Form(json=json, ndjson=ndjson, csv=csv, explain=explain)
+    wanted = _Wanted(
+        form=form, output=output, resume=resume, force=force, html=html, sidecar=sidecar, xmp=xmp
+    )
+    captioner, reading, places = _open(loading, chosen, wanted)
+    _note_unknown(captioner, decoding, explain=explain, quiet=quiet)
+    from mrnn_edge_cli.caption.bulk import caption_all
+
+    if code := caption_all(captioner, reading, decoding, places, quiet=quiet):
+        raise typer.Exit(code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The pictures to read, as the command line names them."""
+
+    paths: Sequence[str]
+    recursive: bool
+    ext: Sequence[str]
+    from_file: str | None
+    null: bool
+    allow_truncated: bool
+    fail_fast: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """The format of an entry, as the command line names it."""
+
+    json: bool
+    ndjson: bool
+    csv: bool
+    explain: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """The outputs, as the command line names them."""
+
+    form: _Form
+    output: Path | None
+    """None: standard output."""
+    resume: bool
+    force: bool
+    html: Path | None
+    sidecar: bool
+    xmp: bool
+
+
+def _open(
+    loading: LoadOptions, chosen: _Chosen, wanted: _Wanted
+) -> "tuple[Captioner, Reading, Places]":
+    """Open the model; meanwhile import what captions need, and read the first picture."""
     with collector_at_rest():
-        from mrnn_edge.bulk.listing import expand_patterns
-
-        if output is not None and str(output) == "-":
-            output = None  # standard output, as it is without the option
-        named = [
-            *expand_patterns(paths or []),
-            *_listed_in(from_file, null=null, paths=paths or []),
-        ]
         left_out: list[str] = []
-        files = _files(named, recursive=recursive, ext=ext, left_out=left_out)
-        opening = _begin(
-            len(files), model=model, device=device, precision=precision, threads=threads
-        )
-        # The graphs are opened beside what is imported and read from here on.
+        files = _files(chosen, left_out)
+        opening = _begin(loading, len(files))
         from mrnn_edge.bulk.run import STANDARD_INPUT, read_first, read_standard_input
-        from mrnn_edge_cli.caption.bulk import Places, Reading, caption_all
+        from mrnn_edge_cli.caption.bulk import Places, Reading
+        from mrnn_edge_cli.caption.output_file import Existing
 
-        alone = len(files) == 1 and output is None and files == _local(paths or [])
-        form = _form(json=json, ndjson=ndjson, csv=csv, explain=explain, alone=alone, output=output)
+        _check_resume(wanted)
+        new = Existing.REPLACE if wanted.force else Existing.REFUSE
+        alone = len(files) == 1 and wanted.output is None and files == _local(chosen.paths)
         places = Places(
-            form=form,
-            output=output,
-            existing=_existing(output, resume=resume, force=force, html=html),
-            html=html,
-            sidecars=_sidecars(files, text=sidecar, xmp=xmp),
-            replace_sidecars=force,
-            read=_read_files(files, from_file, opening.bundle.folder),
+            form=_format(wanted.form, alone=alone, to_file=wanted.output is not None),
+            output=wanted.output,
+            existing=Existing.RESUME if wanted.resume else new,
+            html=wanted.html,
+            sidecars=_sidecars(files, wanted),
+            replace_sidecars=wanted.force,
+            read=_read_files(files, chosen.from_file, opening.bundle.folder),
         )
-        first = read_first(files, opening.bundle.config.image, allow_truncated=allow_truncated)
-        captioner = finish(opening, quiet=quiet)
-    unknown = captioner.bundle.vocabulary.lacks(tokenize(f"{prefix} {' '.join(wishes.forbid)}"))
-    if unknown and not quiet:
-        say(f"not in the vocabulary: {', '.join(unknown)}")
-    if explain and captioner.sentences.prior is None and not quiet:
-        say(f"{captioner.config.name} carries no prior, so nothing can be explained")
+        truncated = chosen.allow_truncated
+        first = read_first(files, opening.bundle.config.image, allow_truncated=truncated)
+        captioner = finish(opening, loading)
     reading = Reading(
         files=files,
         left_out=left_out,
         standard_input=read_standard_input() if STANDARD_INPUT in files else b"",
         first=first,
-        allow_truncated=allow_truncated,
-        fail_fast=fail_fast,
+        allow_truncated=truncated,
+        fail_fast=chosen.fail_fast,
     )
-    code = caption_all(captioner, reading, wishes, places, quiet=quiet)
-    if code:
-        raise Exit(code)
+    return captioner, reading, places
 
 
-def _begin(
-    files: int,
-    *,
-    model: str | None,
-    device: str,
-    precision: Precision | None,
-    threads: int | None,
-) -> "Opening":
-    """Begin to open the model for so many pictures."""
-    with one_blas_thread():  # captions multiply no matrices of numpy's
-        from mrnn_edge.engine.opening import begin
+def _begin(loading: LoadOptions, files: int) -> "Opening":
+    """Start to open the model for this number of pictures."""
+    with one_blas_thread():  # captions multiply no matrices with numpy
+        if files == 1:
+            return begin(loading, concurrency=1)
+        from mrnn_edge.bulk.run import calls_at_once
 
-        concurrency = 1
-        if files > 1:
-            from mrnn_edge.bulk.run import calls_at_once
+        return begin(loading, concurrency=calls_at_once(files))
 
-            concurrency = calls_at_once(files)
-        return begin(
-            model, device=device, precision=precision, threads=threads, concurrency=concurrency
+
+def _note_unknown(
+    captioner: "Captioner", decoding: DecodeOptions, *, explain: bool, quiet: bool
+) -> None:
+    """Say which requests this model cannot take account of."""
+    if quiet:
+        return
+    words = tokenize(f"{decoding.prefix} {' '.join(decoding.forbid)}")
+    if unknown := captioner.bundle.vocabulary.lacks(words):
+        say(f"not in the vocabulary: {', '.join(unknown)}")
+    if explain and captioner.sentences.prior is None:
+        say(f"{captioner.config.name} has no prior, so --explain has no figures to show")
+
+
+def _files(chosen: _Chosen, left_out: list[str]) -> "list[Listed]":
+    """The files to caption; debris of folders is added to `left_out`."""
+    from mrnn_edge.bulk.listing import expand_patterns, list_files
+    from mrnn_edge.bulk.names import parse_suffixes
+    from mrnn_edge.image.formats import SUFFIXES
+
+    named = [*expand_patterns(chosen.paths), *_listed_in(chosen)]
+    if chosen.ext and not chosen.recursive:
+        raise OptionError("--ext selects files in folders, so it needs -r; add -r")
+    if not named:
+        raise OptionError("no picture was named; give paths, a folder with -r, or --from-file")
+    suffixes = parse_suffixes(chosen.ext) if chosen.ext else SUFFIXES
+    recursive = chosen.recursive
+    files = list(list_files(named, recursive=recursive, suffixes=suffixes, left_out=left_out))
+    if not files:
+        debris = f" ({len(left_out)} left out as debris)" if left_out else ""
+        raise OptionError(
+            f"no picture in {', '.join(named)}{debris}; looked for {' '.join(sorted(suffixes))}"
         )
+    return files
 
 
-def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> list[str]:
+def _listed_in(chosen: _Chosen) -> list[str]:
     """The paths of the list, if one was named."""
+    from_file = chosen.from_file
     if from_file is None:
-        if null:
+        if chosen.null:
             raise OptionError("-0 goes with --from-file; name a list")
         return []
     from mrnn_edge.bulk.names import read_names
@@ -204,67 +291,41 @@ def _listed_in(from_file: str | None, *, null: bool, paths: Sequence[str]) -> li
     except (FileError, OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise OptionError(f"--from-file: the list cannot be read ({error})") from None
     try:
-        names = read_names(data, nul_ended=null)
+        names = read_names(data, nul_ended=chosen.null)
     except OptionError as error:
         raise OptionError(f"--from-file {from_file}: {error}") from None
-    if on_stdin and STANDARD_INPUT in (*paths, *names):
+    if on_stdin and STANDARD_INPUT in (*chosen.paths, *names):
         raise OptionError("- is the list and a picture; standard input can be one of them")
     return names
 
 
-def _files(
-    named: Sequence[str], *, recursive: bool, ext: Sequence[str] | None, left_out: list[str]
-) -> "list[Listed]":
-    from mrnn_edge.bulk.listing import list_files
-    from mrnn_edge.bulk.names import parse_suffixes
-    from mrnn_edge.image.formats import SUFFIXES
-
-    if ext and not recursive:
-        raise OptionError("--ext chooses within folders, so it goes with -r; add -r")
-    if not named:
-        raise OptionError("no picture was named; give paths, a folder with -r, or --from-file")
-    suffixes = parse_suffixes(ext) if ext else SUFFIXES
-    files = list(list_files(named, recursive=recursive, suffixes=suffixes, left_out=left_out))
-    if not files:
-        debris = f" ({len(left_out)} left out as debris)" if left_out else ""
-        raise OptionError(
-            f"no picture in {', '.join(named)}{debris}; looked for {' '.join(sorted(suffixes))}"
-        )
-    return files
-
-
-def _form(
-    *, json: bool, ndjson: bool, csv: bool, explain: bool, alone: bool, output: Path | None
-) -> "Format":
+def _format(form: _Form, *, alone: bool, to_file: bool) -> "Format":
     from mrnn_edge_cli.caption.formats import Csv, Json, Ndjson, Text
     from mrnn_edge_cli.explain import has_colours
 
-    forms: dict[str, Format] = {}
-    if json:
-        forms["--json"] = Json()
-    if ndjson:
-        forms["--ndjson"] = Ndjson()
-    if csv:
-        forms["--csv"] = Csv()
-    if explain or not forms:
-        coloured = output is None and has_colours()
-        forms["--explain"] = Text(alone=alone, explain=explain, coloured=coloured)
-    if len(forms) > 1:
-        raise OptionError(f"{' and '.join(forms)} are ways to write; give one of them")
-    (form,) = forms.values()
-    return form
+    formats: dict[str, Format] = {}
+    if form.json:
+        formats["--json"] = Json()
+    if form.ndjson:
+        formats["--ndjson"] = Ndjson()
+    if form.csv:
+        formats["--csv"] = Csv()
+    if form.explain or not formats:
+        coloured = not to_file and has_colours()
+        formats["--explain"] = Text(alone=alone, explain=form.explain, coloured=coloured)
+    if len(formats) > 1:
+        raise OptionError(f"{' and '.join(formats)} are different formats; give one of them")
+    (chosen,) = formats.values()
+    return chosen
 
 
-def _existing(output: Path | None, *, resume: bool, force: bool, html: Path | None) -> "Existing":
-    from mrnn_edge_cli.caption.output_file import Existing
-
-    if not resume:
-        return Existing.REPLACE if force else Existing.REFUSE
-    if output is None:
-        raise OptionError("--resume goes on with an output; name it with --output")
-    if html is not None:
-        raise OptionError("--html shows the pictures of one run; leave it or --resume out")
-    return Existing.RESUME
+def _check_resume(wanted: _Wanted) -> None:
+    if not wanted.resume:
+        return
+    if wanted.output is None:
+        raise OptionError("--resume continues an output; name it with --output")
+    if wanted.html is not None:
+        raise OptionError("--html shows the pictures of one run; leave out --html or --resume")
 
 
 def _local(paths: Sequence[str]) -> list[str]:
@@ -277,20 +338,20 @@ def _local(paths: Sequence[str]) -> list[str]:
 
 
 def _read_files(files: "Sequence[Listed]", from_file: str | None, model: Path) -> "list[str]":
-    """What the run reads, none of which it may replace."""
+    """What the run reads, and therefore never replaces."""
     listed = [each for each in files if isinstance(each, str)]
     if "-" in (*listed, from_file):
         listed.append("/dev/fd/0")  # a file that standard input was redirected from
     return [*listed, *filter(None, (from_file,)), *(str(each) for each in model.iterdir())]
 
 
-def _sidecars(files: "Sequence[Listed]", *, text: bool, xmp: bool) -> "list[SidecarKind]":
-    if not text and not xmp:
+def _sidecars(files: "Sequence[Listed]", wanted: _Wanted) -> "list[SidecarKind]":
+    if not (wanted.sidecar or wanted.xmp):
         return []
     from mrnn_edge.bulk.run import STANDARD_INPUT
     from mrnn_edge_cli.caption.sidecar import SidecarKind
 
     if STANDARD_INPUT in files:
-        raise OptionError("standard input has no place beside it; leave the sidecars or - out")
-    wanted = ((SidecarKind.TEXT, text), (SidecarKind.XMP, xmp))
-    return [kind for kind, chosen in wanted if chosen]
+        raise OptionError("standard input can have no sidecar; leave out the sidecars or -")
+    kinds = ((SidecarKind.TEXT, wanted.sidecar), (SidecarKind.XMP, wanted.xmp))
+    return [kind for kind, chosen in kinds if chosen]

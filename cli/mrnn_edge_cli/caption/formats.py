@@ -24,7 +24,7 @@ class Format(ABC):
     """A way in which outcomes are written: a head, something an outcome, a foot; no line ends."""
 
     description: str
-    """In a word or two, for messages and to tell one format from another."""
+    """A word or two for messages, different for each format."""
 
     def head(self) -> str | None:
         """What stands before all outcomes."""
@@ -40,7 +40,7 @@ class Format(ABC):
 
 
 class LineFormat(Format):
-    """One in which every entry is complete in itself, so that what was cut off can go on."""
+    """A format whose entries are complete in themselves, so that a stopped run can continue."""
 
     @abstractmethod
     def key(self, file: str) -> str:
@@ -106,7 +106,7 @@ class Json(Format):
 
 
 class Ndjson(LineFormat):
-    """A record a line."""
+    """One record per line."""
 
     description = "ndjson"
 
@@ -125,7 +125,7 @@ class Ndjson(LineFormat):
 
 
 class Csv(LineFormat):
-    """A row a picture under a row of names, for spreadsheets."""
+    """One row per picture under a row of names, for spreadsheets."""
 
     description = "csv"
 

@@ -1,7 +1,7 @@
-"""The file of `--output`: locked, added to an entry at a time, gone on with after a stop.
+"""The file of `--output`: locked, appended to entry by entry, continued after a stop.
 
 What it holds of a run besides its entries stands next to it, in OUTPUT.run.json: the model and the
-options, without which nobody could tell whether the rest may be added. Knows how entries are found
+options, which decide whether the rest may be appended. Knows how entries are found
 again from their format (formats.py).
 """
 
@@ -30,7 +30,7 @@ _LONGEST_ENTRY: Final = 1 << 22
 
 
 class Existing(Enum):
-    """What becomes of an output that is there already."""
+    """What happens to an existing output."""
 
     REFUSE = auto()
     REPLACE = auto()
@@ -74,10 +74,12 @@ def open_output(
     file exists and is to be refused, and while another run writes it.
     """
     if existing is Existing.RESUME and not isinstance(form, LineFormat):
-        raise OptionError("--resume goes with --ndjson, --csv or plain text; an array has one end")
+        raise OptionError(
+            "--resume goes with --ndjson, --csv or plain text; a JSON array cannot be continued"
+        )
     settings = settings_path(path)
     if existing is Existing.RESUME and path.exists() and not path.is_file():
-        raise OptionError(f"{path} is no regular file; only such a one can be continued")
+        raise OptionError(f"{path} is no regular file, so it cannot be continued")
     with _opened(path, existing) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             yield _with_head(OutputFile(file, Counter()), form)
@@ -138,7 +140,7 @@ def _lock(file: BinaryIO, path: Path) -> None:
 
 
 def settings_path(output: Path) -> Path:
-    """Where the settings of the run that writes an output stand."""
+    """Where the settings of the run that writes an output are stored."""
     return output.with_name(f"{output.name}.run.json")
 
 
@@ -156,16 +158,16 @@ def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:
         old = json.loads(settings.read_bytes())
     except FileNotFoundError:
         raise OptionError(
-            f"{path} has no {settings.name} beside it, so nobody knows what wrote it; "
-            "--force begins it anew"
+            f"{path} has no {settings.name} beside it, so what wrote it is unknown; "
+            "--force overwrites it"
         ) from None
     except (ValueError, OSError) as error:
-        raise OptionError(f"{settings} cannot be read ({error}); --force begins anew") from None
+        raise OptionError(f"{settings} cannot be read ({error}); --force overwrites it") from None
     new = json.loads(json.dumps(run))
     if old != new:
         raise OptionError(
-            f"{path} was begun otherwise: {_differences(old, new)}; give the same model and "
-            "options, or another --output"
+            f"{path} was started with other settings: {_differences(old, new)}; give the same "
+            "model and options, or another --output"
         )
 
 
@@ -212,7 +214,7 @@ def _resumed(file: BinaryIO, path: Path, form: LineFormat) -> OutputFile:
             found = list(form.read(entries()))
         except ValueError as error:  # bad UTF-8, bad JSON, wrong columns
             raise OptionError(
-                f"{path}: after byte {whole:,} stands what is no {form.description} of mrnn-edge "
+                f"{path}: after byte {whole:,} there is no {form.description} entry of mrnn-edge "
                 f"({error}); name another --output"
             ) from None
     file.truncate(whole)

@@ -5,10 +5,10 @@ lie inside. It appears whole when it is closed, or not at all.
 """
 
 import base64
-import html
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -17,34 +17,27 @@ from mrnn_edge.errors import InputError
 from mrnn_edge.image.read import load_image
 from mrnn_edge.language.records import Caption, Outcome, Word
 from mrnn_edge_cli.explain import bits, strength
+from mrnn_edge_cli.html import END, head
 from mrnn_edge_cli.outputs import open_page
 from mrnn_edge_cli.sealed import SealedWriter
 
 _SIDE: Final = 360
 """Longest side of a small copy, in pixels."""
 
-_HEAD: Final = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Captions</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }
+_STYLE: Final = """body { margin: 2rem }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 2rem }
-figure { margin: 0 } img { max-width: 100%; height: auto; display: block }
+figure { margin: 0 } img { display: block }
 figcaption small { color: #595959; overflow-wrap: anywhere }
 span { padding: 0 .15em; border-radius: .2em } .reason { color: #a00000 }
-</style>
-<h1>Captions</h1>
-<p>The stronger a word is shaded, the more bits the picture, rather than habit, gave for it:
-<span style="background: rgba(255, 170, 0, .9)">much</span>,
+"""
+_INTRODUCTION: Final = """<p>The stronger a word is shaded, the more bits came from the picture, not
+from habit:
+<span style="background: rgba(255, 170, 0, .9)">many</span>,
 <span style="background: rgba(255, 170, 0, .3)">some</span>, <span>none</span>;
-<span style="background: rgba(90, 120, 255, .5)">blue</span> where it spoke against the word.</p>
+<span style="background: rgba(90, 120, 255, .5)">blue</span> if the picture spoke against it.</p>
 <main>
 """
-_TAIL: Final = "\n</main>\n</html>\n"
+_TAIL: Final = b"\n</main>" + END
 
 
 class Page:
@@ -58,9 +51,9 @@ class Page:
     def at(cls, path: Path) -> Iterator["Page"]:
         """A page that takes its place when all is added."""
         with open_page(path) as file:
-            file.write(_HEAD.encode())
+            file.write((head("Captions", _STYLE) + _INTRODUCTION).encode())
             yield cls(file)
-            file.end(_TAIL.encode())
+            file.end(_TAIL)
 
     def add(self, outcome: Outcome) -> None:
         """A picture with its caption, or with the reason why there is none."""
@@ -68,10 +61,10 @@ class Page:
             text = _caption(outcome.result)
             spoken = outcome.result.text or outcome.result.reason or ""
         else:
-            text, spoken = f'<span class="reason">{html.escape(str(outcome.result))}</span>', ""
+            text, spoken = f'<span class="reason">{escape(str(outcome.result))}</span>', ""
         figure = (
             f"<figure>{_small_copy(outcome, spoken)}<figcaption>{text}<br>"
-            f"<small>{html.escape(outcome.file)}</small></figcaption></figure>\n"
+            f"<small>{escape(outcome.file)}</small></figcaption></figure>\n"
         )
         self._file.write(figure.encode("utf-8", "replace"))
 
@@ -79,7 +72,7 @@ class Page:
 def _caption(caption: Caption) -> str:
     said = f"confidence {bits(caption.confidence)} bits, log2_prob {caption.log2_prob:.1f}"
     if caption.reason is not None:
-        text = f'<span class="reason">{html.escape(caption.reason)}</span>'
+        text = f'<span class="reason">{escape(caption.reason)}</span>'
     else:
         text = " ".join(map(_word, caption.words))
     return f"{text}<br><small>{said}</small>"
@@ -91,7 +84,7 @@ def _word(word: Word) -> str:
     title = f"{bits(word.grounding)} bits, probability {word.prob:.3f}"
     return (
         f'<span title="{title}" style="background: rgba({colour}, {abs(share):.2f})">'
-        f"{html.escape(word.word)}</span>"
+        f"{escape(word.word)}</span>"
     )
 
 
@@ -108,6 +101,6 @@ def _small_copy(outcome: Outcome, spoken: str) -> str:
     image.save(buffer, "JPEG", quality=80)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
-        f'<img alt="{html.escape(spoken)}" width="{image.width}" height="{image.height}" '
+        f'<img alt="{escape(spoken)}" width="{image.width}" height="{image.height}" '
         f'src="data:image/jpeg;base64,{data}">'
     )

@@ -2,7 +2,7 @@
 
 Takes a picture's path and its caption, writes a file whole or not at all. What is not ours stays:
 an XMP sidecar is ours while its seal matches (files.py), so one that an editor or a script has
-changed is not; a text has no room for a seal, so one with other words is somebody's.
+changed is not; a text has no room for a seal, so one with other words is the user's.
 """
 
 import html
@@ -55,7 +55,7 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
     path = sidecar_path(file, kind)
     content = _content(caption, kind)
     if path.is_symlink():
-        # It may point anywhere, and whoever put it there may not be who runs this.
+        # It may point anywhere, and another user may have made it.
         raise SidecarError(f"{path} is a link; remove it first")
     if path.exists() and not path.is_file():
         raise SidecarError(f"{path} is no regular file; remove it first")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor.check import Area, Check, Status
+from mrnn_edge_cli.doctor.check import Area, Check, Status, info, ok
 from mrnn_edge_cli.doctor.child import ask
 from mrnn_edge_cli.doctor.wheels import mend, owners
 
@@ -33,20 +33,20 @@ def checks(root: Path = Path("/")) -> Iterator[Check]:
             ),
         )
     elif wheels:
-        yield Check(area=Area.CAMERA, name="cv2 wheels", status=Status.OK, found=found)
+        yield ok(Area.CAMERA, "cv2 wheels", found)
     else:
         advice = f"for cameras {install_command('camera')}"
-        yield _info("cv2 wheels", "none is installed", advice)
+        yield info(Area.CAMERA, "cv2 wheels", "none is installed", advice)
     yield from _cameras(root, has_cv2=bool(wheels))
 
 
 def _cameras(root: Path, *, has_cv2: bool) -> Iterator[Check]:
     if not sys.platform.startswith("linux"):
-        yield _info("cameras", "not looked for on this system")
+        yield info(Area.CAMERA, "cameras", "not looked for on this system")
         return
     files = [path for path in (root / "dev").glob("video*") if _index(path).isdigit()]
     if not files:
-        yield _info("cameras", "no /dev/video*")
+        yield info(Area.CAMERA, "cameras", "no /dev/video*")
     for file in sorted(files, key=lambda path: int(_index(path))):
         yield _camera(root, file, has_cv2=has_cv2)
 
@@ -59,21 +59,22 @@ def _camera(root: Path, file: Path, *, has_cv2: bool) -> Check:
     except OSError:
         label = "a camera"
     if not os.access(file, os.R_OK | os.W_OK):
-        return _info(
-            name, f"{label}: no permission", "run: sudo usermod -aG video $USER, log in anew"
+        return info(
+            Area.CAMERA,
+            name,
+            f"{label}: no permission",
+            "run: sudo usermod -aG video $USER, then log in again",
         )
     if not has_cv2:
-        return _info(name, f"{label}: not tried without OpenCV")
+        return info(Area.CAMERA, name, f"{label}: not tried without OpenCV")
     answer = ask("camera", _index(file), seconds=SECONDS)
     if answer.failure is not None:
-        return _info(name, f"{label}: {answer.failure}", "close other programs that may hold it")
+        return info(
+            Area.CAMERA, name, f"{label}: {answer.failure}", "close other programs that may hold it"
+        )
     size = f"{answer.facts['width']} x {answer.facts['height']}"
-    return Check(area=Area.CAMERA, name=name, status=Status.OK, found=f"{label}: {size}")
+    return ok(Area.CAMERA, name, f"{label}: {size}")
 
 
 def _index(file: Path) -> str:
     return file.name.removeprefix("video")
-
-
-def _info(name: str, found: str, advice: str | None = None) -> Check:
-    return Check(area=Area.CAMERA, name=name, status=Status.INFO, found=found, advice=advice)

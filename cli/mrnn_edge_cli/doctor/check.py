@@ -42,15 +42,25 @@ class Check:
         return asdict(self)
 
     def tidied(self) -> "Check":
-        """The same in one line, with `~` for the home folder, whose path tells who the user is."""
+        """The same in one line, with `~` for the home folder, whose path holds the user's name."""
         home = os.path.expanduser("~")
         hidden = home if len(home) > 1 else "~"
         advice = self.advice and self.advice.replace(hidden, "~")
         return replace(self, found=" ".join(self.found.replace(hidden, "~").split()), advice=advice)
 
 
+def ok(area: Area, name: str, found: str) -> Check:
+    """A check that passed."""
+    return Check(area=area, name=name, status=Status.OK, found=found)
+
+
+def info(area: Area, name: str, found: str, advice: str | None = None) -> Check:
+    """Something absent or limited that captions do not need."""
+    return Check(area=area, name=name, status=Status.INFO, found=found, advice=advice)
+
+
 def fault(area: Area, name: str, error: MrnnEdgeError | str) -> Check:
-    """The fault that an error tells of: what comes after its last semicolon is what to do."""
+    """An error as a fault; the text after its last semicolon is the advice."""
     found, _, advice = str(error).rpartition("; ")
     if not found:
         found, advice = advice, ""

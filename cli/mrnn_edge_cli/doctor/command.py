@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING
 
+import typer
+
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Exit
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.output import one_line, write, write_json
 
 if TYPE_CHECKING:
-    from mrnn_edge_cli.doctor import Check
+    from mrnn_edge_cli.doctor.check import Check
 
 _WIDTH = 18
-"""Of the longest name but for models in folders of one's own."""
+"""Of the longest name, except models in folders of the user."""
 
 
 def doctor(
@@ -20,14 +21,14 @@ def doctor(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Tell what is wrong on this machine, with the commands that mend it.
+    """Check this machine, and print the commands that repair what is wrong.
 
-    Looks at versions, processor, ONNX Runtime, devices, models and cameras. No CUDA, no camera and
-    no OpenCV are information, unless --device asks for CUDA. The exit code is that of the first
-    fault.
+    Checks versions, processor, ONNX Runtime, devices, models and cameras. A missing CUDA, camera or
+    OpenCV is no fault, unless --device requests CUDA. The exit code is that of the first fault.
     """
-    del quiet  # it says nothing on stderr in any case
-    from mrnn_edge_cli.doctor import Area, Status, examine
+    del quiet  # nothing goes to stderr anyway
+    from mrnn_edge_cli.doctor.check import Area, Status
+    from mrnn_edge_cli.doctor.examine import examine
 
     codes = {
         Area.INSTALLATION: ExitCode.INTERNAL,
@@ -39,14 +40,14 @@ def doctor(
     for check in examine(model, device=device):
         checks.append(check)
         if not json:
-            # As it comes: should one of them end this process, the others stand there.
+            # At once: if a later check ends this process, the earlier ones are printed.
             for line in _lines(check):
                 write(line)
     faults = [check for check in checks if check.status is Status.FAULT]
     code = codes[faults[0].area] if faults else ExitCode.DONE
     if json:
         write_json({"exit_code": int(code), "checks": [check.to_dict() for check in checks]})
-    raise Exit(code)
+    raise typer.Exit(code)
 
 
 def _lines(check: "Check") -> list[str]:

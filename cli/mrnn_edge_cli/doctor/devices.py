@@ -9,7 +9,7 @@ from typing import Final
 from mrnn_edge.engine.device import CPU, CUDA, Device, DeviceKind
 from mrnn_edge.engine.session import CUDA_PROVIDER
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor.check import Area, Check, Status, fault
+from mrnn_edge_cli.doctor.check import Area, Check, Status, fault, info, ok
 from mrnn_edge_cli.doctor.child import ask
 from mrnn_edge_cli.doctor.wheels import Wheel, mend, owners
 
@@ -32,7 +32,7 @@ def checks(wanted: Device | None) -> Iterator[Check]:
         return
     providers: list[str] = runtime.facts["providers"]
     built = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
-    yield _ok("onnxruntime", f"{runtime.facts['version']}, built for {built}")
+    yield ok(Area.DEVICE, "onnxruntime", f"{runtime.facts['version']}, built for {built}")
     yield _telemetry(runtime.facts["telemetry"])
     yield _device(CPU, must=True)
     driver = _driver()
@@ -43,20 +43,20 @@ def checks(wanted: Device | None) -> Iterator[Check]:
     found = "this ONNX Runtime was built without CUDA"
     change = mend(wheels, install_command("gpu"))
     if must:
-        yield _fault(str(cuda), found, change)
+        yield replace(fault(Area.DEVICE, str(cuda), found), advice=change)
     else:
-        yield _info(str(cuda), found, change if driver.status is Status.OK else None)
+        yield info(Area.DEVICE, str(cuda), found, change if driver.status is Status.OK else None)
 
 
 def _wheels(wheels: list[Wheel], install: str) -> Check:
     name = "onnxruntime wheels"
     found = ", ".join(map(str, wheels))
     if len(wheels) == 1:
-        return _ok(name, found)
+        return ok(Area.DEVICE, name, found)
     if not wheels:
-        return _info(name, "none is installed by pip")
+        return info(Area.DEVICE, name, "none is installed by pip")
     found += ": each owns the module `onnxruntime`, together they spoil it"
-    return _fault(name, found, mend(wheels, install))
+    return replace(fault(Area.DEVICE, name, found), advice=mend(wheels, install))
 
 
 def _install(wheels: list[Wheel], *, cuda: bool) -> str:
@@ -71,7 +71,7 @@ def _device(device: Device, *, must: bool) -> Check:
     name = str(device)
     answer = ask("device", name, seconds=SECONDS)
     if answer.failure is None:
-        return _ok(name, f"ran a graph on {answer.facts['provider']}")
+        return ok(Area.DEVICE, name, f"ran a graph on {answer.facts['provider']}")
     check = fault(Area.DEVICE, name, answer.failure)
     return check if must else replace(check, status=Status.INFO)
 
@@ -80,8 +80,10 @@ def _telemetry(setting: str) -> Check:
     """Whether ONNX Runtime reports to its vendor; `setting` is NAME=VALUE of the environment."""
     name, _, value = setting.partition("=")
     if value == "1":
-        return _ok("telemetry", f"off ({setting})")
-    return _info("telemetry", f"left to ONNX Runtime ({setting} was set here)", f"unset {name}")
+        return ok(Area.DEVICE, "telemetry", f"off ({setting})")
+    return info(
+        Area.DEVICE, "telemetry", f"left to ONNX Runtime ({setting} was set here)", f"unset {name}"
+    )
 
 
 def _driver() -> Check:
@@ -98,20 +100,8 @@ def _driver() -> Check:
             check=False,
         )
     except FileNotFoundError:
-        return _info(name, "no nvidia-smi")
+        return info(Area.DEVICE, name, "no nvidia-smi")
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _info(name, f"nvidia-smi does not run ({type(error).__name__})")
+        return info(Area.DEVICE, name, f"nvidia-smi does not run ({type(error).__name__})")
     said = " | ".join((done.stdout or done.stderr).split("\n")).strip(" |")
-    return _info(name, said) if done.returncode else _ok(name, said)
-
-
-def _ok(name: str, found: str) -> Check:
-    return Check(area=Area.DEVICE, name=name, status=Status.OK, found=found)
-
-
-def _info(name: str, found: str, advice: str | None = None) -> Check:
-    return Check(area=Area.DEVICE, name=name, status=Status.INFO, found=found, advice=advice)
-
-
-def _fault(name: str, found: str, advice: str) -> Check:
-    return Check(area=Area.DEVICE, name=name, status=Status.FAULT, found=found, advice=advice)
+    return info(Area.DEVICE, name, said) if done.returncode else ok(Area.DEVICE, name, said)

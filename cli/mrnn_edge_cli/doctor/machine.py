@@ -1,6 +1,6 @@
 """This program, Python, the system, the processor and what this process may use of it.
 
-Reads what Linux tells in files; elsewhere `platform` has to do. Takes the root of those files, so
+Reads the files of Linux; elsewhere uses `platform`. Takes the root of those files, so
 that tests can bring their own.
 """
 
@@ -20,24 +20,20 @@ from mrnn_edge.machine import (
     usable_cores,
     usable_cpus,
 )
-from mrnn_edge_cli.doctor.check import Area, Check, Status
+from mrnn_edge_cli.doctor.check import Area, Check, info, ok
 
 
 def checks(root: Path = Path("/")) -> Iterator[Check]:
     """Facts about the machine; a limit that lies below what the machine shows comes with advice."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    yield _ok("mrnn-edge", __version__)
-    yield _ok("python", f"{python}, {_bits()} bit")
+    yield ok(Area.INSTALLATION, "mrnn-edge", __version__)
+    yield ok(Area.INSTALLATION, "python", f"{python}, {_bits()} bit")
     libc = " ".join(filter(None, platform.libc_ver()))
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    yield _ok("system", ", ".join(filter(None, (system, libc, board(root)))))
-    yield _ok("processor", _processor(root))
+    yield ok(Area.INSTALLATION, "system", ", ".join(filter(None, (system, libc, board(root)))))
+    yield ok(Area.INSTALLATION, "processor", _processor(root))
     yield _cores(root)
     yield _memory(root)
-
-
-def _ok(name: str, found: str) -> Check:
-    return Check(area=Area.INSTALLATION, name=name, status=Status.OK, found=found)
 
 
 def _bits() -> int:
@@ -58,21 +54,19 @@ def _cores(root: Path) -> Check:
         used = usable_cores(root)
         threads = "thread" if used == 1 else "threads"
         found += f", a cgroup allows the time of {quota:g}; {used} {threads} by default"
-    return _ok("cores", found)
+    return ok(Area.INSTALLATION, "cores", found)
 
 
 def _memory(root: Path) -> Check:
     described = read_text(root / "proc/meminfo")
     total, free = field(described, "MemTotal"), field(described, "MemAvailable")
     if not total or not free:
-        return Check(
-            area=Area.INSTALLATION, name="memory", status=Status.INFO, found="not known here"
-        )
+        return info(Area.INSTALLATION, "memory", "unknown")
     found = f"{_gib(_kib(total))}, {_gib(_kib(free))} available"
     limits = [each for each in _memory_limits(root) if each < _kib(total)]
     if limits:
         found += f", a cgroup allows {_gib(min(limits))}"
-    return _ok("memory", found)
+    return ok(Area.INSTALLATION, "memory", found)
 
 
 def _kib(field: str) -> int:

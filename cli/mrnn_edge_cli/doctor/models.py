@@ -7,7 +7,7 @@ from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.bundle.folder import Bundle, load_bundle, shipped_models
 from mrnn_edge.engine.device import Device
 from mrnn_edge.errors import ModelError
-from mrnn_edge_cli.doctor.check import Area, Check, Status, fault
+from mrnn_edge_cli.doctor.check import Area, Check, fault, info, ok
 from mrnn_edge_cli.doctor.child import ask
 
 SECONDS = 120.0
@@ -37,11 +37,11 @@ def _check(model: str, device: str) -> Check:
         where = answer.facts["device"]
         for precision, caption in answer.facts["captions"].items():
             found += f"; {precision} on {where}, a grey picture: {caption!r}"
-        return Check(area=Area.MODEL, name=name, status=Status.OK, found=found)
+        return ok(Area.MODEL, name, found)
     if answer.facts.get("device"):
         # The fault is among the devices; of the model no more can be known.
         found += "; not run, for want of a device"
-        return Check(area=Area.MODEL, name=name, status=Status.INFO, found=found)
+        return info(Area.MODEL, name, found)
     return fault(Area.MODEL, name, answer.failure)
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor.check import Area, Check, Status, fault
+from mrnn_edge_cli.doctor.check import Area, Check, fault, info, ok
 
 
 def checks() -> Iterator[Check]:
@@ -35,7 +35,7 @@ def _numpy() -> Check:
         (np.ones((2, 2), np.float32) @ np.ones(2, np.float32)).tolist()
     except Exception as error:  # built for another processor it raises RuntimeError
         return _broken("numpy", error)
-    return Check(area=Area.INSTALLATION, name="numpy", status=Status.OK, found=str(np.__version__))
+    return ok(Area.INSTALLATION, "numpy", str(np.__version__))
 
 
 def _pillow() -> Iterator[Check]:
@@ -51,15 +51,11 @@ def _pillow() -> Iterator[Check]:
     lacking = [each for each in FORMATS if not _reads(Image, each)]
     found = f"{PIL.__version__}, reads {', '.join(f for f in FORMATS if f not in lacking)}"
     if lacking:
-        yield Check(
-            area=Area.INSTALLATION,
-            name=name,
-            status=Status.INFO,
-            found=f"{found}; lacks {', '.join(lacking)}",
-            advice="run: pip install --upgrade --force-reinstall pillow",
-        )
+        found += f"; lacks {', '.join(lacking)}"
+        advice = "run: pip install --upgrade --force-reinstall pillow"
+        yield info(Area.INSTALLATION, name, found, advice)
     else:
-        yield Check(area=Area.INSTALLATION, name=name, status=Status.OK, found=found)
+        yield ok(Area.INSTALLATION, name, found)
 
 
 def _heic() -> Check:
@@ -67,13 +63,9 @@ def _heic() -> Check:
     try:
         version = metadata.version("pi-heif")
     except metadata.PackageNotFoundError:
-        found, advice = "HEIC pictures are not read", install_command("heic")
-        return Check(
-            area=Area.INSTALLATION, name="pi-heif", status=Status.INFO, found=found, advice=advice
-        )
-    return Check(
-        area=Area.INSTALLATION, name="pi-heif", status=Status.OK, found=f"{version}, reads HEIC"
-    )
+        found = "HEIC pictures are not read"
+        return info(Area.INSTALLATION, "pi-heif", found, install_command("heic"))
+    return ok(Area.INSTALLATION, "pi-heif", f"{version}, reads HEIC")
 
 
 def _reads(image: ModuleType, name: str) -> bool:

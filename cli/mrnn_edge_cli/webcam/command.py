@@ -1,91 +1,102 @@
-"""`mrnn-edge webcam`: what a camera, a stream or a video shows, anew when it changes."""
+"""`mrnn-edge webcam`: captions of a camera, a stream or a video, each time the scene changes."""
 
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from mrnn_edge.errors import CameraError, OptionError, TruncatedVideoError
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.arguments import Argument, Exit, Option
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import load
-from mrnn_edge_cli.options import to_sampling
-from mrnn_edge_cli.output import say
+from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.output import say, say_nothing
 from mrnn_edge_cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from mrnn_edge.camera.frames import FrameSource, Notice
-    from mrnn_edge.camera.scene import CaptionEvent
+    from mrnn_edge.camera.scene import CaptionEvent, WatchOptions
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.sinks import Sink
     from mrnn_edge_cli.webcam.window import Window, WindowLostError
 
+SOURCE = "Source"
+
 
 def webcam(
     source: Annotated[
-        str, Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
+        str, typer.Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
     ] = "0",
-    headless: Annotated[bool, Option("--headless", help="No window: a line a caption.")] = False,
-    record: Annotated[
-        Path | None,
-        Option("--record", metavar="FILE", help="A video of what a window shows, .mp4."),
-    ] = None,
-    ndjson: Annotated[bool, Option("--ndjson", help="A JSON record a line on stdout.")] = False,
-    log: Annotated[
-        Path | None, Option("--log", metavar="FILE", help="The records to a file too.")
-    ] = None,
-    resume: Annotated[bool, Option("--resume", help="Append to a --log that exists.")] = False,
-    force: opt.Force = False,
     interval: Annotated[
-        float, Option("--interval", metavar="SECONDS", help="From one look to the next.")
+        float, opt.under(SOURCE, "--interval", metavar="SECONDS", help="Time between two looks.")
     ] = 0.5,
     change_threshold: Annotated[
         float,
-        Option(
-            "--change-threshold", help="Of the image vector, 0..2; below it nothing is decoded."
+        opt.under(
+            SOURCE,
+            "--change-threshold",
+            help="Change of the image vector, 0..2, that is captioned.",
         ),
     ] = 0.15,
-    explain: Annotated[
-        bool, Option("--explain", help="Add the confidence, and each word's share of it.")
-    ] = False,
+    deadline_ms: Annotated[
+        float | None,
+        opt.under(
+            SOURCE, "--deadline-ms", help="Narrow the beam to finish a caption in this time."
+        ),
+    ] = None,
     every: Annotated[
-        int, Option("--every", min=1, metavar="N", help="Of a file, each N-th frame.")
+        int, opt.under(SOURCE, "--every", min=1, metavar="N", help="Use each N-th frame of a file.")
     ] = 1,
     fps: Annotated[
-        float | None, Option("--fps", help="Of a file, so many frames a second.")
+        float | None, opt.under(SOURCE, "--fps", help="Use this many frames per second of a file.")
     ] = None,
+    stall_timeout: Annotated[
+        float,
+        opt.under(SOURCE, "--stall-timeout", help="Seconds without a frame before reconnecting."),
+    ] = 5.0,
+    reconnect_for: Annotated[
+        float,
+        opt.under(SOURCE, "--reconnect-for", help="Seconds without a frame before giving up."),
+    ] = 60.0,
+    headless: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--headless", help="No window: one line per caption."),
+    ] = False,
+    ndjson: opt.Ndjson = False,
+    explain: opt.Explain = False,
+    record: Annotated[
+        Path | None,
+        opt.path_option("--record", help="Record the window as a video, .mp4.", panel=opt.OUTPUT),
+    ] = None,
+    log: Annotated[
+        Path | None,
+        opt.path_option("--log", help="Write the records to a file too.", panel=opt.OUTPUT),
+    ] = None,
+    resume: Annotated[
+        bool,
+        opt.under(opt.OUTPUT, "--resume", help="Append to an existing --log."),
+    ] = False,
     srt: Annotated[
-        Path | None, Option("--srt", metavar="FILE", help="Subtitles of a file.")
+        Path | None, opt.path_option("--srt", help="Write subtitles of a file.", panel=opt.OUTPUT)
     ] = None,
     vtt: Annotated[
-        Path | None, Option("--vtt", metavar="FILE", help="Subtitles of a file, WebVTT.")
+        Path | None,
+        opt.path_option("--vtt", help="Write WebVTT subtitles of a file.", panel=opt.OUTPUT),
     ] = None,
     speak_cmd: Annotated[
         str | None,
-        Option("--speak-cmd", metavar="CMD", help="Run it with each caption as its input."),
+        opt.under(
+            opt.OUTPUT, "--speak-cmd", metavar="CMD", help="Run CMD with each caption on its stdin."
+        ),
     ] = None,
-    deadline_ms: Annotated[
-        float | None,
-        Option("--deadline-ms", help="Narrow the beam so that a caption is out in time."),
-    ] = None,
-    stall_timeout: Annotated[
-        float, Option("--stall-timeout", help="Seconds without a frame: open it anew.")
-    ] = 5.0,
-    reconnect_for: Annotated[
-        float, Option("--reconnect-for", help="Seconds without a frame: give up.")
-    ] = 60.0,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
     beam: opt.Beam = None,
-    nbest: Annotated[
-        int, Option("--nbest", min=1, max=100, help="Sentences a record; widens the beam.")
-    ] = DecodeOptions.nbest,
-    sample: opt.Sample = False,
-    temperature: opt.Temperature = None,
-    top_k: opt.TopK = None,
-    top_p: opt.TopP = None,
-    seed: opt.Seed = None,
+    nbest: opt.Nbest = DecodeOptions.nbest,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
     prefix: opt.Prefix = "",
@@ -93,113 +104,148 @@ def webcam(
     forbid: opt.Forbid = None,
     require: opt.Require = None,
     min_confidence: opt.MinConfidence = None,
+    sample: opt.Sample = False,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    seed: opt.Seed = None,
     model: opt.Model = None,
     device: opt.Device = "auto",
     precision: opt.PrecisionOption = None,
     threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
 ) -> None:
-    """Describe what a camera, a stream or a video shows, anew when it changes.
+    """Describe what a camera, a stream or a video shows, each time it changes.
 
-    In a window (keys: q quit, space pause, s snapshot, m mirror), or without one a line a caption:
-    TIME<TAB>caption. A live source that is lost is opened anew; exit code 6 if it stays away, or
-    was never there. Ctrl-C, SIGTERM and SIGHUP finish the files.
+    In a window (keys: q quit, space pause, s snapshot, m mirror), or headless one line per caption:
+    TIME<TAB>caption. A live source that is lost is reconnected; the exit code is 6 if that fails,
+    or if it never opened. Ctrl-C, SIGTERM and SIGHUP complete the files.
     """
-    from mrnn_edge.camera.frames import ReconnectPolicy, Selection
+    from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.scene import WatchOptions
-    from mrnn_edge.camera.source import open_source, source_files
-    from mrnn_edge.camera.watch import Watch
-    from mrnn_edge_cli.outputs import check_outputs, model_files
-    from mrnn_edge_cli.webcam.recording import Recording, check_name
-    from mrnn_edge_cli.webcam.sinks import Lines, Log, Records, Standing
-    from mrnn_edge_cli.webcam.speech import Speech, split_command
-    from mrnn_edge_cli.webcam.text_file import Start, start_of
 
-    wishes = WatchOptions(
+    decoding = DecodeOptions(
+        beam=beam,
+        nbest=nbest,
+        sampling=opt.to_sampling(
+            sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        ),
+        max_words=max_words,
+        length_penalty=length_penalty,
+        prefix=prefix,
+        no_repeat_ngram=no_repeat_ngram,
+        forbid=tuple(forbid or ()),
+        require=tuple(require or ()),
+        min_confidence=min_confidence,
+    )
+    watching = WatchOptions(
         interval_s=interval,
         change_threshold=change_threshold,
         deadline_ms=deadline_ms,
-        decode=DecodeOptions(
-            beam=beam,
-            nbest=nbest,
-            sampling=to_sampling(
-                sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-            ),
-            max_words=max_words,
-            length_penalty=length_penalty,
-            prefix=prefix,
-            no_repeat_ngram=no_repeat_ngram,
-            forbid=tuple(forbid or ()),
-            require=tuple(require or ()),
-            min_confidence=min_confidence,
-        ),
+        decode=decoding,
     )
-
-    def notice(text: str) -> None:
-        if not quiet:
-            say(text)
-
-    if resume and log is None:
-        raise OptionError("--resume appends to a log; name it with --log")
-    # Before an output is opened, which empties it.
-    check_outputs(
-        {"--srt": srt, "--vtt": vtt, "--log": log, "--record": record},
-        sources=[*source_files(source), *model_files(model)],
+    loading = LoadOptions(
+        model=model, device=device, precision=precision, threads=threads, quiet=quiet
+    )
+    outputs = _Outputs(
+        ndjson=ndjson,
+        explain=explain,
+        record=record,
+        log=log,
+        resume=resume,
+        srt=srt,
+        vtt=vtt,
+        speak_cmd=speak_cmd,
+        headless=headless,
         force=force,
-        resumed=("--log",) if resume else (),
+    )
+    _check(outputs, source, model)
+    notice: Notice = say_nothing if quiet else say
+    frames = _open(source, Selection(every=every, fps=fps), stall_timeout, reconnect_for, notice)
+    if code := _watch(frames, watching, loading, outputs, notice):
+        raise typer.Exit(code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """The outputs, as the command line names them."""
+
+    headless: bool
+    ndjson: bool
+    explain: bool
+    record: Path | None
+    log: Path | None
+    resume: bool
+    srt: Path | None
+    vtt: Path | None
+    speak_cmd: str | None
+    force: bool
+
+
+def _check(outputs: _Outputs, source: str, model: str | None) -> None:
+    """Raise OptionError for outputs that are not possible, before one is opened and emptied."""
+    from mrnn_edge.camera.source import source_files
+    from mrnn_edge_cli.outputs import check_outputs, model_files
+    from mrnn_edge_cli.webcam.recording import check_name
+    from mrnn_edge_cli.webcam.speech import split_command
+
+    if outputs.resume and outputs.log is None:
+        raise OptionError("--resume appends to a log; name it with --log")
+    check_outputs(
+        {
+            "--srt": outputs.srt,
+            "--vtt": outputs.vtt,
+            "--log": outputs.log,
+            "--record": outputs.record,
+        },
+        sources=[*source_files(source), *model_files(model)],
+        force=outputs.force,
+        resumed=("--log",) if outputs.resume else (),
         resumable=("--log",),
     )
-    if record is not None:
-        check_name(record)
-    if speak_cmd is not None:
-        split_command(speak_cmd)
+    if outputs.record is not None:
+        check_name(outputs.record)
+    if outputs.speak_cmd is not None:
+        split_command(outputs.speak_cmd)
+
+
+def _open(
+    source: str, selection: Any, stall_timeout: float, reconnect_for: float, notice: "Notice"
+) -> "FrameSource":
+    from mrnn_edge.camera.frames import ReconnectPolicy
+    from mrnn_edge.camera.source import open_source
+
+    policy = ReconnectPolicy(
+        open_s=min(ReconnectPolicy.open_s, reconnect_for),
+        stall_s=stall_timeout,
+        budget_s=reconnect_for,
+    )
+    return open_source(source, selection=selection, policy=policy, notice=notice)
+
+
+def _watch(
+    frames: "FrameSource",
+    options: "WatchOptions",
+    loading: LoadOptions,
+    outputs: _Outputs,
+    notice: "Notice",
+) -> int:
+    """Caption the source until it ends or a signal comes; the exit code."""
+    from mrnn_edge.camera.watch import Watch
+    from mrnn_edge_cli.webcam.recording import Recording
+
     with contextlib.ExitStack() as stack:
-        frames = open_source(
-            source,
-            selection=Selection(every=every, fps=fps),
-            policy=ReconnectPolicy(
-                open_s=min(ReconnectPolicy.open_s, reconnect_for),
-                stall_s=stall_timeout,
-                budget_s=reconnect_for,
-            ),
-            notice=notice,
-        )
         stack.callback(frames.close)
-        captioner = load(model, device=device, precision=precision, threads=threads, quiet=quiet)
-        scene = captioner.scene(wishes, source=frames.name)
-        watching = Watch(scene, interval_s=interval, notice=notice)
-        window = None if headless else _window(notice)
-        # What is opened from here on is closed before a signal ends the process.
+        captioner = load(loading)
+        scene = captioner.scene(options, source=frames.name)
+        watching = Watch(scene, interval_s=options.interval_s, notice=notice)
+        window = None if outputs.headless else _window(notice)
+        # Everything opened from here on is closed before a signal ends the process.
         stop = stack.enter_context(stoppable())
-        standing = Standing()
-        sinks: list[Sink] = [standing]
-
-        def add(sink: "Sink") -> None:
-            sinks.append(sink)
-            stack.callback(sink.close)
-
-        def window_lost(error: "WindowLostError") -> None:
-            notice(f"no window any more ({error}); captions come as lines")
-            if ndjson:
-                return
-            lines = Lines(explain=explain)
-            add(lines)
-            if standing.last is not None:
-                lines.event(standing.last)  # the window showed it, and shows it no more
-
-        for subtitles in _subtitles(frames, watching, srt=srt, vtt=vtt, force=force):
-            add(subtitles)
-        if ndjson:
-            add(Records())
-        elif window is None:
-            add(Lines(explain=explain))
-        if log is not None:
-            add(Log(log, Start.APPEND if resume else start_of(log, force=force)))
-        if speak_cmd is not None:
-            add(Speech(speak_cmd))
+        sinks = _Sinks(stack, outputs, notice)
+        sinks.open(frames, watching, lines=window is None)
         recording = None
-        if record is not None:
-            recording = Recording.of(frames, record, force=force, notice=notice)
+        if outputs.record is not None:
+            recording = Recording.of(frames, outputs.record, notice=notice, force=outputs.force)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)
@@ -212,23 +258,86 @@ def webcam(
                 frames,
                 watching,
                 device=str(captioner.device),
-                explain=explain,
+                explain=outputs.explain,
                 window=window,
                 recording=recording,
-                window_lost=window_lost,
+                window_lost=sinks.window_lost,
                 stop=stop,
             ).events()
-        _run(events, sinks, frames.name)
+        sinks.run(events, frames.name)
     if stop.exit_code is not None:
-        raise Exit(stop.exit_code)
-    if any(sink.failed for sink in sinks) or (recording is not None and recording.failed):
-        raise Exit(ExitCode.INTERNAL)
+        return stop.exit_code
+    failed = sinks.failed or (recording is not None and recording.failed)
+    return ExitCode.INTERNAL if failed else ExitCode.DONE
+
+
+class _Sinks:
+    """The outputs that take captions; `stack` closes them."""
+
+    def __init__(self, stack: contextlib.ExitStack, outputs: _Outputs, notice: "Notice") -> None:
+        self._stack = stack
+        self._outputs = outputs
+        self._notice = notice
+        self._sinks: list[Sink] = []
+        self._last: CaptionEvent | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of them failed."""
+        return any(sink.failed for sink in self._sinks)
+
+    def open(self, frames: "FrameSource", watching: "Watch", *, lines: bool) -> None:
+        """Open all that were requested; with `lines` captions go to standard output."""
+        from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
+        from mrnn_edge_cli.webcam.speech import Speech
+        from mrnn_edge_cli.webcam.text_file import Start, start_of
+
+        outputs = self._outputs
+        for subtitles in _subtitles(frames, watching, outputs):
+            self._add(subtitles)
+        if outputs.ndjson:
+            self._add(Records())
+        elif lines:
+            self._add(Lines(explain=outputs.explain))
+        if outputs.log is not None:
+            start = start_of(outputs.log, force=outputs.force)
+            self._add(Log(outputs.log, Start.APPEND if outputs.resume else start))
+        if outputs.speak_cmd is not None:
+            self._add(Speech(outputs.speak_cmd))
+
+    def window_lost(self, error: "WindowLostError") -> None:
+        """From now on captions are lines, starting with the one that the window showed."""
+        from mrnn_edge_cli.webcam.sinks import Lines
+
+        self._notice(f"the window was lost ({error}); captions are printed as lines")
+        if self._outputs.ndjson:
+            return
+        lines = Lines(explain=self._outputs.explain)
+        self._add(lines)
+        if self._last is not None:
+            lines.event(self._last)
+
+    def run(self, events: "Iterator[CaptionEvent]", source: str) -> None:
+        """Every caption to every sink, and the error that ends them."""
+        try:
+            for event in events:
+                self._last = event
+                for sink in self._sinks:
+                    sink.event(event)
+        except (CameraError, TruncatedVideoError) as error:
+            for sink in self._sinks:
+                sink.error(source, error)
+            raise
+
+    def _add(self, sink: "Sink") -> None:
+        self._sinks.append(sink)
+        self._stack.callback(sink.close)
 
 
 def _headless(
     frames: "FrameSource", watching: "Watch", stop: Callable[[], bool]
 ) -> "Iterator[CaptionEvent]":
-    """The captions of a source until it ends or `stop()` is true; it is closed then."""
+    """The captions of a source until it ends or `stop()` is true; then it is closed."""
     from mrnn_edge.camera.watch import TICK_S
 
     until_stopped = itertools.takewhile(lambda _: not stop(), frames.frames(tick=TICK_S))
@@ -238,38 +347,24 @@ def _headless(
         frames.close()
 
 
-def _run(events: "Iterator[CaptionEvent]", sinks: "list[Sink]", source: str) -> None:
-    """Every caption to every sink, and the error that ends them."""
-    try:
-        for event in events:
-            for sink in sinks:
-                sink.event(event)
-    except (CameraError, TruncatedVideoError) as error:
-        for sink in sinks:
-            sink.error(source, error)
-        raise
-
-
 def _window(notice: "Notice") -> "Window | None":
-    """A window where one can be opened; None, and why, where not."""
+    """A window, or None where none can be opened, with a notice that says why."""
     from mrnn_edge_cli.webcam.window import Window, why_no_window
 
     reason = why_no_window()
     if reason is None:
         return Window()
-    notice(f"no window ({reason}); captions come as lines")
+    notice(f"no window ({reason}); captions are printed as lines")
     return None
 
 
-def _subtitles(
-    frames: "FrameSource", watching: "Watch", *, srt: Path | None, vtt: Path | None, force: bool
-) -> "Iterator[Sink]":
-    """Each is opened as it is taken, so that it can be closed if the next cannot be opened."""
+def _subtitles(frames: "FrameSource", watching: "Watch", outputs: _Outputs) -> "Iterator[Sink]":
+    """Each is opened when it is taken, so that it can be closed if the next cannot be opened."""
     from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
     from mrnn_edge_cli.webcam.text_file import start_of
 
-    wanted = [(srt, SubtitleFormat.SRT), (vtt, SubtitleFormat.VTT)]
-    if frames.live and (srt or vtt):
+    wanted = [(outputs.srt, SubtitleFormat.SRT), (outputs.vtt, SubtitleFormat.VTT)]
+    if frames.live and (outputs.srt or outputs.vtt):
         raise OptionError(
             "--srt and --vtt are for files; --log keeps the captions of a live source"
         )
@@ -279,4 +374,4 @@ def _subtitles(
 
     for path, kind in wanted:
         if path is not None:
-            yield Subtitles(path, kind, start_of(path, force=force), end_s=end_s)
+            yield Subtitles(path, kind, start_of(path, force=outputs.force), end_s=end_s)

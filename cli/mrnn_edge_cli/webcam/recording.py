@@ -1,7 +1,7 @@
 """Frames into a video file, in a thread of its own: encoding takes longer than drawing.
 
-OpenCV tells nobody of a disk that is full. So free space is watched, and the file closed while it
-can still be finished; a file that does not grow, or cannot be opened afterwards, is told too.
+OpenCV does not report a full disk. So free space is watched, and the file is closed while it can
+still be finished; a file that does not grow, or cannot be opened afterwards, is reported too.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class Busy(Enum):
     WAIT = auto()
     """The loop waits: of a file every frame is in the film."""
     LEAVE_OUT = auto()
-    """The loop goes on: a live source does not wait."""
+    """The loop continues: a live source does not wait."""
 
 
 class _Shown(NamedTuple):
@@ -129,8 +129,8 @@ class Recording:
         """Write what waits and finish the file; without a frame there is none."""
         if self._left_out and not self.failed:
             self._notice(
-                f"{self._path}: {self._left_out:,} of {self._came:,} frames are not in it; they "
-                "came faster than they are encoded here"
+                f"{self._path}: {self._left_out:,} of {self._came:,} frames were left out; they "
+                "came faster than this machine encodes"
             )
         self._end_thread()
         if self.failed:
@@ -139,11 +139,11 @@ class Recording:
             self._path.unlink(missing_ok=True)
         elif self._thread.is_alive():
             self._fail(
-                f"the film is not finished, and got no frame for {_FAREWELL_S:g} s; "
+                f"the video is incomplete: it got no frame for {_FAREWELL_S:g} s; "
                 "does the disk answer?"
             )
         elif self._written and not self._can_be_opened():
-            self._fail("cannot be opened now that it is finished; is the disk full?")
+            self._fail("the finished video cannot be opened; is the disk full?")
 
     def _end_thread(self) -> None:
         """Wait for it while it writes: of a file one frame may stand for hours of film."""
@@ -178,7 +178,7 @@ class Recording:
         fill_s = MAX_FILL_S if self._busy is Busy.LEAVE_OUT else math.inf
         longest = self._written + fill_s * self._rate + 1
         if not shown.follows or not self._written <= due <= longest:
-            # Frames were left out, a stream was lost, or a clock was set: go on from here.
+            # Frames were left out, a stream was lost, or a clock was set: continue from here.
             self._start_s = shown.time_s - self._written / self._rate
             due = self._written + 1
         while self._written < due - 1:
@@ -229,7 +229,7 @@ class Recording:
 
     def _fail(self, reason: str) -> None:
         self.failed = True
-        say(f"{self._path}: {reason}; captions go on")
+        say(f"{self._path}: {reason}; captions continue")
 
     def _can_be_opened(self) -> bool:
         capture = self._cv2.VideoCapture(os.path.abspath(self._path))

@@ -18,11 +18,11 @@ UNSURE = "not sure"
 
 
 class Sink(Protocol):
-    """One way out."""
+    """An output of captions."""
 
     @property
     def failed(self) -> bool:
-        """Something did not get out, and was told."""
+        """Whether an output failed; that was reported."""
         ...
 
     def event(self, event: CaptionEvent) -> None:
@@ -39,7 +39,7 @@ class Sink(Protocol):
 
 
 class Quiet:
-    """What a sink does where it has nothing to do."""
+    """A sink whose other methods do nothing."""
 
     @property
     def failed(self) -> bool:
@@ -47,21 +47,10 @@ class Quiet:
         return False
 
     def error(self, source: str, error: MrnnEdgeError) -> None:
-        """Nothing: the command says it."""
+        """Nothing: the command prints it."""
 
     def close(self) -> None:
         """Nothing."""
-
-
-class Standing(Quiet):
-    """Keeps the caption that stands, for a sink that comes later."""
-
-    def __init__(self) -> None:
-        self.last: CaptionEvent | None = None
-
-    def event(self, event: CaptionEvent) -> None:
-        """This one, until the next."""
-        self.last = event
 
 
 class Lines(Quiet):
@@ -81,7 +70,7 @@ class Lines(Quiet):
 
 
 class Records(Quiet):
-    """A JSON record a line on standard output."""
+    """One JSON record per line on standard output."""
 
     def event(self, event: CaptionEvent) -> None:
         """One record."""
@@ -93,14 +82,14 @@ class Records(Quiet):
 
 
 class Log(Quiet):
-    """The same records to a file. A disk that is full ends the log, not the captions."""
+    """The same records to a file. A full disk ends the log, not the captions."""
 
     def __init__(self, path: Path, start: Start) -> None:
         self._file = TextFile(path, start, ended="the log ends here")
 
     @property
     def failed(self) -> bool:
-        """The log has ended before its time."""
+        """Whether the log ended early."""
         return self._file.failed
 
     def event(self, event: CaptionEvent) -> None:
@@ -117,7 +106,7 @@ class Log(Quiet):
 
 
 def spoken(caption: Caption) -> str:
-    """The sentence for people, which may be empty; of one that was withheld, that it was."""
+    """The sentence for people, which may be empty; `not sure` if it was withheld."""
     return UNSURE if caption.text is None else caption.text
 
 

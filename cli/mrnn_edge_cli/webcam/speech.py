@@ -1,4 +1,4 @@
-"""New captions to a program's standard input, one run of it a caption, one at a time, newest wins.
+"""Runs a program for each new caption, given on its standard input; one at a time, newest first.
 
 The program is the user's (`espeak-ng`, `spd-say -w -e`, `say`, `piper …`): none is imported or run
 through a shell.
@@ -76,7 +76,7 @@ class Speech(Quiet):
                 reason = str(error)
             if reason and not self._failed and not self._silenced:
                 self._failed = True
-                say(f"--speak-cmd: {self._command[0]} {reason}; captions go on")
+                say(f"--speak-cmd: {self._command[0]} {reason}; captions continue")
 
     def _say(self, text: str) -> str | None:
         """Why it was not said. Raises OSError where the program cannot be run."""

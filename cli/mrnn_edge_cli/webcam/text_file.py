@@ -14,7 +14,7 @@ from mrnn_edge_cli.output import say
 
 
 class Start(StrEnum):
-    """What becomes of a file that is there, as the mode that opens it."""
+    """What happens to an existing file, as the mode that opens it."""
 
     NEW = "xb"
     """One that has appeared meanwhile stays. Raises FileExistsError."""
@@ -33,7 +33,7 @@ class TextFile:
     """An open file. Once an entry could not be written no other is tried."""
 
     def __init__(self, path: Path, start: Start, *, ended: str) -> None:
-        """`ended` tells that it has, "the log ends here". Raises OSError where it does not open."""
+        """`ended` is the message of an early end. Raises OSError if it cannot be opened."""
         self._path = path
         self._ended = ended
         # Without a buffer: nothing is left to fail when it is closed or forgotten.
@@ -64,7 +64,7 @@ class TextFile:
 
     def _fail(self, error: OSError) -> None:
         self.failed = True
-        say(f"{self._path}: {self._ended} ({error}); captions go on")
+        say(f"{self._path}: {self._ended} ({error}); captions continue")
         file, self._file = self._file, None
         with contextlib.suppress(OSError):  # said already
             if file is not None:

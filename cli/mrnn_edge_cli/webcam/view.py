@@ -34,7 +34,7 @@ _STATUS_S: Final = 0.25
 class View:
     """A window, a recording, or both, over one source.
 
-    A window that fails is closed, `window_lost` is told why, and captions go on.
+    A window that fails is closed, `window_lost` gets the reason, and captions continue.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class View:
         self._picture: Pixels | None = None
 
     def events(self) -> Iterator[CaptionEvent]:
-        """Show and record until the source ends, somebody quits or `stop()` is true.
+        """Show and record until the source ends, the user quits or `stop()` is true.
 
         Raises what the source raises.
         """
@@ -102,7 +102,7 @@ class View:
         if frame is not None:
             self._rhythm.beat()
             self._last = frame
-        self._draw(anew=frame is not None)
+        self._draw(changed=frame is not None)
         if frame is not None and self._recording is not None and self._picture is not None:
             self._recording.show(self._picture, frame.time_s)
         if self._window is not None and self._picture is not None:
@@ -113,14 +113,14 @@ class View:
                 self._window = None
                 self._window_lost(error)
 
-    def _draw(self, *, anew: bool) -> None:
-        """Draw the last frame if it is `anew`, or if what stands over it has changed."""
+    def _draw(self, *, changed: bool) -> None:
+        """Draw the last frame if it has `changed`, or its overlay."""
         now = self._clock()
         if now >= self._status_due:
             self._status_due = now + _STATUS_S
             self._overlay.status(self._status())
-            anew = True  # on a source that is lost the last frame says so
-        if anew and self._last is not None:
+            changed = True  # on a source that is lost the last frame says so
+        if changed and self._last is not None:
             self._picture = self._drawn(self._last)
 
     def _in_window(self, window: Window, frame: Frame | None) -> None:
@@ -143,7 +143,7 @@ class View:
                 self._pause(window)
             if self._ends() or due_s <= _TICK_S:
                 return
-            self._draw(anew=False)
+            self._draw(changed=False)
 
     def _pause(self, window: Window) -> None:
         since = self._clock()
@@ -181,7 +181,7 @@ class View:
             self._paused = not self._paused
         elif key is Key.MIRROR:
             self._mirrored = not self._mirrored
-            self._draw(anew=True)  # at once: no other frame may come for long
+            self._draw(changed=True)  # at once: no other frame may come for long
         elif key is Key.SNAPSHOT and self._picture is not None:
             snapshot(self._picture)
 

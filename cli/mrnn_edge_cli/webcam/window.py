@@ -29,7 +29,7 @@ with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."
 
 
 class WindowLostError(Exception):
-    """The window system failed while the window was open; the view goes on without one."""
+    """The window system failed while the window was open; the view continues without one."""
 
 
 class Key(StrEnum):

@@ -7,7 +7,7 @@ import benched
 import pytest
 import tiny
 
-from mrnn_edge_cli.bench import compare
+from mrnn_edge_cli.bench.comparing import compare
 from mrnn_edge_cli.bench.page import Bar, chart, page
 
 TIMES = ("stages_ms", "step_ms", "encoder_only_ms", "array_ms")
@@ -77,7 +77,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     assert done.returncode == 0
     assert "WORSE" not in done.stdout
     assert "total p50, ms" in done.stdout
-    assert "Beside the old record" in Seen((tmp_path / "page.html").read_text()).text
+    assert "Compared with the old record" in Seen((tmp_path / "page.html").read_text()).text
 
     # Beside one a thousand times faster all times are worse.
     (tmp_path / "old.json").write_text(json.dumps(scaled(document, 0.001)))
@@ -98,7 +98,7 @@ def test_json_is_one_record_and_what_comes_after_compares_with_it(bench, tmp_pat
     assert "measuring" not in done.stderr
     done = bench("--compare", "old.json", "--compare-anyway")
     assert done.returncode == 0
-    assert "not the same thing: machine.cpu was Another CPU" in done.stdout
+    assert "different: machine.cpu was Another CPU" in done.stdout
 
 
 def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
@@ -129,7 +129,7 @@ def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
         (("--compare", "gone.json"), 2, "cannot be read"),
         (("--compare", "half.json"), 2, "is no record"),
         (("--compare", "half.json", "--tolerance", "0.1"), 2, "expected a percentage such as 10%"),
-        (("--html", "nowhere/page.html"), 2, "there is no folder nowhere"),
+        (("--html", "nowhere/page.html"), 2, "there is no folder"),
         (("gone.jpg",), 3, "no such file"),
         (("text.jpg",), 3, "looks like text"),
         (("--model", "nowhere"), 4, "is neither a model name nor a folder"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import BenchRecordError, OptionError
-from mrnn_edge_cli.bench import compare, parse_tolerance, refuse_unlike
+from mrnn_edge_cli.bench.comparing import compare, parse_tolerance, refuse_unlike
 
 JUDGED = {
     "decode p50, ms", "encode p50, ms", "generate p50, ms", "total p50, ms", "step p50, ms",

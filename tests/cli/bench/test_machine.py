@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from mrnn_edge_cli.bench import Machine, kept_to
+from mrnn_edge_cli.bench.machine import Machine, kept_to
 
 pinning = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot keep to cores")
 

@@ -12,16 +12,11 @@ from fake_cuda import fake_runtime
 from mrnn_edge import Captioner
 from mrnn_edge.errors import ImageDecodeError, OptionError, UnsupportedImageError
 from mrnn_edge.options import DecodeOptions
-from mrnn_edge_cli.bench import (
-    BenchOptions,
-    Machine,
-    Pictures,
-    Starts,
-    measure,
-    measuring,
-    setting_of,
-)
+from mrnn_edge_cli.bench import measuring
 from mrnn_edge_cli.bench.comparing import differences
+from mrnn_edge_cli.bench.machine import Machine
+from mrnn_edge_cli.bench.measuring import BenchOptions, Starts, measure, setting_of
+from mrnn_edge_cli.bench.picture import Pictures
 from mrnn_edge_cli.bench.record import record_from_dict
 
 STARTS = Starts(module=("base64",), times=1)

@@ -7,7 +7,7 @@ from conftest import noise_picture
 from PIL import Image
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge_cli.bench import built_in, read_pictures
+from mrnn_edge_cli.bench.picture import built_in, read_pictures
 
 
 def test_the_built_in_picture_is_a_photo_in_size_and_the_same_each_time():

@@ -35,14 +35,14 @@ def test_one_start_more_than_counts_is_made_with_the_arguments_that_were_given(m
 def test_a_module_in_the_current_folder_is_not_run_in_place_of_an_installed_one(
     module, tmp_path, monkeypatch
 ):
-    name = module("import click, sys; open(sys.argv[1], 'w').write(click.__file__)")
+    name = module("import typer, sys; open(sys.argv[1], 'w').write(typer.__file__)")
     hostile = tmp_path / "pictures"
     hostile.mkdir()
     monkeypatch.chdir(hostile)
-    (hostile / "click.py").write_text("open('run', 'w').close()")
+    (hostile / "typer.py").write_text("open('run', 'w').close()")
     for measured in (lambda of: processes.cold_start_ms(of, times=1), processes.peak_mb):
         measured([name, str(tmp_path / "log")])
-        assert Path((tmp_path / "log").read_text()).parent.name == "click"
+        assert Path((tmp_path / "log").read_text()).parent.name == "typer"
     assert not (hostile / "run").exists()
 
 

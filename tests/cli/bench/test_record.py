@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.errors import BenchRecordError
-from mrnn_edge_cli.bench import read_record
-from mrnn_edge_cli.bench.record import record_from_dict
+from mrnn_edge_cli.bench.record import read_record, record_from_dict
 
 DOCUMENT = record().to_dict()
 

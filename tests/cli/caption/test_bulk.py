@@ -159,7 +159,7 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     (tmp_path / "half.run.json").write_bytes((tmp_path / "whole.run.json").read_bytes())
     done = command(*base, "half", "--resume")
     assert timeless((tmp_path / "half").read_text()) == timeless(whole)
-    assert re.search(r"\d were there already", done.stderr)
+    assert re.search(r"\d had been written before", done.stderr)
     done = command(*base, "half", "--resume")
     # Nothing is left to do, and two of them have failed all the same.
     assert (done.returncode, "0 of 0" in done.stderr) == (3, True)
@@ -173,7 +173,7 @@ def test_an_output_is_gone_on_with_and_nothing_is_done_twice(command, model, pho
     ):
         done = command(*base, "half", "--resume", *change)
         assert done.returncode == 2
-        assert "was begun otherwise" in done.stderr
+        assert "was started with other settings" in done.stderr
     assert (tmp_path / "half").read_bytes() == before
     noise_picture(photos / "added.png")
     done = command(*base, "half", "--resume")
@@ -198,15 +198,15 @@ def test_a_file_that_is_listed_twice_is_written_twice_after_a_stop_too(
     [
         ([], "no picture was named"),
         (["a.png", "--resume"], "name it with --output"),
-        (["a.png", "--json", "-o", "o", "--resume"], "an array has one end"),
-        (["a.png", "-o", "o", "--resume", "--html", "p"], "leave it or --resume out"),
-        (["a.png", "--json", "--csv"], "--json and --csv are ways to write"),
+        (["a.png", "--json", "-o", "o", "--resume"], "a JSON array cannot be continued"),
+        (["a.png", "-o", "o", "--resume", "--html", "p"], "leave out --html or --resume"),
+        (["a.png", "--json", "--csv"], "--json and --csv are different formats"),
         (["a.png", "--ndjson", "--explain"], "--ndjson and --explain"),
-        (["a.png", "--ext", "png"], "goes with -r"),
-        (["-r", ".", "--ext", "p*g"], "not a file suffix"),
+        (["a.png", "--ext", "png"], "needs -r"),
+        (["-r", ".", "--ext", "p*g"], "is not a file suffix"),
         (["a.png", "-0"], "goes with --from-file"),
         (["-", "--from-file", "-"], "standard input can be one of them"),
-        (["-", "--sidecar"], "standard input has no place beside it"),
+        (["-", "--sidecar"], "standard input can have no sidecar"),
         (["a.png", "-o", "no/folder/o"], "there is no folder"),
         (["--from-file", "/dev/null/x"], "the list cannot be read"),
         (["a.png", "-o", "o", "--html", "./o"], "is the file of --output too"),

@@ -143,7 +143,7 @@ def test_a_damaged_model_ends_with_4_before_any_picture(command, model, picture)
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--model", "no-such"], 4, "no model name and no folder"),
+        (["--model", "no-such"], 4, "neither a model name nor a folder"),
         (["--device", "cuda"], 5, "use --device cpu"),
         (["--device", "tpu"], 2, "expected auto, cpu, cuda"),
         (["--precision", "int8"], 2, "has no int8 graphs"),

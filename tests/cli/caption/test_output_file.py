@@ -125,7 +125,7 @@ def test_foreign_lines_are_refused_and_stay(path, content):
     write(path, Ndjson(), OUTCOMES)
     path.write_bytes(content + path.read_bytes())
     before = path.read_bytes()
-    with pytest.raises(OptionError, match="no ndjson of mrnn-edge"):
+    with pytest.raises(OptionError, match="no ndjson entry of mrnn-edge"):
         write(path, Ndjson(), [], existing=Existing.RESUME)
     assert path.read_bytes() == before
 

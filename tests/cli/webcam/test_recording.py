@@ -161,7 +161,7 @@ def test_of_a_live_source_the_loop_does_not_wait_for_a_slow_encoder(tmp_path, mo
     assert room.WAITING <= kept <= room.WAITING + 1
     assert not recording.failed
     (notice,) = notices
-    assert f"{100 - kept} of 100 frames are not in it" in notice
+    assert f"{100 - kept} of 100 frames were left out" in notice
 
 
 def test_after_frames_that_were_left_out_the_film_goes_on_from_the_next(tmp_path, monkeypatch):
@@ -292,9 +292,8 @@ def test_a_disk_that_is_nearly_full_ends_it_with_a_film_that_can_be_seen(
     recording.close()
     assert recording.failed
     assert len(levels(path)) == 3
-    assert (
-        capsys.readouterr().err.count("less than 32 MiB are free on the disk); captions go on") == 1
-    )
+    said = capsys.readouterr().err
+    assert said.count("less than 32 MiB are free on the disk); captions continue") == 1
 
 
 def test_a_file_that_may_not_grow_any_more_is_told(tmp_path):
@@ -316,7 +315,7 @@ assert recording.failed
         [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count(b"captions go on") == 1
+    assert done.stderr.count(b"captions continue") == 1
 
 
 def test_a_film_without_a_frame_leaves_no_file_and_no_other_file_out(tmp_path):
@@ -334,7 +333,7 @@ def test_an_encoder_that_fails_does_not_hold_the_loop_up(tmp_path, capsys):
         recording.show(np.zeros((4, 4), np.float64), float(number))  # no picture at all
     recording.close()
     assert recording.failed
-    assert "captions go on" in capsys.readouterr().err
+    assert "captions continue" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_one_that_reads_nothing_and_one_that_dies_hold_nothing_up(program, log, 
         log(number + 1)
     speech.close()
     assert speech.failed
-    assert capsys.readouterr().err.count("ended with -9; captions go on") == 1
+    assert capsys.readouterr().err.count("ended with -9; captions continue") == 1
 
 
 def test_ctrl_c_at_the_terminal_is_not_for_it(program, log):

@@ -121,7 +121,7 @@ def test_a_full_disk_ends_the_log_and_not_the_captions(webcam, clip):
     done = webcam(clip, "--log", "/dev/full")
     assert len(done.stdout.splitlines()) == 3
     assert done.stderr.count("the log ends here") == 1
-    assert "captions go on" in done.stderr
+    assert "captions continue" in done.stderr
     assert done.returncode == 1
 
 

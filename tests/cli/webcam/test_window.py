@@ -142,7 +142,7 @@ def test_no_display_or_no_windows_in_opencv_give_lines(command, bundle, tmp_path
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
     assert "no window (" in done.stderr
-    assert "captions come as lines" in done.stderr
+    assert "captions are printed as lines" in done.stderr
 
 
 class FailingCv2:
@@ -190,5 +190,5 @@ def test_a_window_that_fails_in_the_command_gives_lines_from_then_on(
     assert ended.value.code == 0
     # What the window showed when it failed is the first line.
     assert [line.split("\t")[0] for line in output.out.splitlines()] == ["0:00.00", "0:01.00"]
-    assert output.err.count("no window any more (") == 1
-    assert "captions come as lines" in output.err
+    assert output.err.count("the window was lost (") == 1
+    assert "captions are printed as lines" in output.err
