@@ -1,7 +1,7 @@
 """`mrnn-edge index`: the pictures of a folder as vectors, in one file to search."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.loading import LoadOptions, load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
 from mrnn_edge_cli.outputs import check_outputs, model_files
+
+if TYPE_CHECKING:
+    from mrnn_edge.index.index import Index
 
 
 def index(
@@ -49,6 +52,13 @@ def index(
         say(failure.failure or failure.file)
     if changes.left_out and not quiet:
         say(describe_left_out(changes.left_out))
+    _print(built, out, json=json)
+    if changes.failures:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _print(built: "Index", out: Path, *, json: bool) -> None:
+    changes = built.changes
     if json:
         write_json(
             {
@@ -67,8 +77,6 @@ def index(
             f"{one_line(str(out))}: {len(built):,} pictures, {changes.encoded:,} encoded, "
             f"{changes.kept:,} kept, {changes.gone:,} gone"
         )
-    if changes.failures:
-        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _folder(name: str) -> str:

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -131,34 +131,35 @@ def train(
         )
         _train(run, quiet=quiet)
         return
-    new: dict[str, object] = {
-        "--resume": resume,
-        "--recipe": recipe,
-        "--encoder": encoder,
-        "--cache": cache,
-    }
-    new |= {"--device": device, "--tensorboard": tensorboard or None}
+    new: dict[str, object] = {"--resume": resume, "--recipe": recipe, "--encoder": encoder}
+    new |= {"--cache": cache, "--device": device, "--tensorboard": tensorboard or None}
     _refuse(new, "training from a data set, not for --from and --teach")
     if teach is not None:
         place = "training without --teach"
         _refuse({"--data": data}, f"{place}, which takes --images and --captions")
         _refuse({"--epochs": epochs, "--seed": seed}, place)
-    need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
-    from mrnn_edge_cli.train_on import teach_word, train_on
-    from mrnn_edge_train.torch_device import use_threads
-
-    use_threads(threads)
     loading = LoadOptions(
         model=model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet
     )
     if teach is not None:
         if images is None or captions is None or out is None:
             raise OptionError("give --images, --captions and --out with --teach")
-        teach_word(loading, teach, images, captions, out)
+        _prepare(threads).teach_word(loading, teach, images, captions, out)
         return
     if data is None or out is None:
         raise OptionError("give --data and --out with --from")
-    train_on(loading, data, out, epochs=epochs, seed=1 if seed is None else seed)
+    seed = 1 if seed is None else seed
+    _prepare(threads).train_on(loading, data, out, epochs=epochs, seed=seed)
+
+
+def _prepare(threads: int | None) -> ModuleType:
+    """What trains from a model, torch limited to these threads."""
+    need("cpu,train", "onnxruntime", *TRAINING, "onnx", "onnxscript")
+    from mrnn_edge_cli import train_on
+    from mrnn_edge_train.torch_device import use_threads
+
+    use_threads(threads)
+    return train_on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

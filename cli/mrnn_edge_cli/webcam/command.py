@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -120,10 +120,9 @@ def webcam(
     TIME<TAB>caption. A live source that is lost is reconnected; the exit code is 6 if that fails,
     or if it never opened. Ctrl-C, SIGTERM and SIGHUP complete the files.
     """
-    from mrnn_edge.camera.frames import Selection
     from mrnn_edge.camera.scene import WatchOptions
 
-    decoding = DecodeOptions(
+    decode = DecodeOptions(
         beam=beam,
         nbest=nbest,
         sampling=opt.to_sampling(
@@ -141,7 +140,7 @@ def webcam(
         interval_s=interval,
         change_threshold=change_threshold,
         deadline_ms=deadline_ms,
-        decode=decoding,
+        decode=decode,
     )
     loading = LoadOptions(
         model=model, device=device, precision=precision, threads=threads, quiet=quiet
@@ -159,10 +158,13 @@ def webcam(
         force=force,
     )
     _check(outputs, source, model)
-    notice: Notice = say_nothing if quiet else say
-    frames = _open(source, Selection(every=every, fps=fps), stall_timeout, reconnect_for, notice)
-    if code := _watch(frames, watching, loading, outputs, notice):
-        raise typer.Exit(code)
+    notice = _notice(quiet)
+    frames = _open(source, (every, fps), stall_timeout, reconnect_for, notice)
+    _watch(frames, watching, loading, outputs, notice)
+
+
+def _notice(quiet: bool) -> "Notice":
+    return say_nothing if quiet else say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,17 +211,24 @@ def _check(outputs: _Outputs, source: str, model: str | None) -> None:
 
 
 def _open(
-    source: str, selection: Any, stall_timeout: float, reconnect_for: float, notice: "Notice"
+    source: str,
+    frames: tuple[int, float | None],
+    stall_timeout: float,
+    reconnect_for: float,
+    notice: "Notice",
 ) -> "FrameSource":
-    from mrnn_edge.camera.frames import ReconnectPolicy
+    from mrnn_edge.camera.frames import ReconnectPolicy, Selection
     from mrnn_edge.camera.source import open_source
 
+    every, fps = frames
     policy = ReconnectPolicy(
         open_s=min(ReconnectPolicy.open_s, reconnect_for),
         stall_s=stall_timeout,
         budget_s=reconnect_for,
     )
-    return open_source(source, selection=selection, policy=policy, notice=notice)
+    return open_source(
+        source, selection=Selection(every=every, fps=fps), policy=policy, notice=notice
+    )
 
 
 def _watch(
@@ -228,8 +237,8 @@ def _watch(
     loading: LoadOptions,
     outputs: _Outputs,
     notice: "Notice",
-) -> int:
-    """Caption the source until it ends or a signal comes; the exit code."""
+) -> None:
+    """Caption the source until it ends or a signal comes."""
     from mrnn_edge.camera.watch import Watch
     from mrnn_edge_cli.webcam.recording import Recording
 
@@ -266,9 +275,9 @@ def _watch(
             ).events()
         sinks.run(events, frames.name)
     if stop.exit_code is not None:
-        return stop.exit_code
-    failed = sinks.failed or (recording is not None and recording.failed)
-    return ExitCode.INTERNAL if failed else ExitCode.DONE
+        raise typer.Exit(stop.exit_code)
+    if sinks.failed or (recording is not None and recording.failed):
+        raise typer.Exit(ExitCode.INTERNAL)
 
 
 class _Sinks:
