@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.files import local_path
-from mrnn_edge.image.formats import SUFFIXES
+from mrnn_edge.image.formats import MAC_HALF, SUFFIXES
 
 if TYPE_CHECKING:
     from mrnn_edge.language.records import Outcome
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Listed: TypeAlias = "str | Outcome"
 """A file, or an outcome already: a folder that cannot be read."""
 
-_HALF: Final = "._"
-"""A Mac writes the resources of NAME to ._NAME on foreign disks."""
 _DEBRIS: Final = frozenset(
     (
         *("@eadir", "#recycle", "#snapshot"),  # Synology
@@ -118,7 +116,7 @@ def _entries(
 
 def _is_debris(name: str, *, is_folder: bool) -> bool:
     if not is_folder:
-        return name.startswith(_HALF)
+        return name.startswith(MAC_HALF)
     lower = name.lower()
     return lower in _DEBRIS or lower.startswith(_TRASH)
 

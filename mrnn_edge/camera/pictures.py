@@ -18,7 +18,7 @@ from mrnn_edge.errors import (
     OptionError,
     TruncatedVideoError,
 )
-from mrnn_edge.image.formats import SUFFIXES
+from mrnn_edge.image.formats import MAC_HALF, SUFFIXES
 from mrnn_edge.image.read import Pixels, load_image
 
 
@@ -87,7 +87,7 @@ def list_pictures(name: str) -> list[str]:
         paths = [
             os.path.join(name, each)
             for each in names
-            if os.path.splitext(each)[1].lower() in SUFFIXES
+            if os.path.splitext(each)[1].lower() in SUFFIXES and not each.startswith(MAC_HALF)
         ]
     elif os.path.exists(name):
         paths = [name]

@@ -22,6 +22,9 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Pillow's names of what is read. EPS, PSD and the like start other programs or parse far more
 than a photo needs. The pictures of stereo phones (MPO) open as JPEG."""
 
+MAC_HALF: Final = "._"
+"""How the name begins under which a Mac keeps, on foreign disks, the resources of another file."""
+
 SUFFIXES: Final = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjpg", ".pjp"),

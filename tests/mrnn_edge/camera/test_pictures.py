@@ -154,3 +154,9 @@ def test_an_iterator_that_was_made_for_the_watch_is_closed_with_it():
     assert film.closed == []
     frames.close()
     assert film.closed == ["closed"]
+
+
+def test_the_halves_that_a_mac_leaves_in_a_folder_are_no_pictures(tmp_path):
+    for name in ("a.png", "._a.png"):
+        (tmp_path / name).touch()
+    assert list_pictures(str(tmp_path)) == [str(tmp_path / "a.png")]
