@@ -1,10 +1,10 @@
-"""The files that a run writes: what exists stays, unless the user said otherwise. Opens none.
+"""The files that a run writes, and the one rule of all commands: nothing is overwritten.
 
-One rule for all commands. An output that exists as a regular file is refused, unless it is to be
-replaced (`--force`) or continued (`--resume`), or is a page unedited since we wrote
-it. A source of the run, the model's files among them, is refused in any case, and so is one file
-under two options. Links and other spellings of a path are seen through; devices and pipes, such as
-/dev/null, are no files that exist.
+An output that exists as a regular file is refused. `--force` replaces it, `--resume` continues a
+record or a log, and a page is refreshed if nobody has edited it. Files that the run reads, the
+model's among them, are refused even with `--force`, and so is one file under two options. Links
+and other spellings of a path are resolved. Devices and pipes, such as /dev/null, do not count as
+existing files.
 """
 
 import errno
