@@ -81,7 +81,7 @@ def test_every_picture_is_read_and_encoded_once(captioner, data, monkeypatch):
 
     monkeypatch.setattr(type(captioner), "read", noted)
     graphs = dataclasses.replace(captioner.graphs, encoder=counted)
-    monkeypatch.setattr(captioner, "_graphs", graphs)
+    monkeypatch.setattr(captioner, "graphs", graphs)
     vectors = image_vectors(captioner, images)
     options = DecodeOptions(max_words=4)
     evaluate(captioner, images, vectors, frozenset(), options, meteor=False)
