@@ -161,6 +161,17 @@ def open_graphs(
     )
 
 
+def open_plain(graph: bytes, *, threads: int | None = None) -> Session:
+    """Open a graph that is no model's, on the CPU: a CNN that training reads pictures with.
+
+    Raises BundleError where ONNX Runtime refuses it.
+    """
+    opener = _session_opener(_import_runtime(), CPU)
+    return Session(
+        lambda: opener(graph, GraphRole.ENCODER, threads or usable_cores()), device=CPU
+    )
+
+
 def _run_once(session: Session, signature: Signature) -> None:
     """Opened on CUDA is not yet working: cuDNN is loaded by the first run. Raises DeviceError."""
     if session.device.kind is DeviceKind.CUDA:

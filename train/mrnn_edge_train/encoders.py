@@ -37,16 +37,21 @@ _WEIGHTS = {
 }
 
 
-class EfficientNetLite(nn.Module):
-    """An EfficientNet-Lite without its classifier, in inference mode.
+CLASSES = 1000
+"""Of ImageNet, which its classifier tells apart."""
 
-    `size` is the side of its square input in pixels, a multiple of 32.
+
+class EfficientNetLite(nn.Module):
+    """An EfficientNet-Lite in inference mode.
+
+    `size` is the side of its square input in pixels, a multiple of 32. With `classes` its vector
+    ends with the probabilities that its own classifier gives ImageNet's classes.
     """
 
-    feature = 1280
-    """D, the length of the vector it gives."""
+    pooled = 1280
+    """The mean over places of its last maps."""
 
-    def __init__(self, name: EncoderName, size: int) -> None:
+    def __init__(self, name: EncoderName, size: int, *, classes: bool = False) -> None:
         super().__init__()
         if size <= 0 or size % 32:
             raise OptionError(f"image size is {size}, expected a multiple of 32 pixels")
@@ -54,10 +59,16 @@ class EfficientNetLite(nn.Module):
             str(name), image_size=size
         )
         network.load_state_dict(_pretrained(name))
+        self.classifier: nn.Linear | None = network._fc if classes else None
         del network._fc
         self.size = size
         self.network = network
         self.eval()
+
+    @property
+    def feature(self) -> int:
+        """D, the length of the vector it gives."""
+        return self.pooled if self.classifier is None else self.pooled + CLASSES
 
     def train(self, mode: bool = True) -> "EfficientNetLite":
         """Stay in inference mode: BatchNorm keeps ImageNet's statistics, while it is tuned too."""
@@ -68,7 +79,13 @@ class EfficientNetLite(nn.Module):
         """uint8 [B, H, W, 3] -> float32 [B, D]."""
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
         maps: Tensor = self.network.extract_features((planes - PIXEL_MEAN) * PIXEL_SCALE)
-        return maps.mean(dim=(2, 3))
+        return self.described(maps.mean(dim=(2, 3)))
+
+    def described(self, pooled: Tensor) -> Tensor:
+        """Pooled maps [B, 1280] -> vectors [B, D]: the maps, and perhaps the classes."""
+        if self.classifier is None:
+            return pooled
+        return torch.cat([pooled, self.classifier(pooled).softmax(dim=-1)], dim=-1)
 
 
 def _pretrained(name: EncoderName) -> dict[str, Tensor]:
