@@ -69,10 +69,18 @@ def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sen
 
 
 class Examples:
-    """All sentences of a split, ready to be dealt into batches."""
+    """All sentences of a split, ready to be dealt into batches.
+
+    `repeats` says of each picture how often an epoch has its sentences; once where left out.
+    """
 
     def __init__(
-        self, images: Sequence[CaptionedImage], table: FeatureTable, vocabulary: Vocabulary
+        self,
+        images: Sequence[CaptionedImage],
+        table: FeatureTable,
+        vocabulary: Vocabulary,
+        *,
+        repeats: Sequence[float] | None = None,
     ) -> None:
         pairs = [(row, words) for row, image in enumerate(images) for words in image.sentences]
         self._rows = np.array([row for row, _ in pairs])
@@ -81,19 +89,39 @@ class Examples:
         self._lengths = np.array([len(sentence) for sentence in self._sentences])
         self._table = table
         self._vocabulary = vocabulary
+        self._repeats = None if repeats is None else np.array(repeats, float)[self._rows]
 
     def __len__(self) -> int:
         return len(self._sentences)
 
-    def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Every sentence once, in batches of `size` (the last one smaller).
+    @property
+    def drawn(self) -> int:
+        """Sentences of an epoch."""
+        if self._repeats is None:
+            return len(self)
+        whole = np.floor(self._repeats)
+        return int(whole.sum()) + round(float((self._repeats - whole).sum()))
 
-        Of several processes each gets its share of a batch as large as all of theirs together, and
+    def _order(self, random: np.random.Generator) -> np.ndarray:
+        """The sentences of an epoch by number, in random order."""
+        if self._repeats is None:
+            return random.permutation(len(self))
+        whole = np.floor(self._repeats).astype(int)
+        chosen, part = np.repeat(np.arange(len(self)), whole), self._repeats - whole
+        if left := self.drawn - len(chosen):
+            more = random.choice(len(self), left, replace=False, p=part / part.sum())
+            chosen = np.concatenate([chosen, more])
+        return random.permutation(chosen)
+
+    def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Every sentence once, or as often as it is to be, in batches of `size`.
+
+        The last one is smaller. Of several processes each gets its share of a batch as large as all of theirs together, and
         the mean of their costs, each times its weight, is the cost of that batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))
-        order = random.permutation(len(self))
+        order = self._order(random)
         pools = [order[at : at + _POOL * size] for at in range(0, len(order), _POOL * size)]
         batches = [
             pool[at : at + size]

@@ -40,6 +40,8 @@ class EpochFigures:
     """The best epoch so far, of all stages."""
     gradient: float | None = None
     """Mean length of a step's gradient before it was clipped; runs from before lack it."""
+    dev_sets: Mapping[str, float] | None = None
+    """CIDEr of each dev set where there are several; `dev_cider` is then their mean."""
 
     def excels(self, other: "EpochFigures", *, image: bool) -> bool:
         """Whether it is the one to keep of the two: by dev CIDEr, or by perplexity where the

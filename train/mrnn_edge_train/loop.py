@@ -59,6 +59,7 @@ from mrnn_edge_train.journal import (
     read_facts,
     write_journal,
 )
+from mrnn_edge_train.mixed import MixedStage
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
@@ -150,11 +151,13 @@ def _table(
         found = read_table(Path(recipe.encoder)).rows(images)
         return found if mirror else replace(found, mirrored=None)
     size = recipe.image_size
-    path = cache / table_key(recipe.encoder, size, images, mirror=mirror, device=device)
+    reader = f"{recipe.encoder}+classes" if recipe.classes else recipe.encoder
+    path = cache / table_key(reader, size, images, mirror=mirror, device=device)
     with distributed.in_turn():
         if path.is_file():
             return read_table(path)
-        cnn = EfficientNetLite(EncoderName(recipe.encoder), size).to(device)
+        cnn = EfficientNetLite(EncoderName(recipe.encoder), size, classes=recipe.classes)
+        cnn.to(device)
         cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
         encoder = partial(features, cnn, bfloat16=False)
         table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
@@ -296,7 +299,11 @@ def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigu
     """Each starts from the best weights of those before it."""
     recipe, data, out, progress = course.recipe, course.data, course.out, course.progress
     seed, track = course.facts["seed"], course.track
-    first = FeatureStage(recipe, data, seed=seed)
+    first = (
+        FeatureStage(recipe, data, seed=seed)
+        if data.mixture is None
+        else MixedStage(recipe, data, data.mixture, seed=seed)
+    )
     model, cnn = first.network, None
     course = replace(course, facts={**course.facts, "sizes": asdict(model.sizes)})
     if progress.stage is StageName.FEATURES:
@@ -305,7 +312,9 @@ def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigu
             return
         checkpoint = None
     if recipe.finetune is not None:
-        cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size).to(data.device)
+        cnn = EfficientNetLite(
+            EncoderName(recipe.encoder), recipe.image_size, classes=recipe.classes
+        ).to(data.device)
     if recipe.finetune is not None and cnn is not None:
         if progress.stage is StageName.FEATURES:
             # From here on the checkpoint is the second stage's, and best.safetensors may change.

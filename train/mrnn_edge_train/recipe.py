@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from mrnn_edge.config import MAX_LENGTH_PENALTY, DecodeOptions
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train.cells import Cell
+from mrnn_edge_train.mixed_settings import Mixed
 
 
 class Schedule(StrEnum):
@@ -183,10 +184,15 @@ class Recipe:
     mirror: bool = True
     """Half of the time a sentence of the first stage, and a crop of later ones, is of the mirror
     image; not where the sentence, or one of the picture's, says left or right."""
+    classes: bool = False
+    """The image vector is made of the CNN's own ImageNet classes too (encoders.py)."""
+    no_repeat_ngram: int = 0
+    """Of the dev captions: words in a row that stand only once in a sentence; 0: no limit."""
     schedule: Schedule = Schedule.COSINE
     """Of the learning rate after the warm-up, in all stages."""
     calibrate: bool = False
     """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
+    mixed: Mixed | None = None
     finetune: Finetune | None = None
     distill: Distill | None = None
     """Only with `finetune`."""
@@ -237,7 +243,11 @@ class Recipe:
     @property
     def decoding(self) -> DecodeOptions:
         """The search of the dev captions; its length penalty is the exported model's."""
-        return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
+        return DecodeOptions(
+            beam=self.beam,
+            length_penalty=self.length_penalty,
+            no_repeat_ngram=self.no_repeat_ngram,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; a table that is not there has no key."""
@@ -259,6 +269,7 @@ def _need(
 
 
 _TABLES: dict[str, type] = {
+    "mixed": Mixed,
     "finetune": Finetune,
     "distill": Distill,
     "self_critical": SelfCritical,

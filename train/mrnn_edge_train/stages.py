@@ -6,10 +6,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe, Schedule
 from mrnn_edge_train.validation import DevFigures, dev_figures
+
+if TYPE_CHECKING:
+    from mrnn_edge_train.mixed import MixtureData
 
 SoftTargets = Callable[[Tensor, Tensor, Sentences], Tensor]
 """Pictures uint8 [N, S, S, 3], the picture of each sentence [B], the sentences -> probabilities
@@ -44,6 +47,8 @@ class TrainingData:
     vocabulary: Vocabulary
     teachers: SoftTargets | None = None
     """There with a recipe's `[distill]`."""
+    mixture: "MixtureData | None" = None
+    """What several data sets have beside pairs (mixed.py)."""
     device: torch.device = CPU
     """Where networks are trained on it."""
 
@@ -99,14 +104,21 @@ class FeatureStage(Stage[MRNN]):
 
     name = StageName.FEATURES
 
-    def __init__(self, recipe: Recipe, data: TrainingData, *, seed: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        *,
+        seed: int,
+        repeats: Sequence[float] | None = None,
+    ) -> None:
         self.network = build_model(recipe, data)
         self.epochs, self.warmup = recipe.epochs, recipe.warmup
         self.schedule = recipe.schedule
         self.clip, self.average = recipe.clip, recipe.average
         self._recipe, self._data, self._seed = recipe, data, seed
-        self._examples = Examples(data.train, data.train_table, data.vocabulary)
-        self.steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+        self._examples = Examples(data.train, data.train_table, data.vocabulary, repeats=repeats)
+        self.steps = math.ceil(self._examples.drawn / (recipe.batch * distributed.size()))
         self._parallel = distributed.parallel(self.network)
 
     def groups(self) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ Takes a network on any device, CNN vectors and a decoding; gives numbers and ids
 searched on the CPU, in numpy. Export compares the same captions with ONNX Runtime's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mrnn_edge.config import DecodeOptions
+from mrnn_edge.constraints import Constraints
 from mrnn_edge.decode import Floats, Ids, SearchSpace, StepFunction, beam_search
 from mrnn_edge.generation import search_space
 from mrnn_edge.vocab import Vocabulary
@@ -34,6 +35,8 @@ class DevFigures:
 
     perplexity: float
     cider: float
+    by_set: Mapping[str, float] | None = None
+    """CIDEr of each dev set, where there are several."""
 
 
 def dev_figures(
@@ -86,6 +89,13 @@ def best_sentences(
     step: StepFunction, images: Floats, space: SearchSpace, options: DecodeOptions
 ) -> list[tuple[int, ...]]:
     """The ids of the best sentence for each image vector of [N, M]."""
+    return [group[0] for group in likely_sentences(step, images, space, options)]
+
+
+def likely_sentences(
+    step: StepFunction, images: Floats, space: SearchSpace, options: DecodeOptions
+) -> list[list[tuple[int, ...]]]:
+    """The ids of all sentences that the beam ends with, best first, for each image vector."""
     found = []
     for at in range(0, len(images), _CHUNK):
         found += beam_search(
@@ -95,8 +105,9 @@ def best_sentences(
             width=options.width,
             max_words=options.max_words,
             length_penalty=options.length_penalty or 0.0,
+            constraints=Constraints(no_repeat_ngram=options.no_repeat_ngram),
         )
-    return [hypotheses[0].tokens for hypotheses in found]
+    return [[each.tokens for each in hypotheses] for hypotheses in found]
 
 
 @torch.inference_mode()

@@ -1,0 +1,131 @@
+"""Several data sets as one: pairs with weights, sentences alone, names alone, two dev sets.
+
+    --data flickr8k --data everyday=2          every sentence of everyday comes twice an epoch
+    --data sentences.tsv.gz --data named.jsonl   a set may be of sentences or of names alone
+
+Takes paths, gives what a stage trains on. No torch, no pixels.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mrnn_edge.errors import OptionError
+from mrnn_edge.vocab import SpecialTokens, Vocabulary
+from mrnn_edge_train import everyday
+from mrnn_edge_train.datasets import read_split
+from mrnn_edge_train.everyday import NamedImage
+from mrnn_edge_train.flickr8k import CaptionedImage, Split
+from mrnn_edge_train.kinds import image_classes, words_for
+
+SENTENCE_SHARE: Final = 0.125
+"""What a word of a sentence without a picture counts for the vocabulary."""
+HEARD: Final = 1
+"""A word of a name comes in when sentences, with a picture or without, have it so often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A data set and how often an epoch has each of its sentences."""
+
+    path: Path
+    weight: float = 1.0
+
+
+def parse_source(text: str) -> Source:
+    """`PATH` or `PATH=WEIGHT`. Raises OptionError for a weight that is none."""
+    path, sign, weight = text.rpartition("=")
+    if not sign:
+        return Source(path=Path(text))
+    try:
+        value = float(weight)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 100.0:
+        raise OptionError(f"--data {text}: the weight is {weight!r}, expected above 0, at most 100")
+    return Source(path=Path(path), weight=value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """What several data sets hold together."""
+
+    train: tuple[CaptionedImage, ...]
+    weights: tuple[float, ...]
+    """How often an epoch has a sentence of each of these pictures."""
+    dev: dict[str, tuple[CaptionedImage, ...]]
+    """By the name of the set."""
+    sentences: tuple[tuple[str, ...], ...] = ()
+    named: tuple[NamedImage, ...] = ()
+    held_out: tuple[NamedImage, ...] = ()
+    """Named pictures that nothing is trained on."""
+
+
+def read_mixture(sources: Sequence[Source]) -> Mixture:
+    """Read the sets. Raises DatasetError as their readers do, OptionError if no set has pairs."""
+    train: list[CaptionedImage] = []
+    weights: list[float] = []
+    dev: dict[str, tuple[CaptionedImage, ...]] = {}
+    sentences: list[tuple[str, ...]] = []
+    named: list[NamedImage] = []
+    for source in sources:
+        path = source.path
+        if path.name.endswith(".tsv.gz"):
+            sentences += everyday.read_sentences(path)
+        elif path.name == everyday.NAMED:
+            named += everyday.read_named(path)
+        else:
+            images = read_split(path, Split.TRAIN)
+            train += images
+            weights += [source.weight] * len(images)
+            dev[(path if path.is_dir() else path.parent).resolve().name] = read_split(
+                path, Split.DEV
+            )
+    if not train:
+        raise OptionError("none of --data has pictures with sentences; name one that has")
+    aside = everyday.held_out(tuple(named))
+    kept = frozenset(image.name for image in aside)
+    return Mixture(
+        train=tuple(train),
+        weights=tuple(weights),
+        dev=dev,
+        sentences=tuple(sentences),
+        named=tuple(image for image in named if image.name not in kept),
+        held_out=aside,
+    )
+
+
+def mixture_vocabulary(mixture: Mixture, *, minimum_count: int) -> Vocabulary:
+    """Words that pairs have `minimum_count` times, sentences eight times as often, or names that
+    a sentence has at all; most frequent first, ties by alphabet."""
+    counts: Counter[str] = Counter()
+    for image in mixture.train:
+        for sentence in image.sentences:
+            counts.update(sentence)
+    heard: Counter[str] = Counter()
+    for sentence in mixture.sentences:
+        heard.update(sentence)
+    known = frozenset(_words_of_names(mixture.named))
+    total = {
+        word: counts[word] + SENTENCE_SHARE * heard[word] for word in counts.keys() | heard.keys()
+    }
+    kept = [
+        word
+        for word, count in total.items()
+        if count >= minimum_count or (word in known and counts[word] + heard[word] >= HEARD)
+    ]
+    special = SpecialTokens()
+    ordered = sorted(kept, key=lambda word: (-total[word], word))
+    return Vocabulary((special.start, special.end, special.unknown, *ordered), special)
+
+
+def _words_of_names(named: Iterable[NamedImage]) -> Iterable[str]:
+    """Of the pictures, and of all classes of ImageNet where there are any."""
+    pictures = tuple(named)
+    for image in pictures:
+        yield from words_for(image)
+    if pictures:
+        for each in image_classes():
+            yield from each.words
