@@ -167,9 +167,7 @@ def open_plain(graph: bytes, *, threads: int | None = None) -> Session:
     Raises BundleError where ONNX Runtime refuses it.
     """
     opener = _session_opener(_import_runtime(), CPU)
-    return Session(
-        lambda: opener(graph, GraphRole.ENCODER, threads or usable_cores()), device=CPU
-    )
+    return Session(lambda: opener(graph, GraphRole.ENCODER, threads or usable_cores()), device=CPU)
 
 
 def _run_once(session: Session, signature: Signature) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mrnn_edge.errors import DatasetError, OptionError
+from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train import everyday
 from mrnn_edge_train.batches import Examples
 from mrnn_edge_train.datasets import read_split
@@ -168,8 +169,6 @@ def test_sentences_come_as_often_as_their_pictures_weigh():
         features=np.arange(40, dtype=np.float32)[:, None],
         mirrored=None,
     )
-    from mrnn_edge.vocab import build_vocabulary
-
     vocabulary = build_vocabulary([image.sentences[0] for image in images], minimum_count=1)
     examples = Examples(images, table, vocabulary, repeats=[2.0] * 10 + [0.5] * 20 + [0.0] * 10)
     seen = Counter(

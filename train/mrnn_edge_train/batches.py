@@ -116,8 +116,9 @@ class Examples:
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Every sentence once, or as often as it is to be, in batches of `size`.
 
-        The last one is smaller. Of several processes each gets its share of a batch as large as all of theirs together, and
-        the mean of their costs, each times its weight, is the cost of that batch.
+        The last one is smaller. Of several processes each gets its share of a batch as large as all
+        of theirs together, and the mean of their costs, each times its weight, is the cost of that
+        batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))

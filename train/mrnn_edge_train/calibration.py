@@ -113,9 +113,7 @@ def _dev_table(
     """The dev pictures as the kept CNN reads them."""
     if not weights:
         return data.dev_table
-    cnn = EfficientNetLite(
-        EncoderName(recipe.encoder), recipe.image_size, classes=recipe.classes
-    )
+    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size, classes=recipe.classes)
     cnn.load_state_dict(weights)
     cnn.to(data.device)
     encoder = partial(features, cnn, bfloat16=False)

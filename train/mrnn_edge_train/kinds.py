@@ -20,6 +20,7 @@ GENERAL: Final = frozenset(
 """Kinds so wide that a caption with one of them has not named a thing."""
 _STUFF: Final = frozenset(["base", "blind", "case", "ceiling", "earth", "field", "floor", "wall"])
 """What a room has anyway, or what captions use in another sense."""
+_PLURALS: Final = (("ies", "y"), ("ves", "f"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"))
 _GOODS: Final = {
     "anjou": "pear fruit",
     "conference": "pear fruit",
@@ -116,7 +117,7 @@ def _usual(name: str) -> tuple[str, ...]:
 
 def stem(word: str) -> str:
     """A word without its plural ending, roughly: what `alike` compares."""
-    for ending, instead in (("ies", "y"), ("ves", "f"), ("sses", "ss"), ("xes", "x"), ("ches", "ch")):
+    for ending, instead in _PLURALS:
         if word.endswith(ending) and len(word) > len(ending) + 1:
             return word[: -len(ending)] + instead
     if word.endswith("oes"):

@@ -130,7 +130,7 @@ class MixedStage(FeatureStage):
         self._settings = recipe.mixed or Mixed()
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
-        """Of each batch of pairs the cost, and of as many sentences and names as the recipe says."""
+        """Of each batch of pairs, and of sentences and names as many as the recipe says."""
         for number, cost in enumerate(super().costs(epoch=epoch, first=first), start=first):
             random = np.random.default_rng((self._seed, epoch, number, 1))
             yield cost + self._of_sentences(random) + self._of_names(random)
@@ -171,7 +171,10 @@ class MixedStage(FeatureStage):
 
 
 def names_cost(network: MRNN, vectors: Tensor, targets: Tensor) -> Tensor:
-    """Bits of the names of pictures [B, D], targets [B, V], the language part left out."""
+    """Bits of the names of pictures [B, D], targets [B, V], the language part left out.
+
+    The softmax's bias is language too: how often a word is said, whatever is seen.
+    """
     hidden = scaled_tanh(network.image_vector(vectors))
-    logits = network.logits(network.drop_multimodal(hidden))
+    logits = network.logits(network.drop_multimodal(hidden)) - network.softmax.bias
     return functional.cross_entropy(logits, targets) * BITS_PER_NAT

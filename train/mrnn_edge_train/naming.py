@@ -1,4 +1,4 @@
-"""Whether a model says what a thing is: of pictures of single things, one caption of three names it.
+"""Whether a model says what a thing is: one of three captions of a single thing names it.
 
 Kinds count: "a cat on a bed" names a siamese cat; kinds that could be anything (an animal, food)
 do not (kinds.py). Takes pictures with names and their captions, gives figures. No torch.

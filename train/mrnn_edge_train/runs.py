@@ -58,9 +58,7 @@ def read_run(folder: Path) -> TrainedRun:
             f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
             f"export or to learn from; train with one of {', '.join(EncoderName)}"
         )
-    cnn = EfficientNetLite(
-        EncoderName(recipe.encoder), recipe.image_size, classes=recipe.classes
-    )
+    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size, classes=recipe.classes)
     if cnn_weights:
         cnn.load_state_dict(cnn_weights)
     return TrainedRun(

@@ -17,34 +17,33 @@ from mrnn_edge_train.everyday import SINGLE, NamedImage
 from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.kinds import GENERAL, image_classes, stem, words_for
 
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
 _LONGEST: Final = 10
 """Words of a sentence that is taken."""
 _EARLY: Final = 4
 """The thing is among so many first words."""
 _CHOICE: Final = 40
 """Of so many of the shortest some are drawn."""
-_OTHERS: Final = frozenset(
-    (
-        "man woman men women people person boy girl child children kid guy lady teenager worker "
-        "vendor crowd player band hand"
-    ).split()
+_OTHERS: Final = _words(
+    "man woman men women people person boy girl child children kid guy lady teenager worker",
+    "vendor crowd player band hand",
 )
-_BEFORE: Final = frozenset(
-    (
-        "a an the this some two three four five several many group of bunch pair row couple large "
-        "small big little old new young very tall long short empty open closed cute wooden metal "
-        "glass plastic paper red blue green yellow white black brown gray grey orange pink purple "
-        "silver gold golden dark light colorful shiny round striped spotted baby adult wild fluffy "
-        "furry fat plain fresh ripe single close up picture photo photograph image view there is "
-        "are slice piece plate bowl"
-    ).split()
+_BEFORE: Final = _words(
+    "a an the this some two three four five several many group of bunch pair row couple large",
+    "small big little old new young very tall long short empty open closed cute wooden metal",
+    "glass plastic paper red blue green yellow white black brown gray grey orange pink purple",
+    "silver gold golden dark light colorful shiny round striped spotted baby adult wild fluffy",
+    "furry fat plain fresh ripe single close up picture photo photograph image view there is",
+    "are slice piece plate bowl",
 )
 """What may stand before the subject."""
-_MASS: Final = frozenset(
-    (
-        "soup milk cream juice bread coffee yogurt hay corn broccoli cabbage cauliflower food "
-        "spaghetti pasta wine honey grass dough guacamole paper water fruit garlic ginger tea coral"
-    ).split()
+_MASS: Final = _words(
+    "soup milk cream juice bread coffee yogurt hay corn broccoli cabbage cauliflower food",
+    "spaghetti pasta wine honey grass dough guacamole paper water fruit garlic ginger tea coral",
 )
 """Words that take no article."""
 
