@@ -1,12 +1,11 @@
 """`mrnn-edge train`: from a data set to a training run."""
 
 import dataclasses
-import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli import options as opt
@@ -15,14 +14,25 @@ from mrnn_edge_cli.extras import TRAINING, need
 from mrnn_edge_cli.output import Progress, say, write
 from mrnn_edge_cli.stopping import Stop, heeded, restore
 
+if TYPE_CHECKING:
+    import torch
+
+    from mrnn_edge_train.mixture import Source
+    from mrnn_edge_train.recipe import Recipe
+    from mrnn_edge_train.stages import TrainingData
+
 _DEFAULT = "flickr8k-lite2"
 _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
 
 
 def train(
     data: Annotated[
-        Path | None,
-        Option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
+        list[str] | None,
+        Option(
+            "--data",
+            metavar="FOLDER_OR_FILE[=WEIGHT]",
+            help="The data set; several together, each as often as its weight says.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, Option("--out", metavar="FOLDER", help="New folder of the run.")
@@ -117,16 +127,18 @@ def train(
             torch.set_num_threads(threads)
         if teach is not None:
             without = "training without --teach"
-            _refuse({"--data": data}, f"{without}, which takes --images and --captions")
+            _refuse({"--data": data or None}, f"{without}, which takes --images and --captions")
             _refuse({"--epochs": epochs, "--seed": seed}, without)
             if images is None or captions is None or out is None:
                 raise OptionError("give --images, --captions and --out with --teach")
             teach_word(model, teach, images, captions, out, threads=threads, quiet=quiet)
             return
-        if data is None or out is None:
+        if not data or out is None:
             raise OptionError("give --data and --out with --from")
+        if len(data) > 1:
+            raise OptionError(f"--from takes one --data, here are {len(data)}")
         seed = 1 if seed is None else seed
-        train_on(model, data, out, epochs=epochs, seed=seed, threads=threads, quiet=quiet)
+        train_on(model, Path(data[0]), out, epochs=epochs, seed=seed, threads=threads, quiet=quiet)
         return
     need("train", *TRAINING)
     if tensorboard:
@@ -135,6 +147,8 @@ def train(
 
     from mrnn_edge_train import distributed, loop
     from mrnn_edge_train.device import choose_device
+    from mrnn_edge_train.mixed_run import seed_of, sources_of, written
+    from mrnn_edge_train.mixture import parse_source
     from mrnn_edge_train.recipe import read_recipe
 
     if threads:
@@ -147,16 +161,16 @@ def train(
     tell = loop.unheard if quiet else say
     track, interrupted = Progress(quiet=quiet), Interrupted(second, told=distributed.is_first())
     if resume is not None:
-        if (data, out, recipe, encoder, epochs, seed) != (None,) * 6:
+        if (data or None, out, recipe, encoder, epochs, seed) != (None,) * 6:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
-        plan, source = loop.recipe_of(resume)
+        plan, sources, first_seed = loop.recipe_of(resume)[0], sources_of(resume), seed_of(resume)
         # First: of a run that has ended nobody needs a checkpoint, nor as many processes.
         if loop.has_ended(resume):
             tell(f"{resume} has come to its end, nothing is left to train")
             return
         loop.check_run(resume)
-        prepared = loop.prepare(
-            plan, source, cache=cache or _cache(), device=where, track=track, say=tell
+        prepared = _prepared(
+            plan, sources, cache, seed=first_seed, device=where, track=track, tell=tell
         )
         folder = resume
         run = loop.resume(
@@ -166,22 +180,22 @@ def train(
             stop=interrupted,
             say=tell,
         )
-    elif data is not None and out is not None:
+    elif data and out is not None:
         plan = read_recipe(recipe or _DEFAULT)
         changes = {"encoder": encoder, "epochs": epochs}
         changes = {key: value for key, value in changes.items() if value is not None}
         plan = dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
         folder = out
         loop.check_out(folder)
-        prepared = loop.prepare(
-            plan, data, cache=cache or _cache(), device=where, track=track, say=tell
-        )
+        sources = tuple(parse_source(text) for text in data)
+        seed = 1 if seed is None else seed
+        prepared = _prepared(plan, sources, cache, seed=seed, device=where, track=track, tell=tell)
         run = loop.train(
             plan,
             prepared,
             folder,
-            seed=1 if seed is None else seed,
-            source=os.fspath(data),
+            seed=seed,
+            source=written(sources),
             track=track,
             stop=interrupted,
         )
@@ -206,6 +220,34 @@ def train(
             again = f" --device {device}" if device else ""
             say(f"stopped and saved; go on with: mrnn-edge train --resume {folder}{again}")
         raise SystemExit(interrupted.exit_code)
+
+
+def _prepared(
+    plan: "Recipe",
+    sources: Sequence["Source"],
+    cache: Path | None,
+    *,
+    seed: int,
+    device: "torch.device",
+    track: Progress,
+    tell: Callable[[str], None],
+) -> "TrainingData":
+    """The data of a run, of one set or of several."""
+    from mrnn_edge_train import loop
+    from mrnn_edge_train.mixed_run import is_mixture, prepare_sources
+
+    cache = cache or _cache()
+    if not is_mixture(sources, plan):
+        return loop.prepare(
+            plan, sources[0].path, cache=cache, device=device, track=track, say=tell
+        )
+    need("cpu,train", "onnxruntime", "onnx", "onnxscript")
+    from mrnn_edge_export.frozen import frozen_reader
+
+    prepared = prepare_sources(
+        plan, sources, cache=cache, open_reader=frozen_reader, seed=seed, track=track, say=tell
+    )
+    return dataclasses.replace(prepared, device=device)
 
 
 def _refuse(options: Mapping[str, object], place: str) -> None:

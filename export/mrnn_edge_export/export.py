@@ -6,7 +6,7 @@ graphs, the prior, metrics.json and README.md, all or nothing, after parity with
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ from mrnn_edge_export.prior import training_prior
 from mrnn_edge_train import runs
 from mrnn_edge_train.datasets import read_split
 from mrnn_edge_train.flickr8k import Split
+from mrnn_edge_train.mixed_run import named, sources_of
+from mrnn_edge_train.mixture import has_pairs
 from mrnn_edge_train.recipe import Recipe
 
 
@@ -116,7 +118,7 @@ def export_run(
     if out.exists():
         raise BundleError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
-    splits = _pictures(data or Path(run.facts["data"]))
+    splits = _pictures([data] if data else [each.path for each in sources_of(run_folder)])
     identity = bundle_id(run.network, run.vocab_json)
     digest = vocabulary_digest(run.vocab_json)
     metadata = {
@@ -166,10 +168,13 @@ def bundle_id(network: Network, vocab_json: bytes) -> str:
     return hashlib.sha256(save(weights) + vocab_json).hexdigest()[:16]
 
 
-def _pictures(data: Path) -> dict[Split, list[Path]]:
+def _pictures(sets: Sequence[Path]) -> dict[Split, list[Path]]:
+    """Of all sets that have pairs."""
     try:
         return {
-            split: [image.path for image in read_split(data, split)]
+            split: [
+                image.path for data in sets if has_pairs(data) for image in read_split(data, split)
+            ]
             for split in (Split.TRAIN, Split.DEV)
         }
     except DatasetError as error:
@@ -213,7 +218,7 @@ def _config(
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
         training={
-            "data": origin.data or Path(run.facts["data"]).resolve().name,
+            "data": origin.data or named(run.facts["data"]),
             "sentences": run.facts["train_sentences"],
             "epochs": f"{run.facts['epochs']} of {recipe.all_epochs}, the best on dev kept",
             "seed": run.facts["seed"],

@@ -37,7 +37,7 @@ class Source:
 def parse_source(text: str) -> Source:
     """`PATH` or `PATH=WEIGHT`. Raises OptionError for a weight that is none."""
     path, sign, weight = text.rpartition("=")
-    if not sign:
+    if not sign or Path(text).exists():
         return Source(path=Path(text))
     try:
         value = float(weight)
@@ -72,9 +72,9 @@ def read_mixture(sources: Sequence[Source]) -> Mixture:
     named: list[NamedImage] = []
     for source in sources:
         path = source.path
-        if path.name.endswith(".tsv.gz"):
+        if _is_sentences(path):
             sentences += everyday.read_sentences(path)
-        elif path.name == everyday.NAMED:
+        elif _is_named(path):
             named += everyday.read_named(path)
         else:
             images = read_split(path, Split.TRAIN)
@@ -95,6 +95,19 @@ def read_mixture(sources: Sequence[Source]) -> Mixture:
         named=tuple(image for image in named if image.name not in kept),
         held_out=aside,
     )
+
+
+def has_pairs(path: Path) -> bool:
+    """Whether a set is of pictures with sentences, and not of one of them alone."""
+    return not _is_sentences(path) and not _is_named(path)
+
+
+def _is_sentences(path: Path) -> bool:
+    return path.name.endswith(".tsv.gz")
+
+
+def _is_named(path: Path) -> bool:
+    return path.name == everyday.NAMED
 
 
 def mixture_vocabulary(mixture: Mixture, *, minimum_count: int) -> Vocabulary:
