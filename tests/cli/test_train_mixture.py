@@ -39,6 +39,34 @@ names = 0.1
 name_batch = 4
 prototypes = 2
 weak = 1
+tuned_names = 2
+remembered = 0.1
+
+[finetune]
+epochs = 1
+images = 6
+crop_size = 64
+smallest_crop = 0.75
+frozen = 0.25
+cnn_rate = 1e-5
+learning_rate = 1e-3
+weight_decay = 0.01
+warmup = 0.1
+label_smoothing = 0.1
+clip = 5
+average = 0.5
+bfloat16 = false
+
+[self_critical]
+epochs = 1
+images = 8
+samples = 2
+cost_weight = 0.2
+learning_rate = 1e-3
+warmup = 0.1
+label_smoothing = 0.0
+clip = 5
+average = 0.5
 """
 
 
@@ -80,11 +108,15 @@ def test_several_sets_train_one_model_that_goes_on_and_is_exported(command, tmp_
     assert facts["sizes"]["feature"] == 2280
     assert set(facts["best"]["dev_sets"]) == {"set", "everyday"}
 
-    facts["recipe"]["epochs"] = 2
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "epoch", "finetune", "self-critical",
+    ]  # fmt: skip
+
+    facts["recipe"]["self_critical"]["epochs"] = 2
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     again = command("train", "--resume", "run", "--cache", "cache", "--threads", 1)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("epoch   2 ")
+    assert again.stdout.startswith("self-critical   2 ")
 
     exported = command("export", "run", "-o", "model", "--threads", 1)
     assert exported.returncode == 0, exported.stderr

@@ -13,6 +13,7 @@ from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.kinds import image_classes
 from mrnn_edge_train.mixed import MixedStage, prototype_vectors, word_shares
 from mrnn_edge_train.mixed_data import prepare_mixture
+from mrnn_edge_train.mixed_later import forgotten
 from mrnn_edge_train.mixed_settings import Mixed
 from mrnn_edge_train.mixture import Mixture
 from mrnn_edge_train.recipe import Recipe, read_recipe, recipe_from_dict
@@ -154,6 +155,15 @@ def test_the_costs_of_an_epoch_are_the_same_from_any_step_on(stage):
     # 2 + 3 · 2 sentences of pairs, 2 + 2 lent ones, four a step.
     assert len(whole) == stage.steps == 3
     assert rest == whole[1:]
+
+
+def test_what_the_classifier_said_before_is_forgotten_by_so_many_bits():
+    before = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    assert float(forgotten(before, before)) == pytest.approx(0, abs=1e-6)
+    # One picture of two: half of it at 1/4 for 1/2, half at 3/4.
+    now = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    bits = 0.5 * (math.log2(0.5 / 0.25) + math.log2(0.5 / 0.75))
+    assert float(forgotten(now, before)) == pytest.approx(bits / 2, abs=1e-6)
 
 
 def test_the_mean_of_both_dev_sets_says_which_epoch_is_kept(stage):

@@ -10,6 +10,7 @@ from itertools import chain
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
@@ -68,6 +69,25 @@ def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sen
     )
 
 
+def drawn(repeats: NDArray[np.float64]) -> int:
+    """How many `repeated` gives."""
+    whole = np.floor(repeats)
+    return int(whole.sum()) + round(float((repeats - whole).sum()))
+
+
+def repeated(repeats: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of items in random order, each as often as `repeats` [N] says of it.
+
+    Of what is over a whole number so many items come once more as the parts add up to.
+    """
+    whole = np.floor(repeats).astype(np.int64)
+    chosen, part = np.repeat(np.arange(len(repeats)), whole), repeats - whole
+    if left := drawn(repeats) - len(chosen):
+        more = random.choice(len(repeats), left, replace=False, p=part / part.sum())
+        chosen = np.concatenate([chosen, more])
+    return random.permutation(chosen)
+
+
 class Examples:
     """All sentences of a split, ready to be dealt into batches.
 
@@ -99,19 +119,13 @@ class Examples:
         """Sentences of an epoch."""
         if self._repeats is None:
             return len(self)
-        whole = np.floor(self._repeats)
-        return int(whole.sum()) + round(float((self._repeats - whole).sum()))
+        return drawn(self._repeats)
 
     def _order(self, random: np.random.Generator) -> np.ndarray:
         """The sentences of an epoch by number, in random order."""
         if self._repeats is None:
             return random.permutation(len(self))
-        whole = np.floor(self._repeats).astype(int)
-        chosen, part = np.repeat(np.arange(len(self)), whole), self._repeats - whole
-        if left := self.drawn - len(chosen):
-            more = random.choice(len(self), left, replace=False, p=part / part.sum())
-            chosen = np.concatenate([chosen, more])
-        return random.permutation(chosen)
+        return repeated(self._repeats, random)
 
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Every sentence once, or as often as it is to be, in batches of `size`.

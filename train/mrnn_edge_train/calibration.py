@@ -27,11 +27,12 @@ from mrnn_edge_train.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.features import FeatureTable, compute_table
 from mrnn_edge_train.finetune import split_weights
 from mrnn_edge_train.journal import BEST
+from mrnn_edge_train.mixed import figures_by_set
 from mrnn_edge_train.model import MRNN, TiedSoftmax
 from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages import TrainingData, build_model
 from mrnn_edge_train.tuning import features
-from mrnn_edge_train.validation import DevFigures, dev_figures, perplexity
+from mrnn_edge_train.validation import DevFigures, perplexity
 
 _HEADER = "calibration"
 _WIDEST = 4.0
@@ -87,13 +88,7 @@ def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
     model.load_state_dict(rest)
     model.eval()
     table = _dev_table(recipe, data, cnn)
-    measure = partial(
-        dev_figures,
-        images=data.dev,
-        table=table,
-        vocabulary=data.vocabulary,
-        decoding=recipe.decoding,
-    )
+    measure = partial(figures_by_set, recipe=recipe, data=data, table=table)
     before = measure(model)
     temperature = fit_temperature(model, Examples(data.dev, table, data.vocabulary))
     divide_logits(model, temperature)

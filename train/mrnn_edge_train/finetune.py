@@ -9,6 +9,7 @@ the same pictures, and what they would say is mixed into the cost.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,6 @@ from mrnn_edge_train.cost import bits_per_word, soft_bits_per_word
 from mrnn_edge_train.device import has_bfloat16, moved
 from mrnn_edge_train.encoders import EfficientNetLite
 from mrnn_edge_train.features import compute_table
-from mrnn_edge_train.flickr8k import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.lookup import rows_of
 from mrnn_edge_train.model import MRNN
@@ -118,7 +118,7 @@ class FinetuneStage(Stage[WholeNetwork]):
         self._variations = variations(settings, data.train, mirror=recipe.mirror)
         # With the end signs, which are predicted as words are.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
-        self._pixels = _read_all(data.train, recipe.image_size, track)
+        self._pixels = read_all([image.path for image in data.train], recipe.image_size, track)
 
     def groups(self) -> list[dict[str, Any]]:
         """The part of the CNN that learns, and the language model, at rates of their own."""
@@ -138,7 +138,7 @@ class FinetuneStage(Stage[WholeNetwork]):
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Over pictures in random order, each once with all its sentences."""
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
+        order = self._order(np.random.default_rng((self._seed, epoch)))
         size = self._settings.images * distributed.size()
         for step in range(first, self.steps):
             random = np.random.default_rng((self._seed, epoch, step))
@@ -148,6 +148,10 @@ class FinetuneStage(Stage[WholeNetwork]):
             own = distributed.share(len(chosen))
             weight = own.weight([self._words[number] for number in chosen])
             yield self._cost(chosen[own.items], pictures[own.items]) * weight
+
+    def _order(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """The pictures of an epoch by number."""
+        return random.permutation(len(self._pixels))
 
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: [N, crop_size, crop_size, 3]."""
@@ -190,10 +194,10 @@ class FinetuneStage(Stage[WholeNetwork]):
         return {**network.model.state_dict(), **cnn}
 
 
-def _read_all(images: Sequence[CaptionedImage], size: int, track: Track) -> NDArray[np.uint8]:
+def read_all(images: Sequence[Path], size: int, track: Track = untracked) -> NDArray[np.uint8]:
     """All pictures in memory, uint8 [N, S, S, 3]: 0.9 GB for 6,000 of 224 pixels."""
     spec = ImageSpec(height=size, width=size)
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     for row, image in enumerate(track(images, "pictures", len(images))):
-        pixels[row] = read_pixels(image.path, spec)
+        pixels[row] = read_pixels(image, spec)
     return pixels

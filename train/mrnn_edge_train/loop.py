@@ -60,6 +60,7 @@ from mrnn_edge_train.journal import (
     write_journal,
 )
 from mrnn_edge_train.mixed import MixedStage
+from mrnn_edge_train.mixed_later import MixedFinetuneStage, MixedSelfCriticalStage
 from mrnn_edge_train.model import MRNN
 from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
 from mrnn_edge_train.selfcritical import SelfCriticalStage
@@ -322,7 +323,13 @@ def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigu
             progress.stage, progress.epoch = StageName.FINETUNE, 1
         if progress.stage is StageName.FINETUNE:
             network = WholeNetwork(cnn, model, compiled=recipe.finetune.compile)
-            second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
+            second = (
+                FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
+                if data.mixture is None
+                else MixedFinetuneStage(
+                    recipe, recipe.finetune, data, data.mixture, network, seed=seed, track=track
+                )
+            )
             yield from run_stage(course, second, checkpoint)
             if progress.epoch <= second.epochs:
                 return
@@ -342,7 +349,8 @@ def _last_stage(
     model.load_state_dict(best)
     if tuned and cnn is not None:
         cnn.load_state_dict(tuned)
-    return SelfCriticalStage(
+    kind = SelfCriticalStage if course.data.mixture is None else MixedSelfCriticalStage
+    return kind(
         course.recipe,
         settings,
         course.data,

@@ -11,6 +11,7 @@ and meet in the one table of the softmax. Takes what was prepared, gives a stage
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,7 +62,10 @@ class SentenceBank:
 class Names:
     """N pictures and what they show, then the classes of ImageNet."""
 
+    paths: tuple[Path, ...]
     table: FeatureTable
+    logits: Tensor
+    """float32 [N, 1000], what the frozen CNN's classifier makes of them."""
     targets: Tensor
     """float32 [N, V], each row the shares of the words that name it."""
     classes: Tensor
@@ -156,18 +160,26 @@ class MixedStage(FeatureStage):
 
     def measure(self, network: MRNN) -> DevFigures:
         """On each dev set by itself; their mean says which epoch is kept."""
-        data, at, found = self._data, 0, {}
-        for name, count in self._mixture.dev_sets.items():
-            images = data.dev[at : at + count]
-            at += count
-            found[name] = dev_figures(
-                network, images, data.dev_table.rows(images), data.vocabulary, self._recipe.decoding
-            )
-        return DevFigures(
-            perplexity=sum(each.perplexity for each in found.values()) / len(found),
-            cider=sum(each.cider for each in found.values()) / len(found),
-            by_set={name: each.cider for name, each in found.items()},
-        )
+        return figures_by_set(network, self._recipe, self._data, self._data.dev_table)
+
+
+def figures_by_set(
+    network: MRNN, recipe: Recipe, data: TrainingData, table: FeatureTable
+) -> DevFigures:
+    """Dev figures from a table of all dev pictures: of each set, and their means."""
+    if data.mixture is None:
+        return dev_figures(network, data.dev, table, data.vocabulary, recipe.decoding)
+    at, found = 0, {}
+    for name, count in data.mixture.dev_sets.items():
+        images = data.dev[at : at + count]
+        at += count
+        rows = table.rows(images)
+        found[name] = dev_figures(network, images, rows, data.vocabulary, recipe.decoding)
+    return DevFigures(
+        perplexity=sum(each.perplexity for each in found.values()) / len(found),
+        cider=sum(each.cider for each in found.values()) / len(found),
+        by_set={name: each.cider for name, each in found.items()},
+    )
 
 
 def names_cost(network: MRNN, vectors: Tensor, targets: Tensor) -> Tensor:

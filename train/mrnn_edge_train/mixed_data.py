@@ -6,6 +6,8 @@ Takes a recipe, data sets and the vectors of a frozen CNN; gives what the loop t
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+import torch
+
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train.device import CPU
 from mrnn_edge_train.features import FeatureTable
@@ -74,11 +76,14 @@ def _names(
     """Pictures of whose names one word at least is known."""
     targets = word_shares([words_for(image) for image in mixture.named], vocabulary)
     known = targets.sum(dim=1) > 0
-    images = [image.name for image, fine in zip(mixture.named, known.tolist(), strict=True) if fine]
+    images = [image for image, fine in zip(mixture.named, known.tolist(), strict=True) if fine]
     if not images:
         return None
+    names = [image.name for image in images]
     return Names(
-        table=store.table(images, mirror=recipe.mirror, classes=recipe.classes),
+        paths=tuple(image.path for image in images),
+        table=store.table(names, mirror=recipe.mirror, classes=recipe.classes),
+        logits=torch.from_numpy(store.logits(names)),
         targets=targets[known],
         classes=word_shares([each.words for each in image_classes()], vocabulary),
     )

@@ -27,13 +27,19 @@ class Mixed:
     """Sentences that are lent to each named picture of a single thing (weak.py)."""
     weak_weight: float = 1.0
     """How often an epoch has each of them."""
+    tuned_names: int = 0
+    """In `[finetune]`: named pictures a step, beside those with sentences."""
+    remembered: float = 0.0
+    """In `[finetune]`: weight of the bits by which the CNN's classifier, of the named pictures,
+    must still say what it said before the CNN was tuned. Only with `classes`."""
 
     def __post_init__(self) -> None:
-        for name in ("sentences", "names", "weak_weight"):
+        for name in ("sentences", "names", "weak_weight", "remembered"):
             _need(name, getattr(self, name), getattr(self, name) >= 0.0, "0 or more")
         for name in ("sentence_batch", "name_batch"):
             _need(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
-        _need("weak", self.weak, self.weak >= 0, "0 or more")
+        for name in ("weak", "tuned_names"):
+            _need(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         fine = 0 <= self.prototypes <= self.name_batch
         _need("prototypes", self.prototypes, fine, f"0 to {self.name_batch}")
 

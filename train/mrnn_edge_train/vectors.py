@@ -109,6 +109,11 @@ class VectorStore:
             mirrored=self._described(order, "-mirrored", classes) if mirror else None,
         )
 
+    def logits(self, names: Sequence[str]) -> Vectors:
+        """What the CNN's classifier makes of these pictures, [N, C]."""
+        found: Vectors = self.arrays["logits"][[self.rows[name] for name in names]]
+        return found
+
     def _described(self, order: NDArray[np.int64], suffix: str, classes: bool) -> Vectors:
         pooled: Vectors = self.arrays[f"pooled{suffix}"][order]
         if not classes:
