@@ -45,8 +45,9 @@ def prepare_mixture(
         train, repeats = (*train, *lent), (*repeats, *[settings.weak_weight] * len(lent))
         say(f"{len(lent):,} named pictures are lent sentences")
     dev = tuple(chain.from_iterable(mixture.dev.values()))
-    say(f"{len(train):,} pictures, {len(mixture.sentences):,} sentences alone, ")
-    say(f"{len(vocabulary):,} words")
+    say(f"{len(train):,} pictures, {len(vocabulary):,} words")
+    if settings.sentences:
+        say(f"{len(mixture.sentences):,} sentences alone")
     return TrainingData(
         train=train,
         dev=dev,
