@@ -77,15 +77,26 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> float32 [B, D]."""
+        return self.described(self.pool(pixels))
+
+    def pool(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> the mean over places of the last maps, float32 [B, 1280]."""
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
         maps: Tensor = self.network.extract_features((planes - PIXEL_MEAN) * PIXEL_SCALE)
-        return self.described(maps.mean(dim=(2, 3)))
+        return maps.mean(dim=(2, 3))
 
     def described(self, pooled: Tensor) -> Tensor:
         """Pooled maps [B, 1280] -> vectors [B, D]: the maps, and perhaps the classes."""
         if self.classifier is None:
             return pooled
-        return torch.cat([pooled, self.classifier(pooled).softmax(dim=-1)], dim=-1)
+        return torch.cat([pooled, self.classes(pooled)], dim=-1)
+
+    def classes(self, pooled: Tensor) -> Tensor:
+        """Pooled maps [B, 1280] -> probabilities of ImageNet's classes [B, 1000]."""
+        if self.classifier is None:
+            raise ValueError("a CNN without its classifier")
+        shares: Tensor = self.classifier(pooled).softmax(dim=-1)
+        return shares
 
 
 def _pretrained(name: EncoderName) -> dict[str, Tensor]:
