@@ -23,15 +23,15 @@ def test_a_recipe_that_is_neither_name_nor_file_is_refused_with_the_names_there_
         ({"epochs": 0}, "epochs is 0, expected 1 or more"),
         ({"epochs": 1.5}, "epochs is 1.5, expected int"),
         ({"drop_word": 1.0}, "drop_word is 1.0"),
-        ({"learning_rate": -1}, "learning_rate is -1.0, expected above 0"),
+        ({"learning_rate": -1}, "learning_rate is -1, expected above 0"),
         ({"encoder": 3}, "encoder is 3, expected str"),
         ({"cell": "rnn"}, "cell is 'rnn', expected one of relu, gru, lstm"),
         ({"tied": 1}, "tied is 1, expected bool"),
         ({"beam": True}, "beam is True, expected int"),
         ({"average": 1.0}, "average is 1.0"),
-        ({"finetune": 3}, "finetune is 3, expected a table"),
-        ({"finetune": {"speed": 1}}, "unknown key speed"),
-        ({"finetune": {}}, "the key average is missing"),
+        ({"finetune": 3}, "finetune is int, expected an object"),
+        ({"finetune": {"speed": 1}}, "unknown key finetune.speed"),
+        ({"finetune": {}}, "the key finetune.epochs is missing"),
         ({"colour": "red"}, "unknown key colour"),
         ({"schedule": "linear"}, "schedule is 'linear', expected one of cosine, constant"),
         ({"mirror": "no"}, "mirror is 'no', expected bool"),
@@ -65,8 +65,8 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path):
         ({"frozen": 1.5}, "finetune.frozen is 1.5, expected 0 to 1"),
         ({"images": 0}, "finetune.images is 0"),
         ({"nothing": 1.0}, "finetune.nothing is 1.0, expected at least 0 and below 1"),
-        ({"colour": 0.4}, "unknown key colour"),
-        ({"cnn_rate": 0}, "finetune.cnn_rate is 0.0"),
+        ({"colour": 0.4}, "unknown key finetune.colour"),
+        ({"cnn_rate": 0}, "finetune.cnn_rate is 0,"),
         ({"bfloat16": "yes"}, "bfloat16 is 'yes', expected bool"),
     ],
 )
@@ -116,8 +116,8 @@ def test_keys_that_came_later_may_be_missing_and_are_then_off():
     assert (recipe.image, recipe.calibrate) == (True, False)
 
 
-def test_a_run_of_before_whose_former_key_changed_nothing_is_read():
+def test_a_run_of_before_whose_former_keys_changed_nothing_is_read():
     recipe = read_recipe("flickr8k")
     values = recipe.to_dict()
-    values["finetune"]["colour"] = 0.0
+    values["finetune"] |= {"colour": 0.0, "compile": False}
     assert recipe_from_dict(values, "an older run.json") == recipe

@@ -1,15 +1,10 @@
 """Which device a process trains on, and how several are joined; no GPU is needed, none is used."""
 
-import dataclasses
-
-import dataset
 import pytest
 import torch
-from torch._dynamo.exc import BackendCompilerFailed
 
-from mrnn_edge.errors import DeviceError, OptionError, TrainingError
+from mrnn_edge.errors import DeviceError, OptionError
 from mrnn_edge_train import distributed
-from mrnn_edge_train.loop import prepare, train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.torch_device import CPU, choose_device, device_failures, has_bfloat16
@@ -143,45 +138,6 @@ def test_a_gpu_that_fails_in_the_middle_is_told_in_one_line(raised, message):
     ):
         raise raised
     assert "more" not in str(found.value)
-
-
-def compiled(recipe):
-    return dataclasses.replace(recipe, finetune=dataclasses.replace(recipe.finetune, compile=True))
-
-
-def test_the_cnns_pass_is_compiled_where_the_recipe_says_so(two_stages, tmp_path, monkeypatch):
-    data = dataset.write(tmp_path / "set", train=12, dev=6, test=2)
-    compile_, compiled_functions = torch.compile, []
-
-    def traced(function):
-        # Traced as for any compiler, one graph without a break, and run by PyTorch itself.
-        compiled_functions.append(function)
-        return compile_(function, backend="eager", fullgraph=True)
-
-    monkeypatch.setattr(torch, "compile", traced)
-    rows = []
-    for name, recipe in (("plain", two_stages), ("compiled", compiled(two_stages))):
-        prepared = prepare(recipe, data, cache=tmp_path / "cache")
-        run = train(recipe, prepared, tmp_path / name, seed=1, source=str(data))
-        rows.append([dataclasses.replace(each, seconds=0.0) for each in run])
-        assert compiled_functions == ([features] if name == "compiled" else [])
-    assert rows[0] == rows[1]
-
-
-def test_a_pass_that_cannot_be_compiled_is_told_with_what_to_do(two_stages, tmp_path, monkeypatch):
-    data = dataset.write(tmp_path / "set", train=12, dev=6, test=2)
-
-    def compile_(function):
-        def run(*given, **named):
-            raise BackendCompilerFailed(function, RuntimeError("no g++"), None)
-
-        return run
-
-    monkeypatch.setattr(torch, "compile", compile_)
-    recipe = compiled(two_stages)
-    prepared = prepare(recipe, data, cache=tmp_path / "cache")
-    with pytest.raises(TrainingError, match=r"finetune.compile: .*continue with --resume"):
-        list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
 
 
 @pytest.mark.parametrize(

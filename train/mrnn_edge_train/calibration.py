@@ -23,14 +23,13 @@ from scipy.optimize import minimize_scalar
 
 from mrnn_edge.files import write_whole
 from mrnn_edge_train.journal import BEST
-from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.model import MRNN, TiedSoftmax
 from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
 from mrnn_edge_train.stages.finetune import split_weights
-from mrnn_edge_train.stages.stages import TrainingData, build_model
+from mrnn_edge_train.stages.stages import TrainingData, build_cnn, build_model
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures, perplexity
 
 _HEADER = "calibration"
@@ -113,7 +112,7 @@ def _dev_table(
     """The dev pictures as the kept CNN reads them."""
     if not weights:
         return data.dev_table
-    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+    cnn = build_cnn(recipe)
     cnn.load_state_dict(weights)
     cnn.to(data.device)
     encoder = partial(features, cnn, bfloat16=False)

@@ -47,7 +47,7 @@ def run_stage(
 ) -> Iterator[EpochFigures]:
     """Train one stage, from its start or from its checkpoint."""
     out, progress = course.out, course.progress
-    average = WeightAverage(stage.network, stage.average)
+    average = WeightAverage(stage.network, stage.settings.average)
     optimiser = torch.optim.AdamW(stage.groups(), lr=0.0)
     state = TrainingState(
         recipe=course.facts["recipe"],
@@ -62,7 +62,7 @@ def run_stage(
         state.save(out)
         if distributed.is_first():
             write_journal(out, course.facts, progress)
-    while progress.epoch <= stage.epochs:
+    while progress.epoch <= stage.settings.epochs:
         if _epoch(course, stage, state):
             return
         figures = distributed.from_first(partial(_measured, course, stage, average))
@@ -116,7 +116,7 @@ def _descend(stage: Stage[Network], state: TrainingState[Network], cost: Tensor)
     optimiser.zero_grad()
     torch.autograd.backward(cost)
     parameters = [each for group in optimiser.param_groups for each in group["params"]]
-    steepness = float(torch.nn.utils.clip_grad_norm_(parameters, stage.clip))
+    steepness = float(torch.nn.utils.clip_grad_norm_(parameters, stage.settings.clip))
     if not math.isfinite(steepness):
         # A finite cost can have an infinite gradient, and one such step spoils every weight.
         raise TrainingError(

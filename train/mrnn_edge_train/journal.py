@@ -116,11 +116,11 @@ def write_journal(folder: Path, facts: Mapping[str, Any], progress: Progress) ->
     write_whole(folder / RUN, to_json({**facts, **so_far}))
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """run.json of a run. Raises OptionError if it is missing or malformed."""
+def read_facts(folder: Path, *needed: str) -> dict[str, Any]:
+    """run.json of a run. Raises OptionError if it is missing or malformed, or lacks a key."""
     try:
         facts: dict[str, Any] = json.loads((folder / RUN).read_bytes())
-        if missing := {"recipe", "seed", "data"} - facts.keys():
+        if missing := {"recipe", "seed", "data", *needed} - facts.keys():
             raise KeyError(*sorted(missing))
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise OptionError(

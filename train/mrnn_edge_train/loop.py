@@ -58,7 +58,7 @@ from mrnn_edge_train.journal import (
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features
-from mrnn_edge_train.recipe import Recipe, SelfCritical, recipe_from_dict
+from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.stages.features import (
     FeatureTable,
     compute_readable,
@@ -66,9 +66,9 @@ from mrnn_edge_train.stages.features import (
     table_key,
     write_table,
 )
-from mrnn_edge_train.stages.finetune import CNN_PREFIX, FinetuneStage, WholeNetwork, split_weights
+from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage
-from mrnn_edge_train.stages.stages import FeatureStage, TrainingData
+from mrnn_edge_train.stages.stages import FeatureStage, Stage, TrainingData, build_cnn
 from mrnn_edge_train.torch_device import CPU, device_failures, device_name, has_bfloat16
 
 
@@ -156,7 +156,7 @@ def _table(
     with distributed.in_turn():
         if path.is_file():
             return read_table(path)
-        cnn = EfficientNetLite(EncoderName(recipe.encoder), size).to(device)
+        cnn = build_cnn(recipe).to(device)
         cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
         encoder = partial(features, cnn, bfloat16=False)
         table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
@@ -298,52 +298,36 @@ def _whole(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigur
 
 def _stages(course: Course, checkpoint: Checkpoint | None) -> Iterator[EpochFigures]:
     """Each stage starts from the best weights so far."""
-    recipe, data, out, progress = course.recipe, course.data, course.out, course.progress
-    seed, track = course.facts["seed"], course.track
-    first = FeatureStage(recipe, data, seed=seed)
-    model, cnn = first.network, None
+    recipe, progress = course.recipe, course.progress
+    stage: Stage[Any] = FeatureStage(recipe, course.data, seed=course.facts["seed"])
+    model, cnn = stage.network, None
     course = replace(course, facts={**course.facts, "sizes": asdict(model.sizes)})
-    if progress.stage is StageName.FEATURES:
-        yield from run_stage(course, first, checkpoint)
-        if progress.epoch <= first.epochs:
+    settings = (recipe, recipe.finetune, recipe.self_critical)
+    names = [name for name, each in zip(StageName, settings, strict=True) if each]
+    for name in names[names.index(progress.stage) :]:
+        if name is not StageName.FEATURES:
+            if cnn is None and recipe.finetune:
+                cnn = build_cnn(recipe).to(course.data.device)
+            stage = _later_stage(course, name, model, cnn)
+        if progress.stage is not name:
+            # From here the checkpoint belongs to this stage, and best.safetensors may change.
+            progress.stage, progress.epoch = name, 1
+        yield from run_stage(course, stage, checkpoint)
+        if progress.epoch <= stage.settings.epochs:
             return
         checkpoint = None
-    if recipe.finetune is not None:
-        cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size).to(data.device)
-    if recipe.finetune is not None and cnn is not None:
-        if progress.stage is StageName.FEATURES:
-            # From here the checkpoint belongs to the second stage, and best.safetensors may change.
-            model.load_state_dict(read_best(out))
-            progress.stage, progress.epoch = StageName.FINETUNE, 1
-        if progress.stage is StageName.FINETUNE:
-            network = WholeNetwork(cnn, model, compiled=recipe.finetune.compile)
-            second = FinetuneStage(recipe, recipe.finetune, data, network, seed=seed, track=track)
-            yield from run_stage(course, second, checkpoint)
-            if progress.epoch <= second.epochs:
-                return
-            checkpoint = None
-    if recipe.self_critical is not None:
-        if progress.stage is not StageName.SELF_CRITICAL:
-            progress.stage, progress.epoch = StageName.SELF_CRITICAL, 1
-        last = _last_stage(course, recipe.self_critical, model, cnn)
-        yield from run_stage(course, last, checkpoint)
 
 
-def _last_stage(
-    course: Course, settings: SelfCritical, model: MRNN, cnn: EfficientNetLite | None
-) -> SelfCriticalStage:
-    """The last stage on the best weights so far, including the CNN's if it was tuned."""
+def _later_stage(
+    course: Course, name: StageName, model: MRNN, cnn: EfficientNetLite | None
+) -> Stage[Any]:
+    """A stage after the first, on the best weights so far, including the CNN's if it was tuned."""
+    recipe, data = course.recipe, course.data
+    seed, track = course.facts["seed"], course.track
     tuned, best = split_weights(read_best(course.out))
     model.load_state_dict(best)
     if tuned and cnn is not None:
         cnn.load_state_dict(tuned)
-    return SelfCriticalStage(
-        course.recipe,
-        settings,
-        course.data,
-        model,
-        cnn if tuned else None,
-        {CNN_PREFIX + name: each for name, each in tuned.items()},
-        seed=course.facts["seed"],
-        track=course.track,
-    )
+    if name is StageName.FINETUNE and cnn is not None:
+        return FinetuneStage(recipe, data, WholeNetwork(cnn, model), seed=seed, track=track)
+    return SelfCriticalStage(recipe, data, model, cnn if tuned else None, seed=seed, track=track)

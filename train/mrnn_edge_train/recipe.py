@@ -5,12 +5,13 @@ Recipes with names lie in recipes/ beside this module; a path to a TOML file ser
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar
 
+from mrnn_edge.bundle.config import read_record
 from mrnn_edge.errors import OptionError
 from mrnn_edge.options import MAX_LENGTH_PENALTY, DecodeOptions
 from mrnn_edge_train.network.cells import Cell
@@ -26,14 +27,44 @@ class Schedule(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetune:
-    """The second stage, `[finetune]` in TOML: CNN and language model together.
+class StageSettings:
+    """What each stage has. Raises OptionError for a value out of range."""
 
-    It starts from the best weights of the first, with the first's dropouts. Raises OptionError for
-    a value out of range.
-    """
+    table: ClassVar[str] = ""
+    """The settings' table in TOML."""
 
     epochs: int
+    learning_rate: float
+    """Of the language model: the peak, to which a linear warm-up rises."""
+    warmup: float
+    """Share of all steps in which the learning rate rises."""
+    label_smoothing: float
+    clip: float
+    """Largest norm of the gradient."""
+    average: float
+    """Decay of the weights' moving average, which is measured and kept; 0: no average."""
+
+    def __post_init__(self) -> None:
+        for names, within, expected in _LIMITS:
+            for name in names.split():
+                if hasattr(self, name):
+                    self._need(name, within(getattr(self, name)), expected)
+
+    def _need(self, name: str, fine: bool, expected: str) -> None:
+        if not fine:
+            where = f"{self.table}.{name}" if self.table else name
+            raise OptionError(f"recipe: {where} is {getattr(self, name)}, expected {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(StageSettings):
+    """The second stage, `[finetune]` in TOML: CNN and language model together.
+
+    It starts from the best weights of the first, with the first's dropouts.
+    """
+
+    table = "finetune"
+
     images: int
     """Pictures a step, each with all its sentences."""
     crop_size: int
@@ -45,49 +76,34 @@ class Finetune:
     """Share of the CNN's blocks, counted from the input, that are not trained."""
     cnn_rate: float
     """Peak learning rate of the CNN."""
-    learning_rate: float
-    """Peak learning rate of the language model."""
     weight_decay: float
     """AdamW's."""
-    warmup: float
-    label_smoothing: float
-    clip: float
-    average: float
-    """As in the first stage."""
     bfloat16: bool
     """The CNN computes in bfloat16 (autocast) if the processor or GPU supports it."""
-    compile: bool = False
-    """Compile the CNN's forward pass (torch.compile); needs a C++ compiler."""
     nothing: float = 0.0
     """Share of pictures replaced by a blank one (augment.py)."""
 
     def __post_init__(self) -> None:
-        _check_limits(self)
+        super().__post_init__()
         fine = self.crop_size > 0 and self.crop_size % 32 == 0
-        _need(self, "crop_size", fine, "a multiple of 32")
+        self._need("crop_size", fine, "a multiple of 32")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfCritical:
+class SelfCritical(StageSettings):
     """The last stage, `[self_critical]` in TOML: the CIDEr-D of samples as a reward.
 
     It starts from the best weights so far, with the first stage's dropouts; the CNN is frozen.
-    Raises OptionError for a value out of range.
     """
 
-    epochs: int
+    table = "self_critical"
+
     images: int
     """Pictures a step."""
     samples: int
     """Captions sampled for each picture."""
     cost_weight: float
     """Weight of the references' bits a word beside the reward; it preserves the perplexity."""
-    learning_rate: float
-    warmup: float
-    label_smoothing: float
-    clip: float
-    average: float
-    """As in the first stage."""
     crops: int = 0
     """Crops of each picture, made as in `[finetune]` and encoded once by the tuned CNN: a step
     takes one of them or the whole picture. 0: whole pictures only."""
@@ -95,13 +111,10 @@ class SelfCritical:
     """Share of pictures replaced by a blank one when scoring the references, as in `[finetune]`;
     captions are sampled for the real pictures."""
 
-    def __post_init__(self) -> None:
-        _check_limits(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Settings of a training run. Raises OptionError for a value out of range."""
+class Recipe(StageSettings):
+    """A training run: the settings of the first stage, and a table for each later one."""
 
     encoder: str
     """Name of a CNN (encoders.py), or the path of a feature table (features.py)."""
@@ -119,20 +132,10 @@ class Recipe:
     drop_image: float
     drop_word: float
     drop_multimodal: float
-    label_smoothing: float
     l2: float
     """lambda of the cost."""
-    learning_rate: float
-    """Peak, to which a linear warm-up rises."""
-    warmup: float
-    """Share of all steps in which the learning rate rises."""
     batch: int
     """Sentences a step."""
-    clip: float
-    """Largest norm of the gradient."""
-    epochs: int
-    average: float
-    """Decay of the weights' moving average, which is measured and kept; 0: no average."""
     beam: int
     """Beam of the dev captions, and their length penalty; their CIDEr selects the epoch to keep,
     except for a network without the image."""
@@ -150,7 +153,7 @@ class Recipe:
     self_critical: SelfCritical | None = None
 
     def __post_init__(self) -> None:
-        _check_limits(self)
+        super().__post_init__()
         for name in ("finetune", "self_critical"):
             if getattr(self, name) and not self.image:
                 raise OptionError(
@@ -200,28 +203,8 @@ _LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
 """Limits of settings by name, which have one meaning in all tables."""
 
 
-def _check_limits(settings: Finetune | SelfCritical | Recipe) -> None:
-    for names, within, expected in _LIMITS:
-        for name in names.split():
-            if hasattr(settings, name):
-                _need(settings, name, within(getattr(settings, name)), expected)
-
-
-def _need(settings: Finetune | SelfCritical | Recipe, name: str, fine: bool, expected: str) -> None:
-    if not fine:
-        names = {kind: f"{name}." for name, kind in _TABLES.items()}
-        table = names.get(type(settings), "")
-        raise OptionError(
-            f"recipe: {table}{name} is {getattr(settings, name)}, expected {expected}"
-        )
-
-
-_TABLES: dict[str, type] = {
-    "finetune": Finetune,
-    "self_critical": SelfCritical,
-}
-_FORMER = ("colour", 0.0)
-"""A former key of `[finetune]` in older runs, with the value that had no effect."""
+_FORMER = {"colour": 0.0, "compile": False}
+"""Former keys of `[finetune]` in older runs, with the values that had no effect."""
 
 
 def named_recipes() -> tuple[str, ...]:
@@ -244,45 +227,11 @@ def read_recipe(recipe: str) -> Recipe:
 
 
 def recipe_from_dict(values: Mapping[str, Any], where: str) -> Recipe:
-    """A recipe from plain values; integers serve as floats. Raises OptionError with the key."""
-    tables: dict[str, Any] = dict.fromkeys(_TABLES)
-    for name, kind in _TABLES.items():
-        table = values.get(name)
-        if table is not None and not isinstance(table, Mapping):
-            raise OptionError(f"{where}: {name} is {table!r}, expected a table")
-        if table is not None:
-            table = dict(each for each in table.items() if each != _FORMER)
-            tables[name] = kind(**_settings(kind, table, f"{where}, {name}"))
-    return Recipe(**_settings(Recipe, values, where), **tables)
-
-
-def _settings(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The checked plain values of a recipe or of its table.
-
-    Only a key with a default may be missing, so that older recipes and runs stay readable.
-    """
-    known = get_type_hints(kind)
-    if unknown := sorted(values.keys() - known.keys()):
-        raise OptionError(f"{where}: unknown key {unknown[0]}; known are {', '.join(known)}")
-    needed = {field.name for field in fields(kind) if field.default is MISSING}
-    if missing := sorted(needed - values.keys()):
-        raise OptionError(f"{where}: the key {missing[0]} is missing")
-    return {
-        name: _checked(values[name], type_, f"{where}: {name}")
-        for name, type_ in known.items()
-        if name in values and name not in _TABLES
-    }
-
-
-def _checked(value: Any, kind: Any, what: str) -> Any:
-    if issubclass(kind, StrEnum):
-        if value not in list(kind):
-            raise OptionError(f"{what} is {value!r}, expected one of {', '.join(kind)}")
-        return kind(value)
-    allowed = int | float if kind is float else kind
-    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
-        raise OptionError(f"{what} is {value!r}, expected {kind.__name__}")
-    return float(value) if kind is float else value
+    """A recipe from plain values. Raises OptionError with the key."""
+    if isinstance(tuned := values.get("finetune"), dict):
+        kept = {key: each for key, each in tuned.items() if _FORMER.get(key) != each}
+        values = {**values, "finetune": kept}
+    return read_record(Recipe, values, lambda text: OptionError(f"{where}: {text}"))
 
 
 def _folder() -> Path:

@@ -14,11 +14,12 @@ from safetensors.torch import load
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary
-from mrnn_edge_train.journal import BEST, RUN, VOCABULARY
+from mrnn_edge_train.journal import BEST, RUN, VOCABULARY, read_facts
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.model import MRNN, ModelSizes
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.stages.finetune import split_weights
+from mrnn_edge_train.stages.stages import build_cnn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +39,11 @@ class TrainedRun:
 
 def read_run(folder: Path) -> TrainedRun:
     """Read a run. Raises OptionError if it is not a run, or was trained on a feature table."""
+    facts = read_facts(folder, "epochs", "seconds", "best", "machine", "torch")
     try:
-        facts = json.loads((folder / RUN).read_bytes())
         vocab_json = (folder / VOCABULARY).read_bytes()
         vocabulary = Vocabulary(tuple(json.loads(vocab_json)))
         recipe = recipe_from_dict(facts["recipe"], RUN)
-        missing = {"data", "seed", "epochs", "seconds", "best", "machine", "torch"} - facts.keys()
-        if missing:
-            raise KeyError(*sorted(missing))
         model = MRNN(ModelSizes(**facts["sizes"]))
         cnn_weights, model_weights = split_weights(load((folder / BEST).read_bytes()))
         model.load_state_dict(model_weights)
@@ -58,7 +56,7 @@ def read_run(folder: Path) -> TrainedRun:
             f"{folder} was trained on the feature table {recipe.encoder}: there is no CNN to "
             f"export; train with one of {', '.join(EncoderName)}"
         )
-    cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+    cnn = build_cnn(recipe)
     if cnn_weights:
         cnn.load_state_dict(cnn_weights)
     return TrainedRun(

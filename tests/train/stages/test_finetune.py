@@ -28,7 +28,7 @@ def stage_of(recipe, data, cache):
     prepared = prepare(recipe, data, cache=cache)
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     network = WholeNetwork(cnn, build_model(recipe, prepared))
-    return FinetuneStage(recipe, recipe.finetune, prepared, network, seed=1)
+    return FinetuneStage(recipe, prepared, network, seed=1)
 
 
 def test_left_and_right_stay_true_to_the_words(two_stages, data, tmp_path):
@@ -59,7 +59,7 @@ def test_a_recipe_may_leave_mirror_images_out_of_both_stages(two_stages, data, t
         half[:, :16] = 0
         Image.fromarray(half).save(data / "images" / f"train{number}.png")
     stage = stage_of(dataclasses.replace(two_stages, mirror=False), data, tmp_path)
-    assert stage._data.train_table.mirrored is None
+    assert stage.data.train_table.mirrored is None
     for seed in range(20):
         seen = stage.augmented(list(range(12)), np.random.default_rng(seed)).astype(int)
         assert (seen[:, :, :8].mean(axis=(1, 2, 3)) < seen[:, :, -8:].mean(axis=(1, 2, 3))).all()
@@ -93,11 +93,11 @@ def test_the_cost_is_the_mean_over_all_sentences_of_the_pictures(two_stages, dat
     pictures = stage.augmented([3, 5], np.random.default_rng(0))
     cost = float(stage._cost([3, 5], pictures).detach())
     bits, words = 0.0, 0
-    model, vocabulary = stage.network.model, stage._data.vocabulary
+    model, vocabulary = stage.network.model, stage.data.vocabulary
     with torch.no_grad():
         vectors = stage.network.cnn(torch.from_numpy(pictures))
         for row, number in enumerate((3, 5)):
-            for sentence in stage._data.train[number].sentences:
+            for sentence in stage.data.train[number].sentences:
                 image = model.image_vector(vectors[row : row + 1])
                 state = torch.zeros(1, model.recurrent.state_size)
                 previous = vocabulary.start

@@ -74,7 +74,7 @@ def test_the_second_stage_shows_them_in_the_place_of_a_share_of_the_pictures(
     prepared = prepare(recipe, data, cache=tmp_path)
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     network = WholeNetwork(cnn, build_model(recipe, prepared))
-    stage = FinetuneStage(recipe, settings, prepared, network, seed=1)
+    stage = FinetuneStage(recipe, prepared, network, seed=1)
     sign = np.full((settings.crop_size, settings.crop_size, 3), 77, np.uint8)
     monkeypatch.setattr("mrnn_edge_train.stages.finetune.nothing", lambda size, random: sign)
     shown = stage.augmented([0] * 400, np.random.default_rng(0))
@@ -85,7 +85,7 @@ def rewarded(recipe, data, cache):
     prepared = prepare(recipe, data, cache=cache)
     cnn = EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
     model = build_model(recipe, prepared)
-    return SelfCriticalStage(recipe, recipe.self_critical, prepared, model, cnn, {}, seed=1)
+    return SelfCriticalStage(recipe, prepared, model, cnn, seed=1)
 
 
 def test_the_reward_keeps_its_pictures_and_tells_a_share_of_the_references_of_nothing(
@@ -129,7 +129,7 @@ def test_the_references_are_told_of_nothing_and_the_captions_drawn_of_the_pictur
     stage.network.eval()
     own, other = stage._views[0, [0, 4]], stage._views[0, [7, 9]]
     drawn_for = []
-    end = stage._data.vocabulary.end
+    end = stage.data.vocabulary.end
 
     def sample(vectors):
         drawn_for.append(vectors)

@@ -31,13 +31,12 @@ def stage(three_stages, data, tmp_path):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    settings = three_stages.self_critical
-    return SelfCriticalStage(three_stages, settings, prepared, model, None, {}, seed=1)
+    return SelfCriticalStage(three_stages, prepared, model, None, seed=1)
 
 
 def bits_of(stage, picture, ids, *, among_the_sayable=False):
     """Bits of each word, a step at a time; of all words, or of those that a caption can have."""
-    model, vocabulary = stage.network, stage._data.vocabulary
+    model, vocabulary = stage.network, stage.data.vocabulary
     image = model.image_vector(stage._views[0, picture : picture + 1])
     state, previous, found = torch.zeros(1, model.recurrent.state_size), vocabulary.start, []
     for word in ids:
@@ -55,7 +54,7 @@ def bits_of(stage, picture, ids, *, among_the_sayable=False):
 def toolkits_reward(stage, picture, ids):
     """CIDEr-D of the coco-caption toolkit, references and their document frequencies having the
     end sign as a word."""
-    end = stage._data.vocabulary.end
+    end = stage.data.vocabulary.end
 
     def text(ids):
         return " ".join(map(str, ids))
@@ -67,7 +66,7 @@ def toolkits_reward(stage, picture, ids):
 
 
 def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch):
-    encode, end = stage._data.vocabulary.encode, stage._data.vocabulary.end
+    encode, end = stage.data.vocabulary.encode, stage.data.vocabulary.end
     cut_off = (*encode(["green", "wall"]),)
     samples = [
         [(*encode(words), end) for words in (["a", "red", "wall"], ["red", "wall"], ["blue"])],
@@ -91,7 +90,7 @@ def test_the_cost_weighs_each_word_by_its_sentences_advantage(stage, monkeypatch
 
 
 def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage):
-    vocabulary = stage._data.vocabulary
+    vocabulary = stage.data.vocabulary
     torch.manual_seed(2)
     samples = stage.sample(stage._views[0, :4])
     assert [len(group) for group in samples] == [3, 3, 3, 3]
@@ -105,7 +104,7 @@ def test_samples_follow_the_model_and_hold_neither_start_nor_unknown_word(stage)
 
 
 def test_a_sample_that_was_cut_off_has_no_end_sign(stage):
-    end = stage._data.vocabulary.end
+    end = stage.data.vocabulary.end
     with torch.no_grad():
         stage.network.softmax.bias[end] = -1e4
     samples = [ids for group in stage.sample(stage._views[0, :4]) for ids in group]
@@ -123,7 +122,7 @@ def test_words_are_drawn_as_often_as_they_are_likely_and_never_where_they_cannot
 
 
 def test_rows_go_on_with_their_own_picture_and_state_when_others_have_ended(stage):
-    model, vocabulary = stage.network, stage._data.vocabulary
+    model, vocabulary = stage.network, stage.data.vocabulary
     with torch.no_grad():
         # So sure of itself that it can only say the likeliest word.
         model.softmax.bias.mul_(1e6)
@@ -151,11 +150,11 @@ def test_rows_go_on_with_their_own_picture_and_state_when_others_have_ended(stag
 
 
 def test_no_reward_moves_what_can_never_be_sampled(stage, monkeypatch):
-    vocabulary = stage._data.vocabulary
+    vocabulary = stage.data.vocabulary
     said = (["a", "red", "wall"], ["blue"], [])
     groups = [[(*vocabulary.encode(words), vocabulary.end) for words in said]]
     monkeypatch.setattr(stage, "sample", lambda vectors: groups)
-    stage._settings = dataclasses.replace(stage._settings, cost_weight=0.0)
+    stage._rewarded = dataclasses.replace(stage._rewarded, cost_weight=0.0)
     vectors = stage._views[0, [0]]
     torch.autograd.backward(stage._cost([0], vectors, vectors))
     gradient = stage.network.softmax.bias.grad
@@ -164,7 +163,7 @@ def test_no_reward_moves_what_can_never_be_sampled(stage, monkeypatch):
 
 
 def test_a_network_that_is_sure_of_the_unknown_word_says_another(stage):
-    vocabulary = stage._data.vocabulary
+    vocabulary = stage.data.vocabulary
     with torch.no_grad():
         stage.network.softmax.bias[vocabulary.unknown] = 1e4
         stage.network.softmax.bias[vocabulary.end] = 50.0
@@ -177,7 +176,7 @@ def test_each_picture_is_seen_whole_or_as_one_of_its_crops(three_stages, data, t
     prepared = prepare(recipe, data, cache=tmp_path)
     model = build_model(recipe, prepared)
     cnn = EfficientNetLite(EncoderName.LITE0, recipe.image_size)
-    stage = SelfCriticalStage(recipe, settings, prepared, model, cnn, {}, seed=1)
+    stage = SelfCriticalStage(recipe, prepared, model, cnn, seed=1)
     assert stage._views.shape == (4, 12, 1280)
     for number in (0, 7):
         image = prepared.train[number]

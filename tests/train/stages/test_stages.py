@@ -21,8 +21,8 @@ def stages_of(recipe, folder):
     network = WholeNetwork(EfficientNetLite(EncoderName.LITE0, recipe.image_size), model)
     return (
         FeatureStage(recipe, prepared, seed=1),
-        FinetuneStage(recipe, recipe.finetune, prepared, network, seed=1),
-        SelfCriticalStage(recipe, recipe.self_critical, prepared, model, network.cnn, {}, seed=1),
+        FinetuneStage(recipe, prepared, network, seed=1),
+        SelfCriticalStage(recipe, prepared, model, network.cnn, seed=1),
     )
 
 
@@ -39,5 +39,6 @@ def test_every_stage_warms_up_and_follows_the_recipes_schedule(
     schedule, expected, three_stages, tmp_path
 ):
     for stage in stages_of(dataclasses.replace(three_stages, schedule=schedule), tmp_path):
-        stage.epochs, stage.steps, stage.warmup = 3, 4, 1 / 6
+        stage.steps = 4
+        stage.settings = dataclasses.replace(stage.settings, epochs=3, warmup=1 / 6)
         assert {done: stage.rate(done) for done in expected} == pytest.approx(expected)

@@ -6,7 +6,7 @@ recipe may replace a share of them by blank pictures.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mrnn_edge.bundle.config import ImageSpec
-from mrnn_edge.errors import TrainingError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train import distributed
@@ -27,11 +26,11 @@ from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features, make_trainable
-from mrnn_edge_train.recipe import Finetune, Recipe
+from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.augment import nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate
 from mrnn_edge_train.stages.features import compute_table
-from mrnn_edge_train.stages.stages import Stage, TrainingData
+from mrnn_edge_train.stages.stages import Stage, TrainingData, group
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
 from mrnn_edge_train.torch_device import has_bfloat16, moved
 
@@ -46,46 +45,28 @@ def split_weights(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dic
     return {name.removeprefix(CNN_PREFIX): each for name, each in cnn.items()}, rest
 
 
+def joint_weights(model: MRNN, cnn: EfficientNetLite) -> dict[str, Tensor]:
+    """The inverse: the weights of both by name."""
+    tuned = {CNN_PREFIX + name: each for name, each in cnn.state_dict().items()}
+    return {**model.state_dict(), **tuned}
+
+
 class WholeNetwork(nn.Module):
-    """A CNN and the language model that reads its vectors, on one device.
+    """A CNN and the language model that reads its vectors, on one device."""
 
-    `compiled` is for the CNN alone. The language model loops over words and would be
-    recompiled for each length of a batch's longest sentence.
-    """
-
-    def __init__(self, cnn: EfficientNetLite, model: MRNN, *, compiled: bool = False) -> None:
+    def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
         super().__init__()
         self.cnn = cnn
         self.model = model
-        self._features = _compiled() if compiled else features
 
     def forward(
         self, pixels: Tensor, rows: Tensor, inputs: Tensor, mask: Tensor, bfloat16: bool
     ) -> Tensor:
         """Pictures uint8 [N, S, S, 3], the picture of each sentence int64 [B], ids int64 and mask
         bool [B, T] -> logits float32 [P, V]."""
-        vectors = self._features(self.cnn, pixels, bfloat16=bfloat16)
+        vectors = features(self.cnn, pixels, bfloat16=bfloat16)
         logits: Tensor = self.model(inputs, rows_of(vectors, rows), mask)
         return logits
-
-
-def _compiled() -> Callable[..., Tensor]:
-    """`features` compiled by torch.compile, at the first batch of each shape."""
-    from torch._dynamo.exc import BackendCompilerFailed
-
-    run = torch.compile(features)
-
-    def computed(cnn: EfficientNetLite, pixels: Tensor, *, bfloat16: bool) -> Tensor:
-        try:
-            return run(cnn, pixels, bfloat16=bfloat16)
-        except BackendCompilerFailed as error:
-            reason = str(error).partition("\n")[0]
-            raise TrainingError(
-                f"finetune.compile: PyTorch cannot compile the CNN ({reason}); install a C++ "
-                "compiler, on a GPU Triton too, and continue with --resume, or remove compile"
-            ) from None
-
-    return computed
 
 
 class FinetuneStage(Stage[WholeNetwork]):
@@ -96,21 +77,20 @@ class FinetuneStage(Stage[WholeNetwork]):
     def __init__(
         self,
         recipe: Recipe,
-        settings: Finetune,
         data: TrainingData,
         network: WholeNetwork,
         *,
         seed: int,
         track: Track = untracked,
     ) -> None:
+        settings = recipe.finetune
+        if settings is None:
+            raise ValueError("the recipe has no [finetune]")
         make_trainable(network.cnn, frozen=settings.frozen)
-        self.network = network
-        self.epochs, self.warmup = settings.epochs, settings.warmup
-        self.schedule = recipe.schedule
-        self.clip, self.average = settings.clip, settings.average
-        self.steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
+        steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
+        super().__init__(recipe, settings, data, network, steps=steps, seed=seed)
+        self._tuning = settings
         self._parallel = distributed.parallel(network)
-        self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
         self._variations = variations(settings, data.train, mirror=recipe.mirror)
         # The end signs are predicted too.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
@@ -118,26 +98,17 @@ class FinetuneStage(Stage[WholeNetwork]):
 
     def groups(self) -> list[dict[str, Any]]:
         """The trained part of the CNN, and the language model, each with its own rate."""
-        settings = self._settings
-        rates = (
-            (self.network.cnn, settings.cnn_rate),
-            (self.network.model, settings.learning_rate),
-        )
-        return [
-            {
-                "params": [each for each in part.parameters() if each.requires_grad],
-                "peak": rate,
-                "weight_decay": settings.weight_decay,
-            }
-            for part, rate in rates
-        ]
+        settings = self._tuning
+        rates = {self.network.cnn: settings.cnn_rate, self.network.model: settings.learning_rate}
+        decay = settings.weight_decay
+        return [group(part, rate, weight_decay=decay) for part, rate in rates.items()]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Costs [] over pictures in random order, each once with all its sentences."""
-        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._pixels))
-        size = self._settings.images * distributed.size()
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self._pixels))
+        size = self._tuning.images * distributed.size()
         for step in range(first, self.steps):
-            random = np.random.default_rng((self._seed, epoch, step))
+            random = np.random.default_rng((self.seed, epoch, step))
             chosen = order[step * size : (step + 1) * size].tolist()
             # All processes crop all pictures of the step, so that the crops are the same.
             pictures = self.augmented(chosen, random)
@@ -150,34 +121,33 @@ class FinetuneStage(Stage[WholeNetwork]):
         return np.stack([self._seen(number, random) for number in chosen])
 
     def _seen(self, number: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        settings = self._settings
+        settings = self._tuning
         if settings.nothing and random.random() < settings.nothing:
             return nothing(settings.crop_size, random)
         return vary(self._pixels[number], self._variations[number], random=random)
 
     def _cost(self, chosen: Sequence[int], pictures: NDArray[np.uint8]) -> Tensor:
-        images, here = [self._data.train[number] for number in chosen], self._data.device
-        encode = self._data.vocabulary.encode
+        images, here = [self.data.train[number] for number in chosen], self.data.device
+        encode = self.data.vocabulary.encode
         ids = [encode(words) for image in images for words in image.sentences]
-        sentences = moved(collate(ids, self._data.vocabulary), here)
+        sentences = moved(collate(ids, self.data.vocabulary), here)
         numbers = [row for row, image in enumerate(images) for _ in image.sentences]
         rows, pixels = torch.tensor(numbers).to(here), torch.from_numpy(pictures).to(here)
-        half = self._settings.bfloat16 and has_bfloat16(here)
+        half = self._tuning.bfloat16 and has_bfloat16(here)
         logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
-        smoothing = self._settings.label_smoothing
+        smoothing = self._tuning.label_smoothing
         return bits_per_word(logits, sentences.targets, smoothing=smoothing)
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """Dev figures with the current CNN on whole pictures at full size."""
-        data = self._data
+        data = self.data
         encoder = partial(features, network.cnn, bfloat16=False)
-        table = compute_table(encoder, data.dev, size=self._recipe.image_size, mirror=False)
-        return dev_figures(network.model, data.dev, table, data.vocabulary, self._recipe.decoding)
+        table = compute_table(encoder, data.dev, size=self.recipe.image_size, mirror=False)
+        return dev_figures(network.model, data.dev, table, data.vocabulary, self.recipe.decoding)
 
     def weights(self, network: WholeNetwork) -> dict[str, Tensor]:
         """The language model's weights by name, the CNN's under `cnn.`."""
-        cnn = {CNN_PREFIX + name: each for name, each in network.cnn.state_dict().items()}
-        return {**network.model.state_dict(), **cnn}
+        return joint_weights(network.model, network.cnn)
 
 
 def _read_all(images: Sequence[CaptionedImage], size: int, track: Track) -> NDArray[np.uint8]:

@@ -13,7 +13,6 @@ the stage, and a step takes one of them or the whole picture.
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +31,11 @@ from mrnn_edge_train.network.cost import bits_per_word
 from mrnn_edge_train.network.encoders import EfficientNetLite
 from mrnn_edge_train.network.model import MRNN
 from mrnn_edge_train.network.tuning import features
-from mrnn_edge_train.recipe import Recipe, SelfCritical
+from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.augment import Variation, nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate, collate_drawn
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
+from mrnn_edge_train.stages.finetune import joint_weights
 from mrnn_edge_train.stages.stages import Stage, TrainingData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
 from mrnn_edge_train.torch_device import moved
@@ -47,29 +47,27 @@ _NOTHINGS = 512
 
 
 class SelfCriticalStage(Stage[MRNN]):
-    """The language model on vectors of a frozen CNN; `kept` is the CNN's part of the weights."""
+    """The language model on vectors of the tuned CNN, or without one on those of the data."""
 
     name = StageName.SELF_CRITICAL
 
     def __init__(
         self,
         recipe: Recipe,
-        settings: SelfCritical,
         data: TrainingData,
         network: MRNN,
         cnn: EfficientNetLite | None,
-        kept: dict[str, Tensor],
         *,
         seed: int,
         track: Track = untracked,
     ) -> None:
-        self.network = network
-        self.epochs, self.warmup = settings.epochs, settings.warmup
-        self.schedule = recipe.schedule
-        self.clip, self.average = settings.clip, settings.average
-        self.steps = math.ceil(len(data.train) / settings.images)
-        self._recipe, self._settings, self._data, self._seed = recipe, settings, data, seed
-        self._kept = kept
+        settings = recipe.self_critical
+        if settings is None:
+            raise ValueError("the recipe has no [self_critical]")
+        steps = math.ceil(len(data.train) / settings.images)
+        super().__init__(recipe, settings, data, network, steps=steps, seed=seed)
+        self._rewarded = settings
+        self._cnn = cnn
         barred = torch.tensor([data.vocabulary.start, data.vocabulary.unknown])
         self._barred = barred.to(data.device)
         train_table, self._dev_table = _tables(recipe, data, cnn, track)
@@ -90,18 +88,13 @@ class SelfCriticalStage(Stage[MRNN]):
         end = (data.vocabulary.end,)
         self._reward = CiderReward([[(*ids, *end) for ids in group] for group in self._sentences])
 
-    def groups(self) -> list[dict[str, Any]]:
-        """All parameters alike."""
-        parameters = [each for each in self.network.parameters() if each.requires_grad]
-        return [{"params": parameters, "peak": self._settings.learning_rate, "weight_decay": 0.0}]
-
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Costs [] over pictures in random order, each once with its samples and sentences."""
-        random = np.random.default_rng((self._seed, epoch))
+        random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self._sentences))
         views = random.integers(len(self._views), size=len(order))
         instead = self._instead(len(order), random)
-        size, here = self._settings.images, self._data.device
+        size, here = self._rewarded.images, self.data.device
         for step in range(first, self.steps):
             chosen = order[step * size : (step + 1) * size]
             vectors = self._views[views[chosen], chosen]
@@ -115,12 +108,12 @@ class SelfCriticalStage(Stage[MRNN]):
         if not len(self._nothings):
             return np.full(count, -1)
         numbers = random.integers(len(self._nothings), size=count)
-        return np.where(random.random(count) < self._settings.nothing, numbers, -1)
+        return np.where(random.random(count) < self._rewarded.nothing, numbers, -1)
 
     def _cost(self, chosen: list[int], vectors: Tensor, scored: Tensor) -> Tensor:
         """The cost of pictures by number: captions are sampled for `vectors` [N, D], references are
         scored on `scored` [N, D]."""
-        settings, model, vocabulary = self._settings, self.network, self._data.vocabulary
+        settings, model, vocabulary = self._rewarded, self.network, self.data.vocabulary
         samples = self.sample(vectors)
         rewards = torch.tensor(
             [
@@ -146,7 +139,7 @@ class SelfCriticalStage(Stage[MRNN]):
     @torch.no_grad()
     def sample(self, vectors: Tensor) -> list[list[tuple[int, ...]]]:
         """Sampled ids for each vector of float32 [N, D]; the end sign is last unless cut off."""
-        model, vocabulary, count = self.network, self._data.vocabulary, self._settings.samples
+        model, vocabulary, count = self.network, self.data.vocabulary, self._rewarded.samples
         model.eval()
         image = model.image_vector(vectors).repeat_interleave(count, dim=0)
         state = image.new_zeros(len(image), model.recurrent.state_size)
@@ -178,14 +171,14 @@ class SelfCriticalStage(Stage[MRNN]):
 
     def measure(self, network: MRNN) -> DevFigures:
         """On the dev pictures' vectors."""
-        data = self._data
-        return dev_figures(
-            network, data.dev, self._dev_table, data.vocabulary, self._recipe.decoding
-        )
+        data, decoding = self.data, self.recipe.decoding
+        return dev_figures(network, data.dev, self._dev_table, data.vocabulary, decoding)
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
-        """The language model's weights by name, and those of its CNN."""
-        return {**network.state_dict(), **self._kept}
+        """The language model's weights by name, the tuned CNN's under `cnn.`."""
+        return (
+            dict(network.state_dict()) if self._cnn is None else joint_weights(network, self._cnn)
+        )
 
 
 def drawn(probabilities: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Generic
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mrnn_edge.vocab import Vocabulary
 from mrnn_edge_train import distributed
@@ -20,8 +20,9 @@ from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.network.averaging import Network
 from mrnn_edge_train.network.cost import bits_per_word, squared_norm
+from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.model import MRNN, Dropouts, ModelSizes
-from mrnn_edge_train.recipe import Recipe, Schedule
+from mrnn_edge_train.recipe import Recipe, Schedule, StageSettings
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
@@ -43,31 +44,36 @@ class TrainingData:
 
 
 class Stage(ABC, Generic[Network]):
-    """The interface of a stage."""
+    """A network, `steps` batches an epoch, and their costs. The loop runs any stage."""
 
     name: StageName
-    network: Network
-    """What is trained, averaged and checkpointed."""
-    steps: int
-    """Steps an epoch."""
-    epochs: int
-    warmup: float
-    schedule: Schedule
-    clip: float
-    average: float
-    """As in the recipe."""
 
-    @abstractmethod
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: StageSettings,
+        data: TrainingData,
+        network: Network,
+        *,
+        steps: int,
+        seed: int,
+    ) -> None:
+        self.recipe, self.settings, self.data, self.seed = recipe, settings, data, seed
+        self.network = network
+        """What is trained, averaged and checkpointed."""
+        self.steps = steps
+
     def groups(self) -> list[dict[str, Any]]:
-        """AdamW's parameter groups; `peak` is the highest learning rate."""
+        """AdamW's parameter groups; `peak` is the highest learning rate. All parameters alike."""
+        return [group(self.network, self.settings.learning_rate)]
 
     def rate(self, done: int) -> float:
         """The learning rate after `done` steps as a share of its peak: warm-up, then schedule."""
-        total = self.epochs * self.steps
-        rise = max(1, round(self.warmup * total))
+        total = self.settings.epochs * self.steps
+        rise = max(1, round(self.settings.warmup * total))
         if done < rise:
             return (done + 1) / rise
-        if self.schedule is Schedule.CONSTANT:
+        if self.recipe.schedule is Schedule.CONSTANT:
             return 1.0
         return 0.5 * (1.0 + math.cos(math.pi * (done - rise) / max(1, total - rise)))
 
@@ -88,32 +94,30 @@ class Stage(ABC, Generic[Network]):
         """The weights to keep: the language model's by name, the CNN's under `cnn.`."""
 
 
+def group(part: nn.Module, peak: float, *, weight_decay: float = 0.0) -> dict[str, Any]:
+    """A parameter group of AdamW: what is trained of a network, and its highest learning rate."""
+    trained = [each for each in part.parameters() if each.requires_grad]
+    return {"params": trained, "peak": peak, "weight_decay": weight_decay}
+
+
 class FeatureStage(Stage[MRNN]):
     """The language model on the vectors of a frozen CNN."""
 
     name = StageName.FEATURES
 
     def __init__(self, recipe: Recipe, data: TrainingData, *, seed: int) -> None:
-        self.network = build_model(recipe, data)
-        self.epochs, self.warmup = recipe.epochs, recipe.warmup
-        self.schedule = recipe.schedule
-        self.clip, self.average = recipe.clip, recipe.average
-        self._recipe, self._data, self._seed = recipe, data, seed
         self._examples = Examples(data.train, data.train_table, data.vocabulary)
-        self.steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+        steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+        network = build_model(recipe, data)
+        super().__init__(recipe, recipe, data, network, steps=steps, seed=seed)
         self._parallel = distributed.parallel(self.network)
-
-    def groups(self) -> list[dict[str, Any]]:
-        """All parameters alike; the L2 term of the cost is the only decay."""
-        parameters = [each for each in self.network.parameters() if each.requires_grad]
-        return [{"params": parameters, "peak": self._recipe.learning_rate, "weight_decay": 0.0}]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Costs [] over sentences of similar length, each with its picture or the mirror image."""
-        recipe, model = self._recipe, self.network
-        batches = self._examples.epoch(size=recipe.batch, seed=self._seed, epoch=epoch)
+        recipe, model = self.recipe, self.network
+        batches = self._examples.epoch(size=recipe.batch, seed=self.seed, epoch=epoch)
         for each in islice(batches, first, None):
-            batch = moved(each, self._data.device)
+            batch = moved(each, self.data.device)
             logits = self._parallel(batch.inputs, batch.features, batch.mask)
             cost = bits_per_word(logits, batch.targets, smoothing=recipe.label_smoothing)
             cost = cost * batch.weight
@@ -123,14 +127,17 @@ class FeatureStage(Stage[MRNN]):
 
     def measure(self, network: MRNN) -> DevFigures:
         """On the dev pictures' vectors."""
-        data = self._data
-        return dev_figures(
-            network, data.dev, data.dev_table, data.vocabulary, self._recipe.decoding
-        )
+        data = self.data
+        return dev_figures(network, data.dev, data.dev_table, data.vocabulary, self.recipe.decoding)
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
         """The language model's weights by name."""
         return dict(network.state_dict())
+
+
+def build_cnn(recipe: Recipe) -> EfficientNetLite:
+    """The recipe's CNN with its ImageNet weights, on the CPU."""
+    return EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
 
 
 def build_model(recipe: Recipe, data: TrainingData) -> MRNN:
