@@ -42,7 +42,6 @@ from mrnn_edge_train.course import Course, run_stage
 from mrnn_edge_train.data.common import (
     CaptionedImage,
     Split,
-    complain_of_unreadable,
     left_out,
     spare,
 )
@@ -61,7 +60,7 @@ from mrnn_edge_train.network.tuning import features
 from mrnn_edge_train.recipe import Recipe, recipe_from_dict
 from mrnn_edge_train.stages.features import (
     FeatureTable,
-    compute_readable,
+    compute_table,
     read_table,
     table_key,
     write_table,
@@ -159,8 +158,7 @@ def _table(
         cnn = build_cnn(recipe).to(device)
         cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
         encoder = partial(features, cnn, bfloat16=False)
-        table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
-        complain_of_unreadable(failures, len(images), allowed=spared)
+        table = compute_table(encoder, images, size=size, mirror=mirror, spared=spared, track=track)
         cache.mkdir(parents=True, exist_ok=True)
         write_table(path, table)
         return table

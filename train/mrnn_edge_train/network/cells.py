@@ -87,21 +87,28 @@ class ReluCell(RecurrentCell):
         return torch.relu(functional.linear(state, self.weight) + drive)
 
 
-class GruCell(RecurrentCell):
+class GatedCell(RecurrentCell):
+    """A cell whose gates have a map of the word and a bias of their own."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__(units)
+        self.input = nn.Linear(units, self.gates * units)
+
+    def drive(self, word: Tensor) -> Tensor:
+        """W w(t) + b, [..., gates * R]."""
+        driven: Tensor = self.input(word)
+        return driven
+
+
+class GruCell(GatedCell):
     """Gates in the order g, z, n."""
 
     gates = 3
 
     def __init__(self, units: int) -> None:
         super().__init__(units)
-        self.input = nn.Linear(units, 3 * units)
         self.bias = nn.Parameter(torch.zeros(units))
         _orthogonal(self.weight)
-
-    def drive(self, word: Tensor) -> Tensor:
-        """W w(t) + b, [..., gates * R]."""
-        driven: Tensor = self.input(word)
-        return driven
 
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
         """State [B, S] -> [B, S]."""
@@ -113,7 +120,7 @@ class GruCell(RecurrentCell):
         return new + update * (state - new)
 
 
-class LstmCell(RecurrentCell):
+class LstmCell(GatedCell):
     """Gates in the order i, f, n, o; f starts open (bias 1), so that the cell can remember."""
 
     gates = 4
@@ -121,15 +128,9 @@ class LstmCell(RecurrentCell):
 
     def __init__(self, units: int) -> None:
         super().__init__(units)
-        self.input = nn.Linear(units, 4 * units)
         _orthogonal(self.weight)
         with torch.no_grad():
             self.input.bias[units : 2 * units] = 1.0
-
-    def drive(self, word: Tensor) -> Tensor:
-        """W w(t) + b, [..., gates * R]."""
-        driven: Tensor = self.input(word)
-        return driven
 
     def advance(self, drive: Tensor, state: Tensor) -> Tensor:
         """State [B, S] -> [B, S]."""

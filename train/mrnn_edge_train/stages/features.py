@@ -62,28 +62,13 @@ def compute_table(
     *,
     size: int,
     mirror: bool,
+    spared: int = 0,
     track: Track = untracked,
 ) -> FeatureTable:
     """Run the CNN over the pictures, `size` pixels square, and their mirror images if requested.
 
-    Raises DatasetError that names all unreadable pictures.
-    """
-    table, failures = compute_readable(encoder, images, size=size, mirror=mirror, track=track)
-    complain_of_unreadable(failures, len(images))
-    return table
-
-
-def compute_readable(
-    encoder: Encoder,
-    images: Sequence[CaptionedImage],
-    *,
-    size: int,
-    mirror: bool,
-    track: Track = untracked,
-) -> tuple[FeatureTable, tuple[InputError, ...]]:
-    """As `compute_table`, without the unreadable pictures; also returns their errors.
-
-    Raises DatasetError if none can be read.
+    Up to `spared` unreadable pictures have no row. Raises DatasetError, with the first reasons, for
+    more of them and if none can be read.
     """
     spec = ImageSpec(height=size, width=size)
     names: list[str] = []
@@ -105,12 +90,12 @@ def compute_readable(
                 mirrored.append(_run(encoder, stacked[:, :, ::-1]))
     if not features:
         raise DatasetError(f"none of {len(images)} pictures can be read: {failures[0]}")
-    table = FeatureTable(
+    complain_of_unreadable(failures, len(images), allowed=spared)
+    return FeatureTable(
         names=tuple(names),
         features=np.concatenate(features),
         mirrored=np.concatenate(mirrored) if mirror else None,
     )
-    return table, tuple(failures)
 
 
 @torch.inference_mode()
