@@ -29,8 +29,11 @@ import typer
 from mrnn_edge.errors import OptionError
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_cli.output import Progress
+from mrnn_edge_train.data.mixture import Source
 from mrnn_edge_train.journal import read_facts
-from mrnn_edge_train.loop import has_ended, prepare, resume, train
+from mrnn_edge_train.loop import Plan as RunPlan
+from mrnn_edge_train.loop import has_ended, resume, train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import Recipe, named_recipes, read_recipe, recipe_from_dict
 
 ROWS = Path(__file__).with_name("ablations.toml")
@@ -111,9 +114,8 @@ def run_rows(
                 if folder.exists():
                     epochs = resume(prepared, folder, track=track)
                 else:
-                    epochs = train(
-                        recipe, prepared, folder, seed=seed, source=str(data), track=track
-                    )
+                    run = RunPlan(recipe=recipe, sources=(Source(path=data),), seed=seed)
+                    epochs = train(run, prepared, folder, track=track)
                 for _ in epochs:
                     pass
             yield _outcome(folder, name, seed)

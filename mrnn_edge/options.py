@@ -65,8 +65,9 @@ class DecodeOptions:
     """A sentence ranks by log_prob / (words + 1) ** length_penalty; None: the model's own."""
     prefix: str = ""
     """How the sentence begins."""
-    no_repeat_ngram: int = 0
-    """Word sequences of this length may not repeat in a sentence; 0: no limit."""
+    no_repeat_ngram: int = 2
+    """Word sequences of this length may not repeat in a sentence, no word may stand on both sides
+    of "and", and no content word may come twice; 0 switches these rules off."""
     forbid: Sequence[str] = ()
     """Words that may not come, except in the prefix."""
     require: Sequence[str] = ()

@@ -17,6 +17,19 @@ from mrnn_edge.errors import VocabularyMismatchError
 
 _TOKEN = re.compile(r"[a-z0-9]+")
 
+FUNCTION_WORDS = frozenset(
+    """
+    a an the this that these those some any each every both all several many few more most other
+    another one two three four five six seven eight nine ten and or but while as than if of on in
+    at to with by for from into onto near next over under behind beside between above below across
+    around along through against toward towards inside outside up down out off away back front top
+    side is are was were be been being am has have having had do does doing did can will would could
+    may it its he him his she her hers they them their theirs you your i my we our us who which
+    what there here where when how not no so very too just also together
+    """.split()  # noqa: SIM905
+)
+"""Words that name and describe nothing by themselves; all others are content words."""
+
 
 def tokenize(text: str) -> tuple[str, ...]:
     """The tokens of a text: ``"A dog's ball!"`` -> ``("a", "dog", "s", "ball")``."""
@@ -84,6 +97,13 @@ class Vocabulary:
     def unknown(self) -> int:
         """Id that stands for every word the vocabulary lacks."""
         return self._ids[self.special.unknown]
+
+    @cached_property
+    def content(self) -> frozenset[int]:
+        """Ids of the content words."""
+        return frozenset(
+            index for index, word in enumerate(self.words[3:], 3) if word not in FUNCTION_WORDS
+        )
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Ids of the tokens; a token that the vocabulary lacks becomes the unknown word's id."""

@@ -11,10 +11,12 @@ import dataset
 import numpy as np
 import pytest
 import torch
+import training
 from safetensors.torch import load_file
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import read_recipe
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "ablations.py"
@@ -101,10 +103,8 @@ def test_every_row_is_run_from_every_seed_and_the_picture_is_worth_its_bits(plan
 def test_what_is_finished_is_not_run_again_and_what_was_stopped_goes_on(plan, data, tmp_path):
     out = tmp_path / "runs"
     prepared = prepare(plan.rows["whole"], data, cache=tmp_path)
-    stopped = train(
-        plan.rows["whole"], prepared, out / "whole" / "seed2", seed=2, source=str(data),
-        stop=lambda: True,
-    )  # fmt: skip
+    run = training.plan(plan.rows["whole"], data, seed=2)
+    stopped = train(run, prepared, out / "whole" / "seed2", stop=lambda: True)
     assert list(stopped) == []
     first = list(run_rows(plan, data, out, cache=tmp_path))
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.is_file()}
@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_run_again_and_what_was_stopped_goes_on(plan, da
 def test_without_the_picture_all_pictures_have_one_vector_that_is_learnt(plan, data, tmp_path):
     recipe = dataclasses.replace(plan.rows["no picture"], epochs=2)
     prepared = prepare(recipe, data, cache=tmp_path)
-    list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
+    list(train(training.plan(recipe, data), prepared, tmp_path / "run"))
     weights = load_file(tmp_path / "run" / "best.safetensors")
     assert not weights["image_to_multimodal.weight"].any()
     assert weights["image_to_multimodal.bias"].any()

@@ -60,7 +60,7 @@ def evaluate(
     beam: opt.Beam = None,
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
-    no_repeat_ngram: opt.NoRepeatNgram = 0,
+    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
     consensus: Annotated[
         bool,
         opt.under(
@@ -97,7 +97,7 @@ def evaluate(
     )
     if pairs is not None:
         search = (beam, max_words, length_penalty, no_repeat_ngram)
-        searched = search != (None, opt.MAX_WORDS, None, 0)
+        searched = search != (None, opt.MAX_WORDS, None, opt.NO_REPEAT_NGRAM)
         if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
             raise OptionError("--pairs goes with --prior alone; leave out the other options")
         _agreement(loading, pairs, prior, json=json)

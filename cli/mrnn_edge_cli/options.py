@@ -109,7 +109,7 @@ NoRepeatNgram = Annotated[
         SENTENCE,
         "--no-repeat-ngram",
         min=0,
-        help="Never repeat this many words in a row; 0: no limit.",
+        help="Never repeat this many words in a row, nor any content word; 0: no limit.",
     ),
 ]
 Forbid = Annotated[
@@ -150,6 +150,7 @@ PriorOption = Annotated[
 ]
 
 MAX_WORDS: Final = DecodeOptions.max_words
+NO_REPEAT_NGRAM: Final = DecodeOptions.no_repeat_ngram
 
 
 def to_sampling(

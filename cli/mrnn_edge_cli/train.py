@@ -1,7 +1,6 @@
 """`mrnn-edge train`: from a data set to a training run."""
 
 import dataclasses
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,8 @@ from mrnn_edge_cli.stopping import Stop, heeded, restore
 
 if TYPE_CHECKING:
     from mrnn_edge_train.journal import EpochFigures
+    from mrnn_edge_train.loop import Plan
+    from mrnn_edge_train.stages.stages import TrainingData
 
 _DEFAULT = "flickr8k-lite2"
 _STAGES = {"features": "epoch", "finetune": "finetune", "self-critical": "self-critical"}
@@ -29,8 +30,12 @@ FROM = "From a model"
 
 def train(
     data: Annotated[
-        Path | None,
-        opt.path_option("--data", metavar="FOLDER_OR_FILE", help="The data set."),
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER_OR_FILE[=WEIGHT]",
+            help="The data set; several are trained on together, by their weights.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, opt.path_option("--out", metavar="FOLDER", help="New folder for the run.")
@@ -117,7 +122,7 @@ def train(
         _refuse({"--images": images, "--captions": captions}, "--teach")
     if teach is None and model is None:
         run = _Run(
-            data=data,
+            data=tuple(data or ()),
             out=out,
             resume=resume,
             recipe=recipe,
@@ -136,7 +141,7 @@ def train(
     _refuse(new, "training from a data set, not for --from and --teach")
     if teach is not None:
         place = "training without --teach"
-        _refuse({"--data": data}, f"{place}, which takes --images and --captions")
+        _refuse({"--data": data or None}, f"{place}, which takes --images and --captions")
         _refuse({"--epochs": epochs, "--seed": seed}, place)
     loading = LoadOptions(
         model=model, device="cpu", precision=Precision.FLOAT32, threads=threads, quiet=quiet
@@ -146,10 +151,10 @@ def train(
             raise OptionError("give --images, --captions and --out with --teach")
         _prepare(threads).teach_word(loading, teach, images, captions, out)
         return
-    if data is None or out is None:
-        raise OptionError("give --data and --out with --from")
+    if data is None or len(data) != 1 or out is None:
+        raise OptionError("give one --data, and --out, with --from")
     seed = 1 if seed is None else seed
-    _prepare(threads).train_on(loading, data, out, epochs=epochs, seed=seed)
+    _prepare(threads).train_on(loading, Path(data[0]), out, epochs=epochs, seed=seed)
 
 
 def _prepare(threads: int | None) -> ModuleType:
@@ -166,7 +171,7 @@ def _prepare(threads: int | None) -> ModuleType:
 class _Run:
     """The options of a run, as the command line gives them."""
 
-    data: Path | None
+    data: tuple[str, ...]
     out: Path | None
     resume: Path | None
     recipe: str | None
@@ -218,43 +223,67 @@ def _start(
 ) -> "tuple[Path, Iterator[EpochFigures]] | None":
     """The folder of a run and its epochs, as they come; None if it is complete already."""
     from mrnn_edge_train import loop
-    from mrnn_edge_train.recipe import read_recipe
 
     report = say_nothing if quiet else say
     track = Progress(quiet=quiet)
-    cache = options.cache or _cache()
     if (folder := options.resume) is not None:
-        fresh = (options.data, options.out, options.recipe, options.encoder)
-        if (*fresh, options.epochs, options.seed) != (None,) * 6:
+        fresh = (options.out, options.recipe, options.encoder, options.epochs, options.seed)
+        if options.data or fresh != (None,) * 5:
             raise OptionError("--resume takes data, recipe and seed from the run; leave them out")
-        plan, source = loop.recipe_of(folder)
+        plan = loop.plan_of(folder)
         # First: a complete run needs no checkpoint, nor the same number of processes.
         if loop.has_ended(folder):
             report(f"{folder} is complete, nothing is left to train")
             return None
         loop.check_run(folder)
-        prepared = loop.prepare(plan, source, cache=cache, device=device, track=track, say=report)
-        return folder, loop.resume(prepared, folder, track=track, stop=interrupted, say=report)
-    data, folder = options.data, options.out
-    if data is None or folder is None:
+        data = _data(options, plan, device, track, report)
+        return folder, loop.resume(data, folder, track=track, stop=interrupted, say=report)
+    if not options.data or (folder := options.out) is None:
         raise OptionError("give --data and --out, or --resume RUN")
-    plan = read_recipe(options.recipe or _DEFAULT)
-    if options.encoder is not None:
-        plan = dataclasses.replace(plan, encoder=options.encoder)
-    if options.epochs is not None:
-        plan = dataclasses.replace(plan, epochs=options.epochs)
+    plan = _new_plan(options)
     loop.check_out(folder)
-    prepared = loop.prepare(plan, data, cache=cache, device=device, track=track, say=report)
-    run = loop.train(
-        plan,
-        prepared,
-        folder,
-        seed=1 if options.seed is None else options.seed,
-        source=os.fspath(data),
+    data = _data(options, plan, device, track, report)
+    return folder, loop.train(plan, data, folder, track=track, stop=interrupted)
+
+
+def _new_plan(options: _Run) -> "Plan":
+    """The plan of a new run: its recipe with the options that change it."""
+    from mrnn_edge_train.data.mixture import parse_source
+    from mrnn_edge_train.loop import Plan
+    from mrnn_edge_train.recipe import read_recipe
+
+    recipe = read_recipe(options.recipe or _DEFAULT)
+    if options.encoder is not None:
+        recipe = dataclasses.replace(recipe, encoder=options.encoder)
+    if options.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+    sources = tuple(parse_source(text) for text in options.data)
+    return Plan(recipe=recipe, sources=sources, seed=1 if options.seed is None else options.seed)
+
+
+def _data(
+    options: _Run, plan: "Plan", device: Any, track: Progress, report: Callable[[str], None]
+) -> "TrainingData":
+    """The data of a run, prepared, of one set or of several."""
+    from mrnn_edge_train import prepare
+
+    recipe, sources, cache = plan.recipe, plan.sources, options.cache or _cache()
+    if not prepare.is_mixture(sources, recipe):
+        path = sources[0].path
+        return prepare.prepare(recipe, path, cache=cache, device=device, track=track, say=report)
+    need("cpu,train", "onnxruntime", "onnx", "onnxscript")
+    from mrnn_edge_export.frozen import frozen_reader
+
+    return prepare.prepare_sources(
+        recipe,
+        sources,
+        cache=cache,
+        open_reader=frozen_reader,
+        seed=plan.seed,
+        device=device,
         track=track,
-        stop=interrupted,
+        say=report,
     )
-    return folder, run
 
 
 def _line(figures: "EpochFigures") -> str:

@@ -7,7 +7,7 @@ graphs, the prior, metrics.json and README.md, all or nothing, after checking pa
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from mrnn_edge_export.training_prior import training_prior
 from mrnn_edge_train import runs
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
+from mrnn_edge_train.data.mixture import has_pairs, names_of, parse_sources
 from mrnn_edge_train.recipe import Recipe
 
 
@@ -119,7 +120,8 @@ def export_run(
     if os.path.lexists(out):
         raise OptionError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
-    splits = _pictures(data or Path(run.facts["data"]))
+    sources = parse_sources(run.facts["data"])
+    splits = _pictures([data] if data else [each.path for each in sources])
     identity = bundle_id(run.network, run.vocab_json)
     metadata = metadata_by_role(identity, run.vocab_json)
     model, cnn = run.network.model, run.network.cnn
@@ -196,10 +198,12 @@ def bundle_id(network: Network, vocab_json: bytes) -> str:
     return hashlib.sha256(save(weights) + vocab_json).hexdigest()[:16]
 
 
-def _pictures(data: Path) -> dict[Split, list[Path]]:
+def _pictures(sets: Sequence[Path]) -> dict[Split, list[Path]]:
+    """The pictures of all sets with sentences, by split."""
+    pairs = [data for data in sets if has_pairs(data)]
     try:
         return {
-            split: [image.path for image in read_split(data, split)]
+            split: [image.path for data in pairs for image in read_split(data, split)]
             for split in (Split.TRAIN, Split.DEV)
         }
     except DatasetError as error:
@@ -239,7 +243,7 @@ def _config(
         decoding=DecodeDefaults(length_penalty=recipe.length_penalty),
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
         training={
-            "data": origin.data or Path(run.facts["data"]).resolve().name,
+            "data": origin.data or names_of(run.facts["data"]),
             "sentences": run.facts["train_sentences"],
             "epochs": f"{run.facts['epochs']} of {recipe.all_epochs}, the best on dev kept",
             "seed": run.facts["seed"],

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mrnn_edge.bundle.config import GraphRole
 from mrnn_edge.errors import ModelError
-from mrnn_edge_train.network.encoders import EfficientNetLite
+from mrnn_edge_train.network.encoders import CLASSES, EfficientNetLite
 from mrnn_edge_train.network.model import MRNN, scaled_tanh
 
 IR = 10
@@ -34,16 +34,25 @@ class EncoderModule(nn.Module):
     def __init__(self, cnn: EfficientNetLite, model: MRNN) -> None:
         super().__init__()
         self.cnn = cnn
-        self.projection = nn.Linear(model.sizes.feature, model.sizes.multimodal)
+        pooled, multimodal = cnn.pooled, model.sizes.multimodal
+        self.projection = nn.Linear(pooled, multimodal)
+        # Maps and classes apart: as int8 they would share a scale, and a class is at most 1.
+        self.of_classes = None if cnn.classifier is None else nn.Linear(CLASSES, multimodal)
         # In double precision: V_I (I - mean) * scale + b = (V_I * scale) I + (b - V_I * scale mean)
         weight = model.image_to_multimodal.weight.double() * model.feature_scale.double()
         bias = model.image_to_multimodal.bias.double() - weight @ model.feature_mean.double()
         with torch.no_grad():
-            self.projection.weight.copy_(weight)
+            self.projection.weight.copy_(weight[:, :pooled])
             self.projection.bias.copy_(bias)
+            if self.of_classes is not None:
+                self.of_classes.weight.copy_(weight[:, pooled:])
+                self.of_classes.bias.zero_()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        image: Tensor = self.projection(self.cnn(pixels))
+        pooled = self.cnn.pool(pixels)
+        image: Tensor = self.projection(pooled)
+        if self.of_classes is not None:
+            image = image + self.of_classes(self.cnn.classes(pooled))
         return image
 
 

@@ -142,9 +142,7 @@ class _Search:
         here = slice(rows.start, rows.stop)
         allowed = self.scratch[: len(rows)]
         np.copyto(allowed, log_probs[here])
-        for token in self.space.banned:
-            allowed[:, token] = -np.inf
-        self.constraints.rule_out(allowed, self.beams.words[here])
+        self.constraints.rule_out(allowed, self.beams.words[here], self.space)
         return allowed
 
     def _best_of(self, allowed: Floats, rows: range, count: int) -> list[tuple[float, Next]]:

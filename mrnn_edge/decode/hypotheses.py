@@ -34,6 +34,10 @@ class SearchSpace:
     """Ids never generated (start, unknown). Nothing is renormalised for them."""
     state: int
     """R, the length of the recurrent state; the first one is zeros."""
+    conjunction: int | None = None
+    """The id of "and", if the vocabulary has it."""
+    content: frozenset[int] = frozenset()
+    """Words that name or describe something, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

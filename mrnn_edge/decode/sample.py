@@ -36,8 +36,7 @@ def sample(
             break
         log_probs = beams.step()
         chances = log_probs.astype(np.float64)
-        chances[:, space.banned] = -np.inf
-        constraints.rule_out(chances, beams.words)
+        constraints.rule_out(chances, beams.words, space)
         going = []
         for row, image in enumerate(beams.owner):
             token = _draw(chances[row], sampling, draws[image].random(), image)

@@ -139,6 +139,15 @@ def open_session(
     return Session(open_checked, device=device)
 
 
+def open_plain(graph: bytes, *, threads: int | None = None) -> Session:
+    """Open a graph that belongs to no model, on the CPU: training's frozen CNN.
+
+    Raises BundleError if ONNX Runtime refuses it.
+    """
+    new = partial(_new_session, _import_runtime(), CPU, graph, GraphRole.ENCODER)
+    return Session(partial(new, threads or usable_cores()), device=CPU)
+
+
 def _run_once(session: Session, signature: Signature) -> None:
     """Run on zeros: on CUDA the first run loads cuDNN and can fail. Raises DeviceError."""
     feeds = {

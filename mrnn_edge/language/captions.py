@@ -204,6 +204,8 @@ def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:
         end=vocabulary.end,
         banned=(vocabulary.start, vocabulary.unknown),
         state=state,
+        conjunction=None if vocabulary.lacks(["and"]) else vocabulary.encode(["and"])[0],
+        content=vocabulary.content,
     )
 
 

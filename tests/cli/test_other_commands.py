@@ -83,7 +83,8 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     assert record["perplexity"] > 1
     assert {"cider", "rouge_l", "novel", "vocabulary_used", "vocabulary", "beam"} <= set(record)
     assert len(captions.read_text().splitlines()) == 2
-    saved = json.loads((model / "metrics.json").read_text())["eval"]["test float32"]
+    saved = json.loads((model / "metrics.json").read_text())["eval"]
+    saved = saved["test float32, no-repeat 2"]
     assert saved["cider"] == record["cider"]
     card = (model / "README.md").read_text()
     assert f"| {record['perplexity']:.2f} |" in card
@@ -104,7 +105,7 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
         said = [line.split("\t")[1].split() for line in captions.read_text().splitlines()]
         return json.loads(done.stdout), any(len(set(words)) < len(words) for words in said)
 
-    record, found = repeated("--split", "test", "--save")
+    record, found = repeated("--no-repeat-ngram", 0, "--split", "test", "--save")
     assert (record["no_repeat_ngram"], found) == (0, True)
     # Figures that were saved before `eval` had the option do not name it.
     metrics = json.loads((model / "metrics.json").read_text())
@@ -180,8 +181,8 @@ def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(com
     # Captions measured anew, without retrieval: its figures stay, with the command that made them.
     assert command(*wishes, "--beam", 1).returncode == 0
     saved = json.loads((model / "metrics.json").read_text())
-    assert "--retrieval" not in saved["eval"]["dev float32"]["command"]
-    assert saved["eval"]["dev float32"]["beam"] == 1
+    assert "--retrieval" not in saved["eval"]["dev float32, no-repeat 2"]["command"]
+    assert saved["eval"]["dev float32, no-repeat 2"]["beam"] == 1
     kept = saved["retrieval"]["dev float32"]
     assert "--retrieval" in kept["command"]
     assert kept["sentence_to_image"] == retrieval["sentence_to_image"]

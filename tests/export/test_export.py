@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training import plan
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole
@@ -24,9 +25,10 @@ from mrnn_edge_export.parity import compare_captions, largest_differences
 from mrnn_edge_export.training_prior import group
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.flickr8k import read_split
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
 from mrnn_edge_train.network.cells import Cell
 from mrnn_edge_train.network.model import MRNN, ModelSizes
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import read_recipe
 from mrnn_edge_train.stages.validation import step_function
 
@@ -53,7 +55,7 @@ def run(tmp_path_factory, data):
     )
     folder = tmp_path_factory.mktemp("run")
     prepared = prepare(recipe, data, cache=folder / "cache")
-    list(train(recipe, prepared, folder / "run", seed=1, source=str(data)))
+    list(train(plan(recipe, data), prepared, folder / "run"))
     assert len(list((folder / "cache").iterdir())) == 2
     return folder / "run"
 

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from lessons import lesson
+from training import plan
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole, Precision
@@ -19,8 +20,9 @@ from mrnn_edge_export.taught import Grown, largest_difference, read_step, write_
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.flickr8k import read_split
 from mrnn_edge_train.further.teach import teach
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
 from mrnn_edge_train.network.cells import Cell
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import read_recipe
 from mrnn_edge_train.stages.validation import best_sentences, step_function
 
@@ -34,8 +36,8 @@ def base(tmp_path_factory):
         read_recipe("flickr8k-lite2"), encoder="efficientnet-lite0", image_size=64, batch=10,
         minimum_count=1, embedding=8, state=8, multimodal=12, cell=Cell.GRU, tied=True, epochs=2,
     )  # fmt: skip
-    list(train(recipe, prepare(recipe, data, cache=folder / "cache"), folder / "run", seed=1,
-               source=str(data)))  # fmt: skip
+    prepared = prepare(recipe, data, cache=folder / "cache")
+    list(train(plan(recipe, data), prepared, folder / "run"))
     export_run(folder / "run", folder / "base", origin=Origin())
     return Captioner.load(folder / "base", device="cpu", threads=1), data
 

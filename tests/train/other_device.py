@@ -19,7 +19,9 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
-from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.data.mixture import Source
+from mrnn_edge_train.loop import Plan, resume, train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import recipe_from_dict
 
 NAME = "elsewhere"
@@ -111,11 +113,12 @@ def main(folder):
         prepared = prepare(recipe, data, cache=folder / "cache", device=there)
         for name, steps in (("begun", 14), ("whole", 3)):
             done = iter(range(1, 100))
-            run = train(
-                recipe, prepared, folder / name, seed=1, source=str(data),
-                stop=lambda done=done, last=steps: next(done) == last,
-            )  # fmt: skip
-            list(run)
+            plan = Plan(recipe=recipe, sources=(Source(path=data),), seed=1)
+
+            def stop(done=done, last=steps):
+                return next(done) == last
+
+            list(train(plan, prepared, folder / name, stop=stop))
         list(resume(prepared, folder / "whole"))
         module.state += 1
         restored = len(module.restored)

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from mrnn_edge_train import distributed
-from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.data.mixture import Source
+from mrnn_edge_train.loop import Plan, resume, train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import recipe_from_dict
 from mrnn_edge_train.torch_device import CPU
 
@@ -20,12 +22,11 @@ def main(folder: Path, stop_after: int) -> None:
     prepared = prepare(recipe, data, cache=folder / "cache of several")
     steps = iter(range(1, 1000))
     # Ctrl-C reaches one process first: the second of them here, and the others must follow.
+    plan = Plan(recipe=recipe, sources=(Source(path=data),), seed=1)
     stopped = train(
-        recipe,
+        plan,
         prepared,
         out,
-        seed=1,
-        source=str(data),
         stop=lambda: next(steps) >= stop_after and distributed.rank() == 1,
     )
     list(stopped)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from training import plan
 
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_train.calibration import calibrate, divide_logits, fit_temperature
-from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.loop import resume, train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.runs import read_run
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.stages import build_model
@@ -68,7 +70,7 @@ def test_divided_logits_are_the_logits_divided_and_the_words_stay_as_they_were(
 def test_the_temperature_that_was_put_in_is_found(one_stage, data, tmp_path):
     """Of two networks that differ by a temperature alone, the fits differ by just that."""
     prepared = prepare(one_stage, data, cache=tmp_path)
-    list(train(one_stage, prepared, tmp_path / "run", seed=1, source=str(data)))
+    list(train(plan(one_stage, data), prepared, tmp_path / "run"))
     model = build_model(one_stage, prepared).eval()
     model.load_state_dict(load_file(tmp_path / "run" / "best.safetensors"))
     examples = Examples(prepared.dev, prepared.dev_table, prepared.vocabulary)
@@ -100,7 +102,7 @@ def test_a_calibrated_run_keeps_weights_of_less_perplexity_and_says_what_was_don
 ):
     recipe = dataclasses.replace(two_stages, label_smoothing=0.3, calibrate=True)
     prepared = prepare(recipe, data, cache=tmp_path)
-    epochs = list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
+    epochs = list(train(plan(recipe, data), prepared, tmp_path / "run"))
     best = max(epochs, key=lambda each: each.dev_cider)
     told = json.loads((tmp_path / "run" / "run.json").read_text())["calibration"]
     assert told["before"]["perplexity"] == pytest.approx(best.dev_perplexity, rel=1e-5)
@@ -115,7 +117,7 @@ def test_a_calibrated_run_keeps_weights_of_less_perplexity_and_says_what_was_don
     assert found.perplexity == pytest.approx(told["after"]["perplexity"], rel=1e-4)
 
     plain = dataclasses.replace(recipe, calibrate=False)
-    list(train(plain, prepared, tmp_path / "plain", seed=1, source=str(data)))
+    list(train(plan(plain, data), prepared, tmp_path / "plain"))
     was = load_file(tmp_path / "plain" / "best.safetensors")
     now = load_file(tmp_path / "run" / "best.safetensors")
     changed = {name for name in now if not torch.equal(now[name], was[name])}
@@ -129,7 +131,7 @@ def test_a_run_is_calibrated_once_however_often_it_ends(one_stage, data, tmp_pat
     recipe = dataclasses.replace(one_stage, calibrate=True)
     prepared = prepare(recipe, data, cache=tmp_path)
     folder = tmp_path / "run"
-    list(train(recipe, prepared, folder, seed=1, source=str(data)))
+    list(train(plan(recipe, data), prepared, folder))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert list(resume(prepared, folder)) == []
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -147,8 +149,8 @@ def test_a_run_that_is_stopped_is_calibrated_when_it_has_ended(one_stage, data, 
     recipe = dataclasses.replace(one_stage, epochs=1, calibrate=True)
     prepared = prepare(recipe, data, cache=tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(train(recipe, prepared, whole, seed=1, source=str(data)))
-    assert list(train(recipe, prepared, parts, seed=1, source=str(data), stop=lambda: True)) == []
+    list(train(plan(recipe, data), prepared, whole))
+    assert list(train(plan(recipe, data), prepared, parts, stop=lambda: True)) == []
     assert not (parts / "best.safetensors").exists()
     list(resume(prepared, parts))
     assert (parts / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
@@ -156,7 +158,7 @@ def test_a_run_that_is_stopped_is_calibrated_when_it_has_ended(one_stage, data, 
 
 def test_weights_without_a_header_are_calibrated(one_stage, data, tmp_path):
     prepared = prepare(one_stage, data, cache=tmp_path)
-    list(train(one_stage, prepared, tmp_path / "run", seed=1, source=str(data)))
+    list(train(plan(one_stage, data), prepared, tmp_path / "run"))
     path = tmp_path / "run" / "best.safetensors"
     save_file(load_file(path), path)
     found = calibrate(one_stage, prepared, tmp_path / "run")

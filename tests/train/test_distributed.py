@@ -13,10 +13,12 @@ import dataset
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import plan
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge_train import distributed
-from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.loop import resume, train
+from mrnn_edge_train.prepare import prepare
 
 SCRIPT = Path(__file__).with_name("several_processes.py")
 
@@ -77,7 +79,7 @@ def test_processes_stopped_and_resumed_have_the_curve_of_one_with_all_their_batc
 
     larger = batches_of(plain, processes * sentences, processes * images)
     prepared = prepare(larger, data, cache=tmp_path / "cache")
-    list(train(larger, prepared, tmp_path / "one", seed=1, source=str(data)))
+    list(train(plan(larger, data), prepared, tmp_path / "one"))
     one, several = rows(tmp_path / "one"), rows(tmp_path / "several")
     assert [(row["stage"], row["epoch"]) for row in several] == [
         ("features", 1), ("features", 2), ("finetune", 1), ("finetune", 2),

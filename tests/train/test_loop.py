@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import plan
 
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, OptionError, TrainingError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.machine import processor
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
 from mrnn_edge_train.network.model import MRNN, ModelSizes
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import read_recipe
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.validation import perplexity
@@ -51,7 +53,7 @@ def recipe(data, tmp_path):
 
 def run(recipe, data, out, cache, seed=1):
     prepared = prepare(recipe, data, cache=cache)
-    return list(train(recipe, prepared, out, seed=seed, source=str(data)))
+    return list(train(plan(recipe, data, seed=seed), prepared, out))
 
 
 def kept_perplexity(recipe, data, out, cache):
@@ -189,7 +191,7 @@ def test_of_a_hundred_training_pictures_one_may_be_broken_and_is_named(two_stage
         assert len(prepared.train) == len(prepared.train_table.features) == 99
         assert broken.name not in prepared.train_table.names
         assert said[-1] == "1 training picture cannot be read, left out: train7.png"
-    (epoch,) = train(recipe, prepared, tmp_path / "run", seed=1, source=str(data))
+    (epoch,) = train(plan(recipe, data), prepared, tmp_path / "run")
     assert np.isfinite(epoch.dev_perplexity)
     (data / "images" / "train8.png").write_bytes(b"no picture either")
     with pytest.raises(DatasetError, match=r"2 of 100 pictures .*train7\.png.*train8\.png"):

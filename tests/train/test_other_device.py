@@ -10,9 +10,11 @@ import dataset
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import plan
 
 from mrnn_edge_train.checkpoint import CHECKPOINT
-from mrnn_edge_train.loop import prepare, resume, train
+from mrnn_edge_train.loop import resume, train
+from mrnn_edge_train.prepare import prepare
 
 SCRIPT = Path(__file__).with_name("other_device.py")
 THERE = "elsewhere:0, no device"
@@ -28,7 +30,7 @@ def folder(tmp_path_factory, three_stages):
 
     def on_the_cpu(recipe, name, stop=lambda: False):
         prepared = prepare(recipe, data, cache=folder / "cpu cache")
-        list(train(recipe, prepared, folder / name, seed=1, source=str(data), stop=stop))
+        list(train(plan(recipe, data), prepared, folder / name, stop=stop))
 
     recipe = dataclasses.replace(
         three_stages,

@@ -12,11 +12,13 @@ import dataset
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import plan
 
 from mrnn_edge.errors import OptionError, TrainingError
 from mrnn_edge_train import checkpoint, course
 from mrnn_edge_train.checkpoint import CHECKPOINT, PREVIOUS, read_checkpoint
-from mrnn_edge_train.loop import prepare, recipe_of, resume, train
+from mrnn_edge_train.loop import plan_of, resume, train
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.stages.stages import FeatureStage
 
 
@@ -59,12 +61,12 @@ def test_stopped_after_every_second_step_it_ends_as_if_it_had_not_been(
     two_stages, prepared, data, tmp_path
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    expected = list(train(two_stages, prepared, whole, seed=1, source=str(data)))
-    found = list(train(two_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(2)))
+    expected = list(train(plan(two_stages, data), prepared, whole))
+    found = list(train(plan(two_stages, data), prepared, parts, stop=StopAfter(2)))
     assert found == []
     # 2 epochs of 6 steps, then 2 of 2, the last pause after the last step.
     for _ in range(8):
-        assert recipe_of(parts) == (two_stages, data)
+        assert plan_of(parts) == plan(two_stages, data)
         found += list(resume(prepared, parts, stop=StopAfter(2)))
     assert [(each.stage, each.epoch) for each in found] == [
         (each.stage, each.epoch) for each in expected
@@ -78,12 +80,12 @@ def test_a_run_of_three_stages_resumes_in_the_last_as_if_it_had_not_been_stopped
 ):
     prepared = prepare(three_stages, data, cache=tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    expected = list(train(three_stages, prepared, whole, seed=1, source=str(data)))
+    expected = list(train(plan(three_stages, data), prepared, whole))
     assert [each.stage for each in expected] == 2 * ["features"] + 2 * ["finetune"] + [
         "self-critical"
     ]
     # 12 steps, 4 steps, and the first of the last three.
-    list(train(three_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(17)))
+    list(train(plan(three_stages, data), prepared, parts, stop=StopAfter(17)))
     assert len(rows(parts)) == 4
     assert len(list(resume(prepared, parts))) == 1
     assert_same_run(whole, parts)
@@ -95,12 +97,12 @@ def test_a_network_without_image_resumes_and_still_keeps_the_least_perplexity(
     blind = dataclasses.replace(two_stages, image=False, finetune=None, epochs=6, learning_rate=0.3)
     prepared = prepare(blind, data, cache=tmp_path)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    expected = list(train(blind, prepared, whole, seed=1, source=str(data)))
+    expected = list(train(plan(blind, data), prepared, whole))
     perplexities = [each.dev_perplexity for each in expected]
     least = [each == min(perplexities[: place + 1]) for place, each in enumerate(perplexities)]
     assert not all(least)  # at this rate it rises once
     # 6 epochs of 6 steps, a pause after each 7 of them.
-    list(train(blind, prepared, parts, seed=1, source=str(data), stop=StopAfter(7)))
+    list(train(plan(blind, data), prepared, parts, stop=StopAfter(7)))
     for _ in range(5):
         list(resume(prepared, parts, stop=StopAfter(7)))
     assert_same_run(whole, parts)
@@ -111,8 +113,8 @@ def test_a_crash_between_two_checkpoints_costs_what_came_after_the_first(
     two_stages, prepared, data, tmp_path
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
-    run = train(two_stages, prepared, parts, seed=1, source=str(data))
+    list(train(plan(two_stages, data), prepared, whole))
+    run = train(plan(two_stages, data), prepared, parts)
     checkpoints = []
     for _ in run:
         checkpoints.append((parts / CHECKPOINT).read_bytes())
@@ -133,7 +135,7 @@ def test_within_an_epoch_a_checkpoint_is_written_from_time_to_time(
             steps.append(read_checkpoint(tmp_path / "run").progress.step)
         return len(steps) == 4
 
-    list(train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data), stop=stop))
+    list(train(plan(two_stages, data), prepared, tmp_path / "run", stop=stop))
     assert steps == [0, 1, 2, 3]
 
 
@@ -152,7 +154,7 @@ def steep(cost):
 def test_a_cost_or_a_gradient_that_is_not_finite_leaves_the_last_good_checkpoint(
     two_stages, prepared, data, tmp_path, monkeypatch, spoilt, said
 ):
-    run = train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data))
+    run = train(plan(two_stages, data), prepared, tmp_path / "run")
     next(run)
     good = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     costs = FeatureStage.costs
@@ -173,8 +175,8 @@ def test_a_disk_that_is_full_costs_the_checkpoint_that_did_not_fit_and_no_other(
     two_stages, prepared, data, tmp_path, monkeypatch
 ):
     whole, folder = tmp_path / "whole", tmp_path / "run"
-    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
-    run = train(two_stages, prepared, folder, seed=1, source=str(data))
+    list(train(plan(two_stages, data), prepared, whole))
+    run = train(plan(two_stages, data), prepared, folder)
     next(run)
     kept = {name: (folder / name).read_bytes() for name in (CHECKPOINT, PREVIOUS)}
     real = checkpoint.write_whole
@@ -261,9 +263,9 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before_and_the_run_ends_the
     two_stages, prepared, data, tmp_path, damage
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    list(train(two_stages, prepared, whole, seed=1, source=str(data)))
+    list(train(plan(two_stages, data), prepared, whole))
     # Saved at the end of epoch 1, and after the second step of epoch 2.
-    list(train(two_stages, prepared, parts, seed=1, source=str(data), stop=StopAfter(8)))
+    list(train(plan(two_stages, data), prepared, parts, stop=StopAfter(8)))
     damage(parts / CHECKPOINT)
     said = []
     assert len(list(resume(prepared, parts, say=said.append))) == 3
@@ -276,7 +278,7 @@ def test_a_run_that_dies_again_right_after_falling_back_loses_nothing(
     two_stages, prepared, data, tmp_path
 ):
     folder = tmp_path / "run"
-    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    list(train(plan(two_stages, data), prepared, folder, stop=StopAfter(1)))
     sound = (folder / PREVIOUS).read_bytes()
     cut(folder / CHECKPOINT)
     next(resume(prepared, folder, stop=StopAfter(1)), None)
@@ -289,7 +291,7 @@ def test_checkpoints_that_cannot_be_used_are_told_and_nothing_is_overwritten(
     two_stages, prepared, data, tmp_path, damage
 ):
     folder = tmp_path / "run"
-    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    list(train(plan(two_stages, data), prepared, folder, stop=StopAfter(1)))
     if damage == "other":
         facts = json.loads((folder / "run.json").read_text())
         facts["recipe"]["state"] += 1
@@ -311,7 +313,7 @@ def test_checkpoints_that_cannot_be_used_are_told_and_nothing_is_overwritten(
 
 def test_a_run_does_not_go_on_with_other_words(two_stages, prepared, data, tmp_path):
     folder = tmp_path / "run"
-    list(train(two_stages, prepared, folder, seed=1, source=str(data), stop=StopAfter(1)))
+    list(train(plan(two_stages, data), prepared, folder, stop=StopAfter(1)))
     captions = data / "text" / "Flickr8k.token.txt"
     captions.write_text(captions.read_text().replace("wall", "fence"))
     other = prepare(dataclasses.replace(two_stages), data, cache=tmp_path)
@@ -321,4 +323,4 @@ def test_a_run_does_not_go_on_with_other_words(two_stages, prepared, data, tmp_p
 
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     with pytest.raises(OptionError, match="not a training run"):
-        recipe_of(tmp_path)
+        plan_of(tmp_path)

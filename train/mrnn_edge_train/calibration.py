@@ -29,8 +29,8 @@ from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
 from mrnn_edge_train.stages.finetune import split_weights
-from mrnn_edge_train.stages.stages import TrainingData, build_cnn, build_model
-from mrnn_edge_train.stages.validation import DevFigures, dev_figures, perplexity
+from mrnn_edge_train.stages.stages import TrainingData, build_cnn, build_model, measured
+from mrnn_edge_train.stages.validation import DevFigures, perplexity
 
 _HEADER = "calibration"
 _WIDEST = 4.0
@@ -86,13 +86,7 @@ def calibrate(recipe: Recipe, data: TrainingData, out: Path) -> Calibration:
     model.load_state_dict(rest)
     model.eval()
     table = _dev_table(recipe, data, cnn)
-    measure = partial(
-        dev_figures,
-        images=data.dev,
-        table=table,
-        vocabulary=data.vocabulary,
-        decoding=recipe.decoding,
-    )
+    measure = partial(measured, recipe=recipe, data=data, table=table)
     before = measure(model)
     temperature = fit_temperature(model, Examples(data.dev, table, data.vocabulary))
     divide_logits(model, temperature)

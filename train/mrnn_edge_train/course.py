@@ -142,6 +142,7 @@ def _measured(
         gradient=progress.gradient,
         dev_perplexity=dev.perplexity,
         dev_cider=dev.cider,
+        dev_sets=dev.by_set,
         seconds=progress.seconds + time.perf_counter() - started,
         best=False,
     )

@@ -47,6 +47,8 @@ class EpochFigures:
     """The best epoch so far, of all stages."""
     gradient: float | None = None
     """Mean gradient norm before clipping; older runs lack it."""
+    dev_sets: Mapping[str, float] | None = None
+    """CIDEr of each dev set, if there are several; `dev_cider` is their mean."""
 
     def excels(self, other: "EpochFigures", *, image: bool) -> bool:
         """Whether it is the better epoch: by dev CIDEr, or by perplexity for a network without the

@@ -27,11 +27,27 @@ class Schedule(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSettings:
-    """What each stage has. Raises OptionError for a value out of range."""
+class Settings:
+    """One table of a recipe. Raises OptionError for a value out of range."""
 
     table: ClassVar[str] = ""
-    """The settings' table in TOML."""
+    """Its name in TOML; empty for the recipe itself."""
+
+    def __post_init__(self) -> None:
+        for names, within, expected in _LIMITS:
+            for name in names.split():
+                if hasattr(self, name):
+                    self._need(name, within(getattr(self, name)), expected)
+
+    def _need(self, name: str, fine: bool, expected: str) -> None:
+        if not fine:
+            where = f"{self.table}.{name}" if self.table else name
+            raise OptionError(f"recipe: {where} is {getattr(self, name)}, expected {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings(Settings):
+    """What each stage has."""
 
     epochs: int
     learning_rate: float
@@ -44,16 +60,38 @@ class StageSettings:
     average: float
     """Decay of the weights' moving average, which is measured and kept; 0: no average."""
 
-    def __post_init__(self) -> None:
-        for names, within, expected in _LIMITS:
-            for name in names.split():
-                if hasattr(self, name):
-                    self._need(name, within(getattr(self, name)), expected)
 
-    def _need(self, name: str, fine: bool, expected: str) -> None:
-        if not fine:
-            where = f"{self.table}.{name}" if self.table else name
-            raise OptionError(f"recipe: {where} is {getattr(self, name)}, expected {expected}")
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Settings):
+    """`[mixed]` in TOML: pairs, sentences and names together (mixed.py). Weight 0: without it."""
+
+    table = "mixed"
+
+    sentences: float = 0.0
+    """Weight of the bits a word of sentences alone, the picture left out."""
+    sentence_batch: int = 64
+    """Sentences alone a step."""
+    names: float = 0.0
+    """Weight of the cost of names alone, the language part left out."""
+    name_batch: int = 64
+    """Named pictures a step."""
+    prototypes: int = 0
+    """How many of `name_batch` are classes of ImageNet in place of pictures: the mean picture with
+    the CNN's classifier sure of the class. Only with `classes`."""
+    weak: int = 0
+    """Sentences lent to each named picture of a single thing (weak.py)."""
+    weak_weight: float = 1.0
+    """How often an epoch has each of them."""
+    tuned_names: int = 0
+    """In `[finetune]`: named pictures a step, beside those with sentences."""
+    remembered: float = 0.0
+    """In `[finetune]`: weight of the bits by which the CNN's classifier, on the named pictures,
+    differs from the classifier before tuning. Only with `classes`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fine = self.prototypes <= self.name_batch
+        self._need("prototypes", fine, f"0 to {self.name_batch}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +185,13 @@ class Recipe(StageSettings):
     sentence itself in the first stage, any of the picture's in later ones."""
     schedule: Schedule = Schedule.COSINE
     """Of the learning rate after the warm-up, in all stages."""
+    classes: bool = False
+    """The image vector includes the CNN's own ImageNet classes (encoders.py)."""
+    no_repeat_ngram: int = 0
+    """Of the dev captions: the length of word sequences that may not repeat; 0: no limit."""
     calibrate: bool = False
     """At the end a temperature is fitted on dev and folded into the softmax (calibration.py)."""
+    mixed: Mixed | None = None
     finetune: Finetune | None = None
     self_critical: SelfCritical | None = None
 
@@ -177,21 +220,32 @@ class Recipe(StageSettings):
     @property
     def decoding(self) -> DecodeOptions:
         """The search for dev captions; the exported model keeps its length penalty."""
-        return DecodeOptions(beam=self.beam, length_penalty=self.length_penalty)
+        return DecodeOptions(
+            beam=self.beam,
+            length_penalty=self.length_penalty,
+            no_repeat_ngram=self.no_repeat_ngram,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; a missing table has no key."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-_ONE = "epochs images image_size minimum_count embedding state multimodal batch beam"
+_ONE = (
+    "epochs images image_size minimum_count embedding state multimodal batch beam "
+    "sentence_batch name_batch"
+)
 _SHARE = "label_smoothing warmup average nothing drop_image drop_word drop_multimodal"
+_NOT_NEGATIVE = (
+    "weight_decay cost_weight crops l2 no_repeat_ngram sentences names prototypes weak weak_weight "
+    "tuned_names remembered"
+)
 _LIMITS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     (_ONE, lambda value: value >= 1, "1 or more"),
     ("samples", lambda value: value >= 2, "2 or more"),
     (_SHARE, lambda value: 0.0 <= value < 1.0, "at least 0 and below 1"),
     ("cnn_rate learning_rate clip", lambda value: value > 0.0, "above 0"),
-    ("weight_decay cost_weight crops l2", lambda value: value >= 0.0, "0 or more"),
+    (_NOT_NEGATIVE, lambda value: value >= 0.0, "0 or more"),
     ("frozen", lambda value: 0.0 <= value <= 1.0, "0 to 1"),
     ("smallest_crop", lambda value: 0.0 < value <= 1.0, "above 0, at most 1"),
     (

@@ -100,7 +100,7 @@ def webcam(
     max_words: opt.MaxWords = opt.MAX_WORDS,
     length_penalty: opt.LengthPenalty = None,
     prefix: opt.Prefix = "",
-    no_repeat_ngram: opt.NoRepeatNgram = 0,
+    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
     forbid: opt.Forbid = None,
     require: opt.Require = None,
     min_confidence: opt.MinConfidence = None,

@@ -108,7 +108,7 @@ def test_a_closed_or_full_stderr_costs_no_caption_and_spoils_no_output(model, pi
 def test_json_is_one_array_of_records_of_the_contract(command, model, picture):
     done = command(
         "caption", picture, "nothing.jpg", "--json", "--nbest", 3, "--max-words", 5,
-        "--beam", 2, "--model", model,
+        "--beam", 2, "--no-repeat-ngram", 0, "--model", model,
     )  # fmt: skip
     assert done.returncode == 3
     good, bad = json.loads(done.stdout)

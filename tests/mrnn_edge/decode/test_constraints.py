@@ -1,5 +1,6 @@
 """Prefix, forbidden, required and repeated words in the search, against exhaustive search."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,6 +13,7 @@ from mrnn_edge.decode.beam import beam_search
 from mrnn_edge.decode.constraints import Constraints
 
 WORDS = (3, 4, 5)
+SPACE_OF_4 = dataclasses.replace(SPACE, banned=())
 
 
 def best_of(truth: dict, allowed) -> list[tuple[int, ...]]:
@@ -176,10 +178,37 @@ def test_a_prefix_is_scored_and_keeps_its_states():
             last = token
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_conjunction_never_has_one_word_on_both_sides(seed):
+    joined = WORDS[1]
+
+    def differ(tokens):
+        triples = zip(tokens, tokens[1:], tokens[2:], strict=False)
+        return all(middle != joined or left != right for left, middle, right in triples)
+
+    truth = all_sentences(TableStep(seed), images(seed, 1)[0], max_words=4)
+    expected = best_of(truth, differ)
+    assert len(expected) < len(truth)
+    space = dataclasses.replace(SPACE, conjunction=joined)
+    (found,) = beam_search(
+        TableStep(seed), images(seed, 1), space, width=400, max_words=4,
+        constraints=Constraints(no_repeat_ngram=4),
+    )  # fmt: skip
+    assert [hypothesis.tokens for hypothesis in found] == expected
+
+
+@given(st.lists(st.integers(0, 3), max_size=8))
+def test_a_content_word_comes_once_and_other_words_again(tokens):
+    scores = np.zeros((1, 4))
+    space = dataclasses.replace(SPACE_OF_4, content=frozenset((2, 3)))
+    Constraints(no_repeat_ngram=9).rule_out(scores, [tuple(tokens)], space)
+    assert set(np.flatnonzero(scores[0] == -np.inf)) == {2, 3} & set(tokens)
+
+
 @given(st.lists(st.integers(0, 3), max_size=8), st.integers(1, 4))
 def test_the_words_ruled_out_are_those_that_would_repeat_an_ngram(tokens, size):
     scores = np.zeros((1, 4))
-    Constraints(no_repeat_ngram=size).rule_out(scores, [tuple(tokens)])
+    Constraints(no_repeat_ngram=size).rule_out(scores, [tuple(tokens)], SPACE_OF_4)
     ngrams = {tuple(tokens[at : at + size]) for at in range(len(tokens) - size + 1)}
     for word in range(4):
         said_again = tuple([*tokens, word][-size:]) in ngrams and len(tokens) >= size - 1

@@ -93,10 +93,12 @@ def test_no_ngram_comes_twice(captioner):
     repeated = 0
     for colour in range(0, 256, 20):
         pixels = np.full_like(PICTURE, (colour, 255 - colour, 40))
-        words = captioner.caption(pixels, max_words=20).text.split()
+        words = captioner.caption(pixels, max_words=20, no_repeat_ngram=0).text.split()
         fresh = captioner.caption(pixels, max_words=20, no_repeat_ngram=1).text.split()
+        default = captioner.caption(pixels, max_words=20).text.split()
         repeated += len(set(words)) < len(words)
         assert len(set(fresh)) == len(fresh)
+        assert not [word for word in default if default.count(word) > 1 and word != "a"]
     assert repeated > 0
 
 

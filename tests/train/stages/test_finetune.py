@@ -8,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from training import plan
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train import loop
+from mrnn_edge_train import prepare as preparing
 from mrnn_edge_train.journal import StageName
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.stages import finetune
 from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork, split_weights
 from mrnn_edge_train.stages.stages import build_model
@@ -121,7 +123,7 @@ def test_without_bfloat16_the_cnn_computes_in_float32_and_that_is_said(
         return stage_of(recipe, data, tmp_path)._cost([0, 1], pictures).item()
 
     for has, said in ((True, 0), (False, 1)):
-        for module in (finetune, loop):
+        for module in (finetune, preparing):
             monkeypatch.setattr(module, "has_bfloat16", lambda _, has=has: has)
         assert (cost(half) == cost(two_stages)) is not has
         told = []
@@ -143,7 +145,7 @@ def test_cnn_and_language_model_learn_at_rates_of_their_own(two_stages, data, tm
 
 def test_a_run_of_two_stages_learns_and_keeps_the_cnn_with_the_rest(two_stages, data, tmp_path):
     prepared = prepare(two_stages, data, cache=tmp_path)
-    epochs = list(train(two_stages, prepared, tmp_path / "run", seed=1, source=str(data)))
+    epochs = list(train(plan(two_stages, data), prepared, tmp_path / "run"))
     assert [(each.stage, each.epoch) for each in epochs] == [
         (StageName.FEATURES, 1), (StageName.FEATURES, 2),
         (StageName.FINETUNE, 1), (StageName.FINETUNE, 2),

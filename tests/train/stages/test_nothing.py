@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge_train.loop import prepare
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.stages.augment import nothing
 from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from pycocoevalcap.cider.cider import Cider
+from training import plan
 
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import OptionError
 from mrnn_edge.image.read import read_pixels
-from mrnn_edge_train.loop import prepare, train
+from mrnn_edge_train.loop import train
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.stages.augment import variation, vary
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage, drawn
 from mrnn_edge_train.stages.stages import build_model
@@ -206,5 +208,5 @@ def test_crops_of_a_recipe_without_finetune_are_refused(three_stages):
 def test_without_a_tuned_cnn_the_stage_stands_on_the_feature_table(three_stages, data, tmp_path):
     recipe = dataclasses.replace(three_stages, finetune=None)
     prepared = prepare(recipe, data, cache=tmp_path)
-    epochs = list(train(recipe, prepared, tmp_path / "run", seed=1, source=str(data)))
+    epochs = list(train(plan(recipe, data), prepared, tmp_path / "run"))
     assert [each.stage for each in epochs] == ["features", "features", "self-critical"]

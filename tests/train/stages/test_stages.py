@@ -5,8 +5,8 @@ import dataclasses
 import dataset
 import pytest
 
-from mrnn_edge_train.loop import prepare
 from mrnn_edge_train.network.encoders import EfficientNetLite, EncoderName
+from mrnn_edge_train.prepare import prepare
 from mrnn_edge_train.recipe import Schedule
 from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork
 from mrnn_edge_train.stages.selfcritical import SelfCriticalStage

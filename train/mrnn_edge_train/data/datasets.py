@@ -3,6 +3,7 @@
     a folder laid out like Flickr8K                 flickr8k.py
     … like Flickr30K                                flickr30k.py
     … like IAPR TC-12                               iapr.py
+    … like the everyday pictures                    everyday.py
     FILE.json, Karpathy's                           karpathy.py
     FILE.csv or FILE.jsonl of file,caption,
     or a folder with captions.csv or .jsonl         caption_list.py
@@ -19,7 +20,7 @@ from pathlib import Path
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
 from mrnn_edge.timing import Track, untracked
-from mrnn_edge_train.data import caption_list, flickr8k, flickr30k, iapr, karpathy
+from mrnn_edge_train.data import caption_list, everyday, flickr8k, flickr30k, iapr, karpathy
 from mrnn_edge_train.data.common import (
     CaptionedImage,
     Split,
@@ -56,6 +57,7 @@ _FLICKR8K = _Reader(
 _FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
 _IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
 _LISTING = _Reader(read_split=caption_list.read_split)
+_EVERYDAY = _Reader(read_split=everyday.read_split)
 _FILES: Mapping[str, _Reader] = {
     ".json": _Reader(read_split=karpathy.read_split),
     ".csv": _LISTING,
@@ -179,7 +181,8 @@ def _find_reader(data: Path) -> tuple[Path, _Reader]:
             return data, _FLICKR30K
         for name in _LISTINGS:
             if (data / name).is_file():
-                return data / name, _LISTING
+                ours = name == everyday.CAPTIONS and everyday.is_everyday(data / name)
+                return data / name, _EVERYDAY if ours else _LISTING
         return data, _FLICKR8K
     if data.suffix not in _FILES or not data.is_file():
         raise DatasetError(

@@ -37,16 +37,21 @@ _WEIGHTS = {
 }
 
 
-class EfficientNetLite(nn.Module):
-    """An EfficientNet-Lite without its classifier, in inference mode.
+CLASSES = 1000
+"""Of ImageNet."""
 
-    `size` is the side of its square input in pixels, a multiple of 32.
+
+class EfficientNetLite(nn.Module):
+    """An EfficientNet-Lite in inference mode.
+
+    `size` is the side of its square input in pixels, a multiple of 32. With `classes` its vector
+    ends with the probabilities that its own classifier gives to ImageNet's classes.
     """
 
-    feature = 1280
-    """D, the length of its vector."""
+    pooled = 1280
+    """Length of the mean of its last maps over all places."""
 
-    def __init__(self, name: EncoderName, size: int) -> None:
+    def __init__(self, name: EncoderName, size: int, *, classes: bool = False) -> None:
         super().__init__()
         if size <= 0 or size % 32:
             raise OptionError(f"image size is {size}, expected a multiple of 32 pixels")
@@ -54,10 +59,16 @@ class EfficientNetLite(nn.Module):
             str(name), image_size=size
         )
         network.load_state_dict(_pretrained(name))
+        self.classifier: nn.Linear | None = network._fc if classes else None
         del network._fc
         self.size = size
         self.network = network
         self.eval()
+
+    @property
+    def feature(self) -> int:
+        """D, the length of its vector."""
+        return self.pooled if self.classifier is None else self.pooled + CLASSES
 
     def train(self, mode: bool = True) -> "EfficientNetLite":
         """Stay in inference mode: BatchNorm keeps ImageNet's statistics during tuning too."""
@@ -66,9 +77,26 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] -> float32 [B, D]."""
+        return self.described(self.pool(pixels))
+
+    def pool(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, H, W, 3] -> the mean of the last maps, float32 [B, 1280]."""
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
         maps: Tensor = self.network.extract_features((planes - PIXEL_MEAN) * PIXEL_SCALE)
         return maps.mean(dim=(2, 3))
+
+    def described(self, pooled: Tensor) -> Tensor:
+        """Means of maps float32 [B, 1280] -> vectors [B, D], the classes behind them if any."""
+        if self.classifier is None:
+            return pooled
+        return torch.cat([pooled, self.classes(pooled)], dim=-1)
+
+    def classes(self, pooled: Tensor) -> Tensor:
+        """Means of maps float32 [B, 1280] -> probabilities of ImageNet's classes [B, 1000]."""
+        if self.classifier is None:
+            raise ValueError("this CNN was made without its classifier")
+        shares: Tensor = self.classifier(pooled).softmax(dim=-1)
+        return shares
 
 
 def _pretrained(name: EncoderName) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ def features(cnn: EfficientNetLite, pixels: Tensor, *, bfloat16: bool) -> Tensor
         for block in network._blocks:
             maps = _block(block, maps)
         maps = _act(_folded(network._conv_head, network._bn1, maps))
-    return maps.to(torch.float32).mean(dim=(2, 3))
+    return cnn.described(maps.to(torch.float32).mean(dim=(2, 3)))
 
 
 def _block(block: Any, maps: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from itertools import chain
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mrnn_edge.vocab import Vocabulary
@@ -68,11 +69,38 @@ def collate_drawn(drawn: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Sen
     )
 
 
+def drawn(repeats: NDArray[np.float64]) -> int:
+    """How many items `repeated` returns for float64 [N]."""
+    whole = np.floor(repeats)
+    return int(whole.sum()) + round(float((repeats - whole).sum()))
+
+
+def repeated(repeats: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of N items in random order, each as often as `repeats`, float64 [N], says: int64.
+
+    The fractions add up to a number of items, which are drawn by their fractions.
+    """
+    whole = np.floor(repeats).astype(np.int64)
+    chosen, part = np.repeat(np.arange(len(repeats)), whole), repeats - whole
+    if left := drawn(repeats) - len(chosen):
+        more = random.choice(len(repeats), left, replace=False, p=part / part.sum())
+        chosen = np.concatenate([chosen, more])
+    return random.permutation(chosen)
+
+
 class Examples:
-    """All sentences of a split, to be divided into batches."""
+    """All sentences of a split, to be divided into batches.
+
+    `repeats` says how often an epoch has the sentences of each picture; default: once.
+    """
 
     def __init__(
-        self, images: Sequence[CaptionedImage], table: FeatureTable, vocabulary: Vocabulary
+        self,
+        images: Sequence[CaptionedImage],
+        table: FeatureTable,
+        vocabulary: Vocabulary,
+        *,
+        repeats: Sequence[float] | None = None,
     ) -> None:
         pairs = [(row, words) for row, image in enumerate(images) for words in image.sentences]
         self._rows = np.array([row for row, _ in pairs])
@@ -81,19 +109,26 @@ class Examples:
         self._lengths = np.array([len(sentence) for sentence in self._sentences])
         self._table = table
         self._vocabulary = vocabulary
+        self._repeats = None if repeats is None else np.array(repeats, float)[self._rows]
 
     def __len__(self) -> int:
         return len(self._sentences)
 
+    @property
+    def drawn(self) -> int:
+        """Number of sentences in an epoch."""
+        return len(self) if self._repeats is None else drawn(self._repeats)
+
     def epoch(self, *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """Every sentence once, in batches of `size` (the last one smaller).
+        """Every sentence once, or as often as `repeats` says, in batches of `size`.
 
         Each of several processes gets its share of a batch that is `size` times their number; the
         mean of their costs, each times its weight, is the cost of that batch.
         """
         size *= processes()
         random = np.random.default_rng((seed, epoch))
-        order = random.permutation(len(self))
+        repeats = self._repeats
+        order = random.permutation(len(self)) if repeats is None else repeated(repeats, random)
         pools = [order[at : at + _POOL * size] for at in range(0, len(order), _POOL * size)]
         batches = [
             pool[at : at + size]

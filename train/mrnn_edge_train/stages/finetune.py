@@ -8,6 +8,7 @@ recipe may replace a share of them by blank pictures.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train import distributed
-from mrnn_edge_train.data.common import CaptionedImage
 from mrnn_edge_train.journal import StageName
 from mrnn_edge_train.network.cells import rows_of
 from mrnn_edge_train.network.cost import bits_per_word
@@ -30,8 +30,8 @@ from mrnn_edge_train.recipe import Recipe
 from mrnn_edge_train.stages.augment import nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate
 from mrnn_edge_train.stages.features import compute_table
-from mrnn_edge_train.stages.stages import Stage, TrainingData, group
-from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.stages.stages import Stage, TrainingData, group, measured
+from mrnn_edge_train.stages.validation import DevFigures
 from mrnn_edge_train.torch_device import has_bfloat16, moved
 
 CNN_PREFIX = "cnn."
@@ -89,24 +89,24 @@ class FinetuneStage(Stage[WholeNetwork]):
         make_trainable(network.cnn, frozen=settings.frozen)
         steps = math.ceil(len(data.train) / (settings.images * distributed.size()))
         super().__init__(recipe, settings, data, network, steps=steps, seed=seed)
-        self._tuning = settings
+        self.tuning = settings
         self._parallel = distributed.parallel(network)
         self._variations = variations(settings, data.train, mirror=recipe.mirror)
         # The end signs are predicted too.
         self._words = [sum(len(words) + 1 for words in image.sentences) for image in data.train]
-        self._pixels = _read_all(data.train, recipe.image_size, track)
+        self._pixels = read_all([image.path for image in data.train], recipe.image_size, track)
 
     def groups(self) -> list[dict[str, Any]]:
         """The trained part of the CNN, and the language model, each with its own rate."""
-        settings = self._tuning
+        settings = self.tuning
         rates = {self.network.cnn: settings.cnn_rate, self.network.model: settings.learning_rate}
         decay = settings.weight_decay
         return [group(part, rate, weight_decay=decay) for part, rate in rates.items()]
 
     def costs(self, *, epoch: int, first: int) -> Iterator[Tensor]:
         """Costs [] over pictures in random order, each once with all its sentences."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self._pixels))
-        size = self._tuning.images * distributed.size()
+        order = self.order(np.random.default_rng((self.seed, epoch)))
+        size = self.tuning.images * distributed.size()
         for step in range(first, self.steps):
             random = np.random.default_rng((self.seed, epoch, step))
             chosen = order[step * size : (step + 1) * size].tolist()
@@ -116,12 +116,16 @@ class FinetuneStage(Stage[WholeNetwork]):
             weight = own.weight([self._words[number] for number in chosen])
             yield self._cost(chosen[own.items], pictures[own.items]) * weight
 
+    def order(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """The pictures of an epoch by number, int64 [N]."""
+        return random.permutation(len(self._pixels))
+
     def augmented(self, chosen: Sequence[int], random: np.random.Generator) -> NDArray[np.uint8]:
         """Training pictures by number, as a step sees them: uint8 [N, crop_size, crop_size, 3]."""
         return np.stack([self._seen(number, random) for number in chosen])
 
     def _seen(self, number: int, random: np.random.Generator) -> NDArray[np.uint8]:
-        settings = self._tuning
+        settings = self.tuning
         if settings.nothing and random.random() < settings.nothing:
             return nothing(settings.crop_size, random)
         return vary(self._pixels[number], self._variations[number], random=random)
@@ -133,27 +137,26 @@ class FinetuneStage(Stage[WholeNetwork]):
         sentences = moved(collate(ids, self.data.vocabulary), here)
         numbers = [row for row, image in enumerate(images) for _ in image.sentences]
         rows, pixels = torch.tensor(numbers).to(here), torch.from_numpy(pictures).to(here)
-        half = self._tuning.bfloat16 and has_bfloat16(here)
+        half = self.tuning.bfloat16 and has_bfloat16(here)
         logits = self._parallel(pixels, rows, sentences.inputs, sentences.mask, half)
-        smoothing = self._tuning.label_smoothing
+        smoothing = self.tuning.label_smoothing
         return bits_per_word(logits, sentences.targets, smoothing=smoothing)
 
     def measure(self, network: WholeNetwork) -> DevFigures:
         """Dev figures with the current CNN on whole pictures at full size."""
-        data = self.data
         encoder = partial(features, network.cnn, bfloat16=False)
-        table = compute_table(encoder, data.dev, size=self.recipe.image_size, mirror=False)
-        return dev_figures(network.model, data.dev, table, data.vocabulary, self.recipe.decoding)
+        table = compute_table(encoder, self.data.dev, size=self.recipe.image_size, mirror=False)
+        return measured(network.model, self.recipe, self.data, table)
 
     def weights(self, network: WholeNetwork) -> dict[str, Tensor]:
         """The language model's weights by name, the CNN's under `cnn.`."""
         return joint_weights(network.model, network.cnn)
 
 
-def _read_all(images: Sequence[CaptionedImage], size: int, track: Track) -> NDArray[np.uint8]:
+def read_all(images: Sequence[Path], size: int, track: Track) -> NDArray[np.uint8]:
     """All pictures in memory, uint8 [N, S, S, 3]: 0.9 GB for 6,000 of 224 pixels."""
     spec = ImageSpec(height=size, width=size)
     pixels = np.empty((len(images), size, size, 3), np.uint8)
     for row, image in enumerate(track(images, "pictures", len(images))):
-        pixels[row] = read_pixels(image.path, spec)
+        pixels[row] = read_pixels(image, spec)
     return pixels

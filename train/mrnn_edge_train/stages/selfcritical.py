@@ -36,8 +36,8 @@ from mrnn_edge_train.stages.augment import Variation, nothing, variations, vary
 from mrnn_edge_train.stages.batches import collate, collate_drawn
 from mrnn_edge_train.stages.features import FeatureTable, compute_table
 from mrnn_edge_train.stages.finetune import joint_weights
-from mrnn_edge_train.stages.stages import Stage, TrainingData
-from mrnn_edge_train.stages.validation import DevFigures, dev_figures
+from mrnn_edge_train.stages.stages import Stage, TrainingData, measured
+from mrnn_edge_train.stages.validation import DevFigures
 from mrnn_edge_train.torch_device import moved
 
 _LONGEST = 20
@@ -171,8 +171,7 @@ class SelfCriticalStage(Stage[MRNN]):
 
     def measure(self, network: MRNN) -> DevFigures:
         """On the dev pictures' vectors."""
-        data, decoding = self.data, self.recipe.decoding
-        return dev_figures(network, data.dev, self._dev_table, data.vocabulary, decoding)
+        return measured(network, self.recipe, self.data, self._dev_table)
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
         """The language model's weights by name, the tuned CNN's under `cnn.`."""

@@ -6,7 +6,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
@@ -25,6 +25,7 @@ from mrnn_edge_train.network.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe, Schedule, StageSettings
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
+from mrnn_edge_train.stages.mixture import MixtureData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
 from mrnn_edge_train.torch_device import CPU, moved
 
@@ -39,6 +40,8 @@ class TrainingData:
     train_table: FeatureTable
     dev_table: FeatureTable
     vocabulary: Vocabulary
+    mixture: MixtureData | None = None
+    """What several data sets have beside pairs."""
     device: torch.device = CPU
     """Where networks are trained."""
 
@@ -105,9 +108,16 @@ class FeatureStage(Stage[MRNN]):
 
     name = StageName.FEATURES
 
-    def __init__(self, recipe: Recipe, data: TrainingData, *, seed: int) -> None:
-        self._examples = Examples(data.train, data.train_table, data.vocabulary)
-        steps = math.ceil(len(self._examples) / (recipe.batch * distributed.size()))
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        *,
+        seed: int,
+        repeats: Sequence[float] | None = None,
+    ) -> None:
+        self._examples = Examples(data.train, data.train_table, data.vocabulary, repeats=repeats)
+        steps = math.ceil(self._examples.drawn / (recipe.batch * distributed.size()))
         network = build_model(recipe, data)
         super().__init__(recipe, recipe, data, network, steps=steps, seed=seed)
         self._parallel = distributed.parallel(self.network)
@@ -127,17 +137,37 @@ class FeatureStage(Stage[MRNN]):
 
     def measure(self, network: MRNN) -> DevFigures:
         """On the dev pictures' vectors."""
-        data = self.data
-        return dev_figures(network, data.dev, data.dev_table, data.vocabulary, self.recipe.decoding)
+        return measured(network, self.recipe, self.data, self.data.dev_table)
 
     def weights(self, network: MRNN) -> dict[str, Tensor]:
         """The language model's weights by name."""
         return dict(network.state_dict())
 
 
+def measured(model: MRNN, recipe: Recipe, data: TrainingData, table: FeatureTable) -> DevFigures:
+    """Dev figures from a table of all dev pictures; of several sets each by itself, and the means.
+
+    Each set has its own document frequencies.
+    """
+    if data.mixture is None:
+        return dev_figures(model, data.dev, table, data.vocabulary, recipe.decoding)
+    start, found = 0, {}
+    for name, count in data.mixture.dev_sets.items():
+        images = data.dev[start : start + count]
+        start += count
+        rows = table.rows(images)
+        found[name] = dev_figures(model, images, rows, data.vocabulary, recipe.decoding)
+    return DevFigures(
+        perplexity=sum(each.perplexity for each in found.values()) / len(found),
+        cider=sum(each.cider for each in found.values()) / len(found),
+        by_set={name: each.cider for name, each in found.items()},
+    )
+
+
 def build_cnn(recipe: Recipe) -> EfficientNetLite:
     """The recipe's CNN with its ImageNet weights, on the CPU."""
-    return EfficientNetLite(EncoderName(recipe.encoder), recipe.image_size)
+    name = EncoderName(recipe.encoder)
+    return EfficientNetLite(name, recipe.image_size, classes=recipe.classes)
 
 
 def build_model(recipe: Recipe, data: TrainingData) -> MRNN:

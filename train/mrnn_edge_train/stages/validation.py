@@ -4,7 +4,7 @@ Takes a network on any device, CNN vectors and decoding options; gives numbers a
 runs on the CPU, in numpy. Export compares the same captions with ONNX Runtime's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mrnn_edge.arrays import Floats, Ids
 from mrnn_edge.decode.beam import beam_search
+from mrnn_edge.decode.constraints import Constraints
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
 from mrnn_edge.language.captions import search_space
 from mrnn_edge.options import DecodeOptions
@@ -36,6 +37,8 @@ class DevFigures:
 
     perplexity: float
     cider: float
+    by_set: Mapping[str, float] | None = None
+    """CIDEr of each dev set, if there are several."""
 
 
 def dev_figures(
@@ -88,6 +91,7 @@ def best_sentences(
     step: StepFunction, images: Floats, space: SearchSpace, options: DecodeOptions
 ) -> list[tuple[int, ...]]:
     """The ids of the best sentence for each image vector of float32 [N, M]."""
+    constraints = Constraints(no_repeat_ngram=options.no_repeat_ngram)
     found = []
     for at in range(0, len(images), _CHUNK):
         found += beam_search(
@@ -97,6 +101,7 @@ def best_sentences(
             width=options.width,
             max_words=options.max_words,
             length_penalty=options.length_penalty or 0.0,
+            constraints=constraints,
         )
     return [hypotheses[0].tokens for hypotheses in found]
 
