@@ -120,6 +120,15 @@ class DecodeDefaults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfidenceWeights:
+    """The numbers that turn a caption's features into a confidence (language/confidence.py)."""
+
+    bias: float
+    weights: Mapping[str, float]
+    """By the name of the feature."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleConfig:
     """config.json: what the model is."""
 
@@ -140,6 +149,8 @@ class BundleConfig:
     gradient: GraphFile | None = None
     """The graph for short lists of searches; None: every search scores all pictures."""
     prior: PriorFile | None = None
+    """None: the model gives no evidence."""
+    confidence: ConfidenceWeights | None = None
     """None: the model gives no confidence."""
     format: int = FORMAT
 
