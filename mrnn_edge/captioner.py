@@ -20,7 +20,8 @@ from mrnn_edge.engine.runtime import Graphs
 from mrnn_edge.errors import BundleError, InputError, ModelError, NumericalError, OptionError
 from mrnn_edge.image.read import ImageSource, Picture, as_picture, read_picture
 from mrnn_edge.language.captions import CaptionGenerator, search_space
-from mrnn_edge.language.records import Caption, SentenceScore
+from mrnn_edge.language.confidence import checked_weights
+from mrnn_edge.language.records import Caption, RankedSentence, SentenceScore
 from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
 
@@ -58,6 +59,7 @@ class Captioner:
             vocabulary=bundle.vocabulary,
             space=self.space,
             prior=bundle.prior(),
+            weights=checked_weights(bundle.config.confidence),
             length_penalty=bundle.config.decoding.length_penalty,
             model=bundle.config.name,
             device=str(graphs.device),
@@ -210,8 +212,8 @@ class Captioner:
         """One outcome per picture, in order: its caption or its error.
 
         Raises OptionError for a single path or the bytes of one file in place of a list, for a
-        required word that the vocabulary lacks, and for a minimum confidence where the model has
-        no prior. As every call it raises DeviceError, on the CPU ModelError, where a run fails
+        required word that the vocabulary lacks, and for a minimum confidence where the model gives
+        none. As every call it raises DeviceError, on the CPU ModelError, where a run fails
         twice, and ForkedSessionError in a child that was forked after the model was loaded.
         """
         if isinstance(images, str | bytes):
@@ -259,22 +261,14 @@ class Captioner:
         vector: Floats = vectors[0]
         return vector
 
-    def score(
-        self,
-        image: ImageSource | Picture,
-        sentences: Sequence[str],
-        *,
-        prior: Prior | str | None = None,
-    ) -> list[SentenceScore]:
+    def score(self, image: ImageSource | Picture, sentences: Sequence[str]) -> list[SentenceScore]:
         """How likely each sentence is for the picture, in their order.
 
-        `prior` is what the confidence is measured against: `train` (the default), `mean`, which
-        captions use, or `none` (options.Prior). Raises an InputError, and OptionError for a
-        sentence without a word or a prior that the model lacks.
+        Raises an InputError, and OptionError for a sentence without a word.
         """
         if isinstance(sentences, str):
             raise OptionError("sentences is one string; give a list of sentences")
-        return self.sentences.score(self.encode(image), sentences, prior=prior)
+        return self.sentences.score(self.encode(image), sentences)
 
     def rank(
         self,
@@ -283,10 +277,11 @@ class Captioner:
         *,
         best: int | None = None,
         prior: Prior | str | None = None,
-    ) -> list[SentenceScore]:
+    ) -> list[RankedSentence]:
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
-        `prior` defaults to `train`; `mean` is faster by the number of groups of training pictures.
+        `prior` (options.Prior) defaults to `train`; `mean` is faster by the number of groups of
+        training pictures.
         A stream of sentences is read once and may be a file open as text: line ends and empty
         lines are dropped. Raises as `score` does.
         """

@@ -1,6 +1,5 @@
 """The options of captions and scores, as frozen dataclasses. Knows no model."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +22,7 @@ class Prior(StrEnum):
     MEAN = "mean"
     """P(w | the mean image vector): one pass in place of K."""
     NONE = "none"
-    """Nothing: no confidence; ranks by P(w | I)."""
+    """Nothing: ranks by P(w | I)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class DecodeOptions:
     require: Sequence[str] = ()
     """Words that must come."""
     min_confidence: float | None = None
-    """Bits of evidence from the image below which the caption is withheld; None: never."""
+    """The confidence, 0 to 1, below which the caption is withheld; None: never."""
 
     def __post_init__(self) -> None:
         if self.beam is not None:
@@ -83,8 +82,11 @@ class DecodeOptions:
         _check_range("no_repeat_ngram", self.no_repeat_ngram, 0, 1000)
         if self.length_penalty is not None:
             _check_range("length_penalty", self.length_penalty, 0.0, MAX_LENGTH_PENALTY)
-        if self.min_confidence is not None and not math.isfinite(self.min_confidence):
-            raise OptionError(f"min_confidence is {self.min_confidence}, expected a number of bits")
+        if self.min_confidence is not None and not 0.0 <= self.min_confidence <= 1.0:
+            raise OptionError(
+                f"min_confidence is {self.min_confidence}, expected a probability from 0 to 1 "
+                "(bits are the evidence)"
+            )
         for name, words in (("forbid", self.forbid), ("require", self.require)):
             if isinstance(words, str):
                 raise OptionError(f"{name} is one string; give a list of words")

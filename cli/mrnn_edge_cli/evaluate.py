@@ -246,7 +246,8 @@ def _agreement(loading: LoadOptions, path: Path, prior: Prior | None, *, json: b
         "left_out": len(found.failures),
         "log2_prob": asdict(found.log2_prob),
         "log2_prob_per_word": asdict(found.log2_prob_per_word),
-        "confidence": None if found.confidence is None else asdict(found.confidence),
+        "evidence": None if found.evidence is None else asdict(found.evidence),
+        "score": None if found.score is None else asdict(found.score),
         **_where(captioner),
     }
     _print(figures, json=json)

@@ -14,7 +14,8 @@ from mrnn_edge_cli.output import Progress, say, write
 def quantize(
     model: Annotated[str, typer.Argument(metavar="NAME_OR_FOLDER", help="A model with float32.")],
     data: Annotated[
-        Path, opt.path_option("--data", metavar="PATH", help="Data set, as for `train`.")
+        list[Path],
+        opt.path_option("--data", metavar="PATH", help="Data set, as for `train`; or several."),
     ],
     out: Annotated[
         Path | None,
@@ -46,8 +47,10 @@ def quantize(
     from mrnn_edge.bundle.config import Precision
     from mrnn_edge_export.int8.quantize import quantize_model
     from mrnn_edge_train.data.common import left_out
+    from mrnn_edge_train.data.mixture import name_of
 
-    words = ["mrnn-edge", "quantize", Path(model).name, "--data", data.resolve().name]
+    words = ["mrnn-edge", "quantize", Path(model).name]
+    words += [word for each in data for word in ("--data", name_of(each))]
     words += ["--calibrate", str(calibrate), "--max-drop", f"{max_drop:g}"]
     if alone and out is not None:  # the new folder has no float graphs to quantize again
         words += ["--alone", "--output", out.name]

@@ -13,7 +13,6 @@ from mrnn_edge_cli.output import one_line, say, write, write_json
 def score(
     image: opt.Image,
     sentences: Annotated[list[str], typer.Argument(metavar="SENTENCE...")],
-    prior: opt.PriorOption = None,
     json: opt.Json = False,
     model: opt.Model = None,
     device: opt.Device = "auto",
@@ -23,16 +22,15 @@ def score(
 ) -> None:
     """Print how likely each sentence is for the picture, in the order given.
 
-    One line per sentence: its log2 probability and its confidence, in bits, and the sentence. The
-    confidence is what the picture adds to the probability: compared with the training pictures, or
-    with `--prior mean` with their mean, as captions use it.
+    One line per sentence: its evidence and its log2 probability, in bits, and the sentence. The
+    evidence is what the picture adds to the probability, compared with the mean training picture.
     """
     captioner = load(
         LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
     )
     from mrnn_edge.bulk.run import picture_source
 
-    scores = captioner.score(picture_source(image), sentences, prior=prior)
+    scores = captioner.score(picture_source(image), sentences)
     unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
     if unknown and not quiet:
         say(f"not in the vocabulary, scored as the unknown word: {', '.join(unknown)}")
@@ -40,4 +38,4 @@ def score(
         write_json([each.to_record() for each in scores])
         return
     for each in scores:
-        write(f"{each.log2_prob:.2f}\t{bits(each.confidence)}\t{one_line(each.sentence)}")
+        write(f"{each.log2_prob:.2f}\t{bits(each.evidence)}\t{one_line(each.sentence)}")

@@ -49,4 +49,4 @@ def search(
         write_json([hit.to_record() for hit in found.hits])
         return
     for hit in found.hits:
-        write(f"{one_line(hit.file)}\t{bits(hit.confidence)}\t{hit.log2_prob:.2f}")
+        write(f"{one_line(hit.file)}\t{bits(hit.evidence)}\t{hit.log2_prob:.2f}")

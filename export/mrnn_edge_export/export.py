@@ -33,8 +33,10 @@ from mrnn_edge.bundle.folder import (
     write_bundle,
 )
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.captioner import Captioner
 from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import DatasetError, OptionError
+from mrnn_edge.files import write_whole
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
@@ -48,10 +50,11 @@ from mrnn_edge_export.parity import (
     reference,
 )
 from mrnn_edge_export.training_prior import training_prior
+from mrnn_edge_export.trust import fit_confidence
 from mrnn_edge_train import runs
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
-from mrnn_edge_train.data.mixture import has_pairs, names_of, parse_sources
+from mrnn_edge_train.data.mixture import has_pairs, name_of, names_of, parse_sources
 from mrnn_edge_train.recipe import Recipe
 
 
@@ -121,7 +124,8 @@ def export_run(
         raise OptionError(f"{out} exists already; remove it or export to another folder")
     run = read_run(run_folder)
     sources = parse_sources(run.facts["data"])
-    splits = _pictures([data] if data else [each.path for each in sources])
+    sets = [data] if data else [each.path for each in sources if has_pairs(each.path)]
+    splits = _pictures(sets)
     identity = bundle_id(run.network, run.vocab_json)
     metadata = metadata_by_role(identity, run.vocab_json)
     model, cnn = run.network.model, run.network.cnn
@@ -139,7 +143,19 @@ def export_run(
     config = dataclasses.replace(config, prior=describe_vectors(vectors))
     metrics = {"graphs": {"opset": OPSET, "ir": IR}, "parity": parity, "training": run.best}
     write_model(out, config, run.vocab_json, graphs, vectors, metrics)
+    dev_sets = {name_of(each): read_split(each, Split.DEV) for each in sets}
+    captioner = Captioner.load(out, device="cpu")
+    if (fitted := fit_confidence(captioner, dev_sets, track=track)) is not None:
+        config = dataclasses.replace(config, confidence=fitted.weights)
+        rewrite(out, config, {**metrics, "confidence": dict(fitted.figures)})
     return Exported(folder=out, config=config, parity=parity, unreadable=unreadable)
+
+
+def rewrite(folder: Path, config: BundleConfig, metrics: Mapping[str, Any]) -> None:
+    """Replace what a model folder says of its graphs: metrics.json, the card, then config.json."""
+    write_whole(folder / "metrics.json", to_json(metrics))
+    write_whole(folder / "README.md", render_card(config, metrics))
+    write_whole(folder / "config.json", to_json(config.to_dict()))
 
 
 def metadata_by_role(identity: str, vocab_json: bytes) -> dict[GraphRole, dict[str, str]]:
@@ -199,11 +215,10 @@ def bundle_id(network: Network, vocab_json: bytes) -> str:
 
 
 def _pictures(sets: Sequence[Path]) -> dict[Split, list[Path]]:
-    """The pictures of all sets with sentences, by split."""
-    pairs = [data for data in sets if has_pairs(data)]
+    """The pictures of all sets by split."""
     try:
         return {
-            split: [image.path for data in pairs for image in read_split(data, split)]
+            split: [image.path for data in sets for image in read_split(data, split)]
             for split in (Split.TRAIN, Split.DEV)
         }
     except DatasetError as error:

@@ -37,8 +37,9 @@ class Hit:
     """1 is the best."""
     log2_prob: float
     """log2 P(sentence | picture) in bits, the end sign included."""
-    confidence: float | None
-    """Bits of evidence from the picture for the sentence; None without a prior."""
+    evidence: float | None
+    """log2 P(sentence | picture) - log2 P(sentence | mean training image) in bits; None without a
+    prior."""
 
     def to_record(self) -> dict[str, Any]:
         """The JSON record of the command."""
@@ -128,11 +129,11 @@ class Index:
                 f"{self._file.path}: the folder {self.folder} that was indexed is not there; "
                 "bring it back, or index it where it is now"
             )
-        prior_log2 = _prior_log2(captioner, words)
+        habit_log2 = _habit_log2(captioner, words)
         wanted = k
         while True:
             rows, log_probs = self._best_rows(captioner, words, wanted)
-            hits, missing = self._hits(rows, log_probs, prior_log2, k)
+            hits, missing = self._hits(rows, log_probs, habit_log2, k)
             if len(hits) == k or len(rows) == len(self):
                 return SearchResult(hits=hits, missing=missing, unknown_words=unknown)
             # Some of the likeliest are gone since they were indexed: look further.
@@ -158,7 +159,7 @@ class Index:
         self,
         rows: NDArray[np.intp],
         log_probs: NDArray[np.float64],
-        prior_log2: float | None,
+        habit_log2: float | None,
         k: int,
     ) -> tuple[tuple[Hit, ...], tuple[str, ...]]:
         """The first `k` that still exist, and those before them that do not."""
@@ -170,21 +171,19 @@ class Index:
                 missing.append(file)
                 continue
             log2_prob = log_prob * BITS_PER_NAT
-            confidence = None if prior_log2 is None else log2_prob - prior_log2
-            hits.append(
-                Hit(file=file, rank=len(hits) + 1, log2_prob=log2_prob, confidence=confidence)
-            )
+            evidence = None if habit_log2 is None else log2_prob - habit_log2
+            hits.append(Hit(file=file, rank=len(hits) + 1, log2_prob=log2_prob, evidence=evidence))
             if len(hits) == k:
                 break
         return tuple(hits), tuple(missing)
 
 
-def _prior_log2(captioner: Captioner, words: Sequence[str]) -> float | None:
-    """log2 P(words) in bits without a picture; None if the model has no prior."""
+def _habit_log2(captioner: Captioner, words: Sequence[str]) -> float | None:
+    """log2 P(words | mean training image) in bits; None if the model has no prior."""
     scorer = captioner.sentences
     if scorer.prior is None:
         return None
-    found = scorer.log2_prior([scorer.vocabulary.encode(words)], Prior.TRAIN)
+    found = scorer.log2_prior([scorer.vocabulary.encode(words)], Prior.MEAN)
     return None if found is None else float(found[0])
 
 

@@ -1,22 +1,25 @@
-"""From image vectors to captions: options, a search or a sample, words and confidence.
+"""From image vectors to captions: options, a search or a sample, words, evidence and confidence.
 
 Takes image vectors and DecodeOptions, returns captions; knows no pictures and no files. For given
 sentences there is sentences.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
+from mrnn_edge.bundle.config import ConfidenceWeights
 from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.beam import beam_search
 from mrnn_edge.decode.constraints import Constraints
 from mrnn_edge.decode.hypotheses import Hypothesis, SearchSpace, StepFunction
 from mrnn_edge.decode.score import BITS_PER_NAT, path_log_probs
 from mrnn_edge.errors import ConstraintError, InputError, OptionError
+from mrnn_edge.language.confidence import caption_features, confidence
 from mrnn_edge.language.records import Alternative, Caption, Word
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import Vocabulary, tokenize
@@ -30,6 +33,8 @@ class Decoded:
     """Best first; empty if no sentence holds the required words."""
     habit: NDArray[np.float64] | None
     """float64 [words], natural log-probabilities of the best one under the mean training image."""
+    image: Floats
+    """float32 [M], the image vector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class CaptionGenerator:
     vocabulary: Vocabulary
     space: SearchSpace
     prior: PriorVectors | None
+    weights: ConfidenceWeights | None
+    """Of the confidence; None: the model gives none."""
     length_penalty: float
     """The model's default."""
     model: str
@@ -49,13 +56,13 @@ class CaptionGenerator:
     def constraints(self, options: DecodeOptions) -> Constraints:
         """The options about words, as ids.
 
-        Raises OptionError for a required word that cannot come, and for a minimum confidence
-        where the model has no prior.
+        Raises OptionError for a required word that cannot come, and for a minimum confidence if
+        the model gives no confidence.
         """
-        if options.min_confidence is not None and self.prior is None:
+        if options.min_confidence is not None and (self.weights is None or self.prior is None):
             raise OptionError(
-                f"{self.model} has no prior and so gives no confidence; leave the minimum "
-                "confidence out, or use a model that has one (`mrnn-edge info`)"
+                f"{self.model} gives no confidence; leave the minimum confidence out, or use a "
+                "model that has it (`mrnn-edge info`)"
             )
         wanted, unwanted = _single_words(options.require), _single_words(options.forbid)
         if unknown := self.vocabulary.lacks(wanted):
@@ -78,11 +85,21 @@ class CaptionGenerator:
     ) -> list[Decoded]:
         """Sentences for image vectors float32 [N, M]. Raises NumericalError."""
         found = self._search(vectors, options, constraints)
-        if self.prior is None:
-            return [Decoded(hypotheses, None) for hypotheses in found]
-        best = [hypotheses[0] for hypotheses in found if hypotheses]
-        habits = iter(path_log_probs(self.step, self.prior.mean, best, self.space))
-        return [Decoded(hypotheses, next(habits) if hypotheses else None) for hypotheses in found]
+        habits: Iterator[NDArray[np.float64] | None] = repeat(None)
+        if self.prior is not None:
+            best = [hypotheses[0] for hypotheses in found if hypotheses]
+            habits = iter(path_log_probs(self.step, self.prior.mean, best, self.space))
+        return [
+            Decoded(hypotheses, next(habits) if hypotheses else None, image)
+            for hypotheses, image in zip(found, vectors, strict=True)
+        ]
+
+    def features(self, decoded: Decoded) -> dict[str, float] | None:
+        """The features of the best sentence's confidence; None without a sentence or a prior."""
+        if self.prior is None or decoded.habit is None:
+            return None
+        best, content = decoded.hypotheses[0], self.vocabulary.content
+        return caption_features(best, decoded.habit, content, decoded.image, self.prior)
 
     def caption(
         self,
@@ -105,14 +122,18 @@ class CaptionGenerator:
         best, habit = decoded.hypotheses[0], decoded.habit
         words = self._spell(best, options)
         log2_prob, perplexity = figures(best.log_prob, len(words))
-        confidence = None if habit is None else log2_prob - float(habit.sum()) * BITS_PER_NAT
-        reason = _too_unsure(confidence, options.min_confidence)
+        features = None if self.weights is None else self.features(decoded)
+        sure = None
+        if self.weights is not None and features is not None:
+            sure = confidence(self.weights, features)
+        reason = _too_unsure(sure, options.min_confidence)
         return Caption(
             text=None if reason else " ".join(words),
             reason=reason,
             log2_prob=log2_prob,
             perplexity=perplexity,
-            confidence=confidence,
+            confidence=sure,
+            evidence=evidence_of(log2_prob, habit),
             words=() if reason else to_words(words, best.log_probs, habit),
             alternatives=() if reason else self._alternatives(decoded.hypotheses, options),
             unknown_words=self.vocabulary.lacks(tokenize(options.prefix)),
@@ -179,6 +200,12 @@ def figures(log_prob: float, words: int) -> tuple[float, float]:
     return log2_prob, 2.0 ** min(-log2_prob / (words + 1), 1023.0)
 
 
+def evidence_of(log2_prob: float, habit: NDArray[np.float64] | None) -> float | None:
+    """The evidence in bits of a sentence with natural log-probabilities float64 [words] by habit,
+    the end sign included; None without them."""
+    return None if habit is None else log2_prob - float(habit.sum()) * BITS_PER_NAT
+
+
 def to_words(
     words: Sequence[str],
     log_probs: Sequence[float] | NDArray[np.float64],
@@ -214,7 +241,7 @@ def _single_words(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(token for word in words for token in tokenize(word)))
 
 
-def _too_unsure(confidence: float | None, least: float | None) -> str | None:
-    if confidence is None or least is None or confidence >= least:
+def _too_unsure(sure: float | None, least: float | None) -> str | None:
+    if sure is None or least is None or sure >= least:
         return None
-    return f"not sure: {confidence:.1f} bits of evidence from the image, {least:g} required"
+    return f"not sure: confidence {sure:.2f}, {least:g} required"

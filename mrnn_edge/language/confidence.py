@@ -19,6 +19,7 @@ from mrnn_edge.bundle.config import ConfidenceWeights
 from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.decode.hypotheses import Hypothesis
 from mrnn_edge.decode.score import BITS_PER_NAT
+from mrnn_edge.errors import BundleError
 
 FEATURES: Final = (
     "word_bits",
@@ -37,6 +38,16 @@ FEATURES: Final = (
     "distance_share",
 )
 """What the estimate may use; a model has a weight for each."""
+
+
+def checked_weights(weights: ConfidenceWeights | None) -> ConfidenceWeights | None:
+    """The weights of a model. Raises BundleError unless they are for exactly these features."""
+    if weights is not None and weights.weights.keys() != set(FEATURES):
+        raise BundleError(
+            f"config.json: confidence has weights for {', '.join(sorted(weights.weights))}, "
+            f"expected {', '.join(FEATURES)}; use the mrnn-edge that made the model"
+        )
+    return weights
 
 
 def caption_features(

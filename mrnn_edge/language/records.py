@@ -41,8 +41,11 @@ class Caption:
     perplexity: float
     """2 ** (-log2_prob / (words + 1))"""
     confidence: float | None
-    """log2 P(sentence | image) - log2 P(sentence | mean training image): bits of evidence that the
-    image gives for the sentence. None where the model carries no prior."""
+    """The probability, 0 to 1, that the caption is right: that at least two thirds of its content
+    words are used by people who describe the picture. None if the model has no weights for it."""
+    evidence: float | None
+    """log2 P(sentence | image) - log2 P(sentence | mean training image) in bits: what the image
+    said beyond habit. None if the model has no prior."""
     words: tuple[Word, ...]
     alternatives: tuple[Alternative, ...]
     """The n best by log2_prob, including the caption; empty for n = 1."""
@@ -61,6 +64,9 @@ class Caption:
     timing_ms: dict[str, float]
     """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
 
+    def __str__(self) -> str:
+        return self.text or ""
+
     def to_record(self, file: str) -> dict[str, Any]:
         """The JSON record of the command (docs/records.md)."""
         record: dict[str, Any] = {
@@ -69,9 +75,10 @@ class Caption:
             **({} if self.reason is None else {"reason": self.reason}),
             **({"truncated": True} if self.truncated else {}),
             **({"empty": True} if self.text == "" else {}),
+            "confidence": self.confidence,
+            "evidence": self.evidence,
             "log2_prob": self.log2_prob,
             "perplexity": self.perplexity,
-            "confidence": self.confidence,
             "words": [asdict(word) for word in self.words],
         }
         if self.alternatives:
@@ -122,12 +129,27 @@ class SentenceScore:
     log2_prob: float
     """log2 P(sentence | image) in bits, the end sign included."""
     perplexity: float
-    confidence: float | None
-    """log2 P(sentence | image) - log2 P(sentence), by the requested prior."""
+    evidence: float | None
+    """As `Caption.evidence`."""
     words: tuple[Word, ...]
     unknown_words: tuple[str, ...]
     """Words that the vocabulary lacks; each was scored as the unknown word."""
 
     def to_record(self) -> dict[str, Any]:
-        """The JSON record of `score`; `rank` sets `rank` before it."""
+        """The JSON record of the command."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedSentence(SentenceScore):
+    """A sentence in its place among others."""
+
+    rank: int
+    """1 is the best."""
+    score: float
+    """log2 P(sentence | image) - log2 P(sentence) in bits, by the requested prior; without a prior
+    the first alone."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of the command."""
+        return {"rank": self.rank, "score": self.score, **asdict(self)}

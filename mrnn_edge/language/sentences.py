@@ -1,14 +1,14 @@
 """Given sentences, scored and ranked for a picture, with and without it.
 
     score of a sentence       log2 P(w | I)
-    confidence                log2 P(w | I) - log2 P(w)
+    evidence                  log2 P(w | I) - log2 P(w | mean training image)
     sentence retrieval        by P(w | I) / P(w)                           (Mao et al. 2014, §6)
 
 Takes an image vector and text, returns records; knows no pictures and no files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -21,8 +21,8 @@ from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
 from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
 from mrnn_edge.errors import OptionError
-from mrnn_edge.language.captions import figures, to_words
-from mrnn_edge.language.records import SentenceScore
+from mrnn_edge.language.captions import evidence_of, figures, to_words
+from mrnn_edge.language.records import RankedSentence, SentenceScore
 from mrnn_edge.options import Prior
 from mrnn_edge.vocab import Vocabulary, tokenize
 
@@ -45,31 +45,26 @@ class SentenceScorer:
     threads: int
     """Calls of the step at a time, where there are many."""
 
-    def score(
-        self, image: Floats, sentences: Sequence[str], *, prior: Prior | str | None = None
-    ) -> list[SentenceScore]:
+    def score(self, image: Floats, sentences: Sequence[str]) -> list[SentenceScore]:
         """How likely each sentence is for the image vector float32 [M], in order.
 
-        The confidence is measured against `prior`, by default that of the training pictures,
-        grounding always against their mean. Raises OptionError for a sentence without a word or a
-        prior that the model lacks.
+        Raises OptionError for a sentence without a word.
         """
-        kind = self._resolve(prior)
         scores: list[SentenceScore] = []
         for block in _blocks(sentences, _BLOCK):
             tokens = [_words_of(sentence) for sentence in block]
             ids = [self.vocabulary.encode(words) for words in tokens]
-            priors = self.log2_prior(ids, kind)
-            found, habit = self._word_by_word(image, ids)
+            found, habits = self._word_by_word(image, ids)
             for row, (sentence, words) in enumerate(zip(block, tokens, strict=True)):
                 log2_prob, perplexity = figures(float(found[row].sum()), len(words))
+                habit = None if habits is None else habits[row]
                 scores.append(
                     SentenceScore(
                         sentence=sentence,
                         log2_prob=log2_prob,
                         perplexity=perplexity,
-                        confidence=None if priors is None else log2_prob - float(priors[row]),
-                        words=to_words(words, found[row], None if habit is None else habit[row]),
+                        evidence=evidence_of(log2_prob, habit),
+                        words=to_words(words, found[row], habit),
                         unknown_words=self.vocabulary.lacks(words),
                     )
                 )
@@ -82,12 +77,13 @@ class SentenceScorer:
         *,
         best: int | None = None,
         prior: Prior | str | None = None,
-    ) -> Iterator[SentenceScore]:
+    ) -> Iterator[RankedSentence]:
         """The sentences, best first by P(w | I) / P(w); ties in the order given.
 
         `image` is float32 [M]. `prior` defaults to that of the training pictures if the model has
         it; without one the order is by P(w | I). The whole stream is read first. With `best` only
-        so many sentences, and 2,048 more, are in memory. Raises OptionError as `score` does.
+        so many sentences, and 2,048 more, are in memory. Raises OptionError as `score` does, and
+        for a prior that the model lacks.
         """
         kind = self._resolve(prior)
         self._check_prior(kind)
@@ -98,15 +94,16 @@ class SentenceScorer:
             own = self.log2_probs(image[None], ids)[0]
             priors = self.log2_prior(ids, kind)
             for row, sentence in enumerate(block):
-                confidence = None if priors is None else float(own[row] - priors[row])
-                kept.append(_Ranked(sentence, place, float(own[row]), confidence))
+                score = float(own[row]) if priors is None else float(own[row] - priors[row])
+                kept.append(_Ranked(sentence, place, float(own[row]), score))
                 place += 1
             kept = sorted(kept, key=_Ranked.key)[:best]
         for start in range(0, len(kept), _BLOCK):
             block_kept = kept[start : start + _BLOCK]
-            spelt = self.score(image, [each.sentence for each in block_kept], prior=Prior.NONE)
-            for score, each in zip(spelt, block_kept, strict=True):
-                yield replace(score, log2_prob=each.log2_prob, confidence=each.confidence)
+            spelt = self.score(image, [each.sentence for each in block_kept])
+            for number, (found, each) in enumerate(zip(spelt, block_kept, strict=True), start + 1):
+                fields = {**vars(found), "log2_prob": each.log2_prob}
+                yield RankedSentence(rank=number, score=each.score, **fields)
 
     def log2_probs(self, images: Floats, ids: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """log2 P(w | I), float64 [N, S], of all sentences, as ids, for images float32 [N, M]."""
@@ -157,11 +154,10 @@ class _Ranked:
     sentence: str
     place: int
     log2_prob: float
-    confidence: float | None
+    score: float
 
     def key(self) -> tuple[float, int]:
-        worth = self.log2_prob if self.confidence is None else self.confidence
-        return -worth, self.place
+        return -self.score, self.place
 
 
 def _words_of(sentence: str) -> list[str]:

@@ -120,7 +120,7 @@ def test_a_taught_model_can_be_quantised_and_what_it_says_without_the_word_stays
 ):
     (before, data), (after, _) = base, taught
     done = quantize_model(
-        str(after.bundle.folder), tmp_path / "smaller", data=data, calibrate=10, max_drop=10.0,
+        str(after.bundle.folder), tmp_path / "smaller", data=[data], calibrate=10, max_drop=10.0,
         command="how it was made", threads=1,
     )  # fmt: skip
     checks = list(verify_model(done.folder))

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import (
     BundleConfig,
+    ConfidenceWeights,
     DecodeDefaults,
     GraphPair,
     GraphRole,
@@ -24,6 +25,7 @@ from mrnn_edge.bundle.config import (
 )
 from mrnn_edge.bundle.folder import describe_graph, describe_prior, graph_metadata, to_json
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.language.confidence import FEATURES
 from mrnn_edge.verify import reference_pixels, run_steps
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
@@ -135,6 +137,12 @@ def step_graph(network: TinyNetwork, metadata: dict[str, str], *, state_name="st
     return _model(nodes, inputs, outputs, constants, metadata)
 
 
+def weights() -> ConfidenceWeights:
+    """Confidence by evidence a word and by distance, which no picture takes to 0 or 1."""
+    chosen = {"word_evidence": 0.5, "content_bits": 0.25, "words": -0.1, "distance": -0.05}
+    return ConfidenceWeights(bias=0.5, weights={name: chosen.get(name, 0.0) for name in FEATURES})
+
+
 def prior() -> PriorVectors:
     """Five groups of training pictures that were never there, and a mean that was not either."""
     rows = np.random.default_rng(11).normal(0, 1, (6, IMAGE)).astype(np.float32)
@@ -229,6 +237,7 @@ def files(
         default_precision=Precision.FLOAT32,
         opset=20,
         decoding=DecodeDefaults(length_penalty=0.5),
+        confidence=None if prior is None else weights(),
         gradient=describe_graph("gradient.onnx", gradient),
         prior=None
         if prior is None

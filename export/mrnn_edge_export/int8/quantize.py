@@ -6,9 +6,10 @@ layers that hurt most are left in float first.
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +34,10 @@ from mrnn_edge.verify import answers
 from mrnn_edge_export.card import check_card, render_card
 from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
+from mrnn_edge_export.trust import fit_confidence
 from mrnn_edge_train.data.common import CaptionedImage, Split, complain_of_unreadable, spare
 from mrnn_edge_train.data.datasets import read_sentences, read_split
+from mrnn_edge_train.data.mixture import name_of
 from mrnn_edge_train.evaluation.evaluate import Evaluation, evaluate, image_vectors
 
 FLOAT_LAYERS: Final = (0, 4, 12)
@@ -78,15 +81,21 @@ class _Data:
     calibration: tuple[CaptionedImage, ...]
     pixels: tuple[Pixels, ...]
     unreadable: tuple[str, ...]
-    dev: tuple[CaptionedImage, ...]
+    dev_sets: Mapping[str, tuple[CaptionedImage, ...]]
+    """By the name of the data set."""
     known: frozenset[tuple[str, ...]]
+
+    @property
+    def dev(self) -> tuple[CaptionedImage, ...]:
+        """Of all sets."""
+        return tuple(chain.from_iterable(self.dev_sets.values()))
 
 
 def quantize_model(
     model: str,
     out: Path | None,
     *,
-    data: Path,
+    data: Sequence[Path],
     calibrate: int,
     max_drop: float,
     command: str,
@@ -98,11 +107,11 @@ def quantize_model(
 
     With `alone` the new folder has the int8 graphs and no others: neither the float ones nor the
     gradient graph, without which a search reads all of an index.
-    `calibrate` training pictures, evenly spread, and their sentences set the ranges; `max_drop` is
-    the CIDEr that dev may lose; `command` is what the model card says made the graphs. In place
-    config.json comes last: before it the model is what it was. Raises OptionError for a model that
-    has int8 graphs already (name a folder) or no float ones, ModelError where too much is lost,
-    BundleError, DatasetError or an InputError.
+    `calibrate` training pictures of all sets, evenly spread, and their sentences set the ranges;
+    `max_drop` is the CIDEr that dev may lose; the confidence is fitted on dev; `command` is what
+    the model card says made the graphs. In place config.json comes last: before it the model is
+    what it was. Raises OptionError for a model that has int8 graphs already (name a folder) or no
+    float ones, ModelError where too much is lost, BundleError, DatasetError or an InputError.
     """
     bundle = load_bundle(model)
     _check(bundle, out, alone=alone)
@@ -128,6 +137,9 @@ def quantize_model(
         with _opened(config, files, threads=threads) as captioner:
             after = _measure(captioner, parts, track)
             reference = answers(captioner).to_dict()
+            fine = before.scores.cider - after.scores.cider <= max_drop
+            fitted = fit_confidence(captioner, parts.dev_sets, track=track) if fine else None
+        config = replace(config, confidence=None if fitted is None else fitted.weights)
         done = Quantized(
             folder=out or bundle.folder,
             config=config,
@@ -141,6 +153,7 @@ def quantize_model(
         if done.drop <= max_drop:
             figures = _figures(done, calibrate=len(parts.pixels), command=command)
             metrics = {**read_metrics(bundle.folder), "int8": {**figures, "reference": reference}}
+            metrics |= {} if fitted is None else {"confidence": dict(fitted.figures)}
             _write(done, files, metrics, in_place=out is None)
             return done
     raise ModelError(
@@ -187,8 +200,8 @@ def _check(bundle: Bundle, out: Path | None, *, alone: bool) -> None:
         raise OptionError(f"{out} exists already; remove it or name another folder")
 
 
-def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Data:
-    train = read_split(data, Split.TRAIN)
+def _read_data(data: Sequence[Path], calibrate: int, bundle: Bundle, track: Track) -> _Data:
+    train = [image for each in data for image in read_split(each, Split.TRAIN)]
     count = min(calibrate, len(train))
     chosen = [train[row * len(train) // count] for row in range(count)]
     pixels: dict[CaptionedImage, Pixels] = {}
@@ -205,8 +218,8 @@ def _read_data(data: Path, calibrate: int, bundle: Bundle, track: Track) -> _Dat
         calibration=tuple(pixels),
         pixels=tuple(pixels.values()),
         unreadable=tuple(failures),
-        dev=read_split(data, Split.DEV),
-        known=read_sentences(data, Split.TRAIN),
+        dev_sets={name_of(each): read_split(each, Split.DEV) for each in data},
+        known=frozenset().union(*(read_sentences(each, Split.TRAIN) for each in data)),
     )
 
 

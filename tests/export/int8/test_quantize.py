@@ -99,7 +99,7 @@ def _run(data, feeds, *, optimised=True):
 def _quantize(model, data, out=None, **changes):
     wishes = {"calibrate": 10, "max_drop": 10.0, "command": "how it was made", "threads": 1}
     wishes |= changes
-    return quantize_model(str(model), out, data=data, **wishes)
+    return quantize_model(str(model), out, data=[data], **wishes)
 
 
 @pytest.mark.parametrize(

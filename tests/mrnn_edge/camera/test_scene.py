@@ -10,12 +10,13 @@ from fake_capture import colour
 from tiny import IMAGE, SIDE, STATE, TinyNetwork, vocabulary
 
 from mrnn_edge import Captioner
-from mrnn_edge.bundle.config import ImageSpec
+from mrnn_edge.bundle.config import ConfidenceWeights, ImageSpec
 from mrnn_edge.bundle.prior import PriorVectors
 from mrnn_edge.camera.frames import Frame
 from mrnn_edge.camera.scene import CUT, Scene, WatchOptions, cosine_distance, reduce
 from mrnn_edge.errors import ConstraintError, NumericalError, OptionError
 from mrnn_edge.language.captions import CaptionGenerator, search_space
+from mrnn_edge.language.confidence import FEATURES
 from mrnn_edge.options import DecodeOptions, Sampling
 
 WORDS = vocabulary()
@@ -66,6 +67,12 @@ class Clock:
         return self.now
 
 
+EVIDENCE = ConfidenceWeights(
+    bias=-0.2, weights={name: float(name == "word_evidence") for name in FEATURES}
+)
+"""The confidence is 0.45 without evidence, and 0.5 with 0.2 bits a word."""
+
+
 def scene(encode, *, step=None, options=None, clock=None, prior=None) -> Scene:
     space = search_space(WORDS, state=STATE)
     captions = CaptionGenerator(
@@ -73,6 +80,7 @@ def scene(encode, *, step=None, options=None, clock=None, prior=None) -> Scene:
         vocabulary=WORDS,
         space=space,
         prior=prior,
+        weights=None if prior is None else EVIDENCE,
         length_penalty=0.0,
         model="fake",
         device="cpu",
@@ -257,7 +265,7 @@ def test_a_deadline_narrows_the_beam_and_the_event_says_so():
 
 def test_a_caption_that_is_withheld_is_told_once(captioner: Captioner):
     network = TinyNetwork()
-    options = WatchOptions(decode=DecodeOptions(min_confidence=1000.0))
+    options = WatchOptions(decode=DecodeOptions(min_confidence=1.0))
     vectors = [v.astype(np.float32) for v in np.random.default_rng(0).normal(0, 1, (4, IMAGE))]
     watched = scene(
         Script(*vectors), step=_float32(network), options=options, prior=captioner.captions.prior
@@ -269,7 +277,7 @@ def test_a_caption_that_is_withheld_is_told_once(captioner: Captioner):
 
 
 def test_a_caption_that_was_withheld_gives_way_to_one_with_evidence():
-    # The prior knows neither: a confidence is log2 P(red) + 1, 0 and then 0.83 bits.
+    # The prior knows neither: the evidence is log2 P(red) + 1, 0 and then 0.83 bits in two words.
     mean = vector(SAME, 0.0)
     prior = PriorVectors(mean=mean, centres=mean[None], weights=np.ones(1, np.float32))
     watched = scene(

@@ -279,7 +279,7 @@ def test_a_search_goes_on_where_its_whole_short_list_has_gone(captioner, folder,
 def test_a_hit_is_as_sure_as_the_score_of_the_same_picture(captioner, folder, path):
     for hit in Index.build(captioner, folder, path).search(captioner, "a dark dog").hits:
         (score,) = captioner.score(hit.file, ["a dark dog"])
-        assert hit.confidence == pytest.approx(score.confidence, abs=1e-4)
+        assert hit.evidence == pytest.approx(score.evidence, abs=1e-4)
 
 
 def test_a_file_that_is_no_index_is_not_overwritten(captioner, folder):
@@ -331,7 +331,7 @@ def test_a_search_ranks_as_scoring_each_picture_does(captioner, folder, path, se
         assert hit.log2_prob == pytest.approx(scored[hit.file], abs=1e-4)
     assert found.hits[0].to_record() == {
         "file": found.hits[0].file, "rank": 1, "log2_prob": found.hits[0].log2_prob,
-        "confidence": found.hits[0].confidence,
+        "evidence": found.hits[0].evidence,
     }  # fmt: skip
 
 

@@ -18,9 +18,9 @@ def test_a_prefix_begins_the_caption_and_counts_in_all_its_figures(captioner):
     assert not caption.truncated
     assert caption.text.split()[:3] == ["a", "dark", "dog"]
     assert caption.unknown_words == ()
-    (score,) = captioner.score(PICTURE, [caption.text], prior="mean")
+    (score,) = captioner.score(PICTURE, [caption.text])
     assert caption.log2_prob == pytest.approx(score.log2_prob, abs=1e-4)
-    assert caption.confidence == pytest.approx(score.confidence, abs=1e-4)
+    assert caption.evidence == pytest.approx(score.evidence, abs=1e-4)
     assert [w.prob for w in caption.words] == pytest.approx([w.prob for w in score.words], abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Scores, confidence and ranks of sentences, against numpy by hand."""
+"""Scores, evidence and ranks of sentences, against numpy by hand."""
 
 import numpy as np
 import pytest
@@ -42,36 +42,31 @@ def without_prior(tmp_path_factory):
     return Captioner.load(folder, device="cpu", threads=1)
 
 
-@pytest.mark.parametrize("kind", ["train", "mean"])
-def test_confidence_is_what_the_image_adds_to_the_prior_by_hand(captioner, kind):
-    for score in captioner.score(PICTURE, SENTENCES, prior=kind):
+def test_evidence_is_what_the_image_adds_to_the_mean_picture_by_hand(captioner):
+    for score in captioner.score(PICTURE, SENTENCES):
         own = sum(log2_by_hand(image_by_hand(), score.sentence))
         assert score.log2_prob == pytest.approx(own, abs=1e-4)
-        expected = own - prior_by_hand(score.sentence, kind)
-        assert score.confidence == pytest.approx(expected, abs=1e-4)
+        expected = own - prior_by_hand(score.sentence, "mean")
+        assert score.evidence == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_training_pictures_are_the_prior_of_scores_where_none_is_named(captioner):
-    default = captioner.score(PICTURE, SENTENCES)
-    assert default == captioner.score(PICTURE, SENTENCES, prior="train")
-    assert default != captioner.score(PICTURE, SENTENCES, prior="mean")
-
-
-def test_a_caption_is_as_sure_as_its_score_against_the_mean_picture(captioner):
+def test_a_caption_has_the_evidence_of_its_score(captioner):
     caption = captioner.caption(PICTURE, max_words=20)
     assert not caption.truncated
-    (score,) = captioner.score(PICTURE, [caption.text], prior="mean")
-    assert score.confidence == pytest.approx(caption.confidence, abs=1e-4)
+    (score,) = captioner.score(PICTURE, [caption.text])
+    (ranked,) = captioner.rank(PICTURE, [caption.text])
+    assert score.evidence == pytest.approx(caption.evidence, abs=1e-4)
+    assert ranked.evidence == pytest.approx(caption.evidence, abs=1e-4)
 
 
-def test_grounding_is_each_words_share_of_the_confidence_by_hand(captioner):
-    for score in captioner.score(PICTURE, SENTENCES, prior="mean"):
+def test_grounding_is_each_words_share_of_the_evidence_by_hand(captioner):
+    for score in captioner.score(PICTURE, SENTENCES):
         own = log2_by_hand(image_by_hand(), score.sentence)
         habit = log2_by_hand(tiny.prior().mean, score.sentence)
         shares = np.subtract(own, habit)
         assert [w.grounding for w in score.words] == pytest.approx(shares[:-1].tolist(), abs=1e-4)
         # The end sign has a share too, which belongs to no word.
-        assert score.confidence == pytest.approx(shares.sum(), abs=1e-4)
+        assert score.evidence == pytest.approx(shares.sum(), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["train", "mean", "none"])
@@ -82,10 +77,9 @@ def test_sentences_rank_by_probability_over_prior_by_hand(captioner, kind):
 
     ranked = captioner.rank(PICTURE, iter(SENTENCES), prior=kind)
     assert [each.sentence for each in ranked] == sorted(SENTENCES, key=worth, reverse=True)
-    for each in ranked:
-        measured = each.log2_prob if kind == "none" else each.confidence
-        assert measured == pytest.approx(worth(each.sentence), abs=1e-4)
-        assert (each.confidence is None) == (kind == "none")
+    for place, each in enumerate(ranked, 1):
+        assert each.rank == place
+        assert each.score == pytest.approx(worth(each.sentence), abs=1e-4)
 
 
 def test_the_training_pictures_are_the_prior_of_ranks_where_none_is_named(captioner):
@@ -152,7 +146,7 @@ def test_a_sentence_of_unknown_words_alone_is_scored_and_its_words_listed(captio
 def test_a_sentence_of_a_thousand_words_is_a_number(captioner):
     (score,) = captioner.score(PICTURE, ["dog " * 1000])
     assert len(score.words) == 1000
-    assert np.isfinite([score.log2_prob, score.perplexity, score.confidence]).all()
+    assert np.isfinite([score.log2_prob, score.perplexity, score.evidence]).all()
 
 
 def test_a_sentence_of_more_words_is_refused_and_does_not_fill_the_memory(captioner):
@@ -164,11 +158,12 @@ def test_no_sentences_give_no_scores(captioner):
     assert captioner.score(PICTURE, []) == captioner.rank(PICTURE, []) == []
 
 
-def test_a_model_without_a_prior_gives_no_confidence(without_prior):
+def test_a_model_without_a_prior_gives_neither_evidence_nor_confidence(without_prior):
     caption = without_prior.caption(PICTURE)
     (score,) = without_prior.score(PICTURE, ["a dog"])
+    assert caption.confidence is None
     for record in (caption, score):
-        assert record.confidence is None
+        assert record.evidence is None
         assert {word.grounding for word in record.words} == {None}
     ranked = without_prior.rank(PICTURE, SENTENCES)
     values = [each.log2_prob for each in ranked]
@@ -178,8 +173,8 @@ def test_a_model_without_a_prior_gives_no_confidence(without_prior):
 def test_a_prior_or_a_least_confidence_that_the_model_cannot_give_is_refused(without_prior):
     for kind in ("train", "mean"):
         with pytest.raises(OptionError, match="has no prior"):
-            without_prior.score(PICTURE, ["a dog"], prior=kind)
-    with pytest.raises(OptionError, match="has no prior"):
+            without_prior.rank(PICTURE, ["a dog"], prior=kind)
+    with pytest.raises(OptionError, match="gives no confidence"):
         without_prior.caption(PICTURE, min_confidence=0.0)
 
 
@@ -195,7 +190,7 @@ def test_a_rank_of_no_sentences_at_all_is_refused(captioner):
 
 @pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("max_words", [1, 4, 20])
-def test_a_captions_confidence_and_grounding_are_those_of_its_words_by_hand(
+def test_a_captions_evidence_and_grounding_are_those_of_its_words_by_hand(
     captioner, beam, max_words
 ):
     for colour in range(0, 256, 25):
@@ -206,7 +201,7 @@ def test_a_captions_confidence_and_grounding_are_those_of_its_words_by_hand(
         shares = np.subtract(own, habit)
         assert [w.grounding for w in caption.words] == pytest.approx(shares[:-1], abs=1e-4)
         counted = shares[:-1] if caption.truncated else shares
-        assert caption.confidence == pytest.approx(counted.sum(), abs=1e-4)
+        assert caption.evidence == pytest.approx(counted.sum(), abs=1e-4)
 
 
 def test_a_caption_below_the_least_confidence_is_withheld_with_the_reason(captioner):
@@ -231,7 +226,7 @@ def test_confidence_in_a_batch_is_that_of_each_picture_alone(captioner, colours)
         assert found.confidence == pytest.approx(alone.confidence, abs=1e-4)
 
 
-@pytest.mark.parametrize("bits", [float("nan"), float("inf"), float("-inf")])
-def test_a_least_confidence_must_be_a_number(bits):
-    with pytest.raises(OptionError, match="expected a number of bits"):
-        DecodeOptions(min_confidence=bits)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.01, 12.0])
+def test_a_least_confidence_must_be_a_probability(value):
+    with pytest.raises(OptionError, match="expected a probability from 0 to 1"):
+        DecodeOptions(min_confidence=value)

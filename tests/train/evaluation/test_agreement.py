@@ -44,14 +44,13 @@ def test_the_taus_are_those_counted_by_hand_over_the_scores_of_the_captioner(
     captioner, table, prior
 ):
     found = agree(captioner, read_pairs(table), prior=prior)
-    scores = [
-        captioner.score(table.parent / name, [text], prior=prior)[0] for name, text, _ in ROWS
-    ]
+    scores = [captioner.rank(table.parent / name, [text], prior=prior)[0] for name, text, _ in ROWS]
     grades = [grade for _, _, grade in ROWS]
     for tau, values in (
         (found.log2_prob, [score.log2_prob for score in scores]),
         (found.log2_prob_per_word, [s.log2_prob / (len(s.words) + 1) for s in scores]),
-        (found.confidence, [score.confidence for score in scores]),
+        (found.evidence, [score.evidence for score in scores]),
+        (found.score, [score.score for score in scores]),
     ):
         assert (tau.tau_b, tau.tau_c) == pytest.approx(tau_by_hand(values, grades))
     assert (found.pairs, found.pictures, found.failures) == (6, 3, ())

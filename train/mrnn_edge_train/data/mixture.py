@@ -102,9 +102,7 @@ def read_mixture(sources: Sequence[Source]) -> Mixture:
             images = read_split(path, Split.TRAIN)
             train += images
             weights += [source.weight] * len(images)
-            dev[(path if path.is_dir() else path.parent).resolve().name] = read_split(
-                path, Split.DEV
-            )
+            dev[name_of(path)] = read_split(path, Split.DEV)
     if not train:
         raise OptionError("none of --data has pictures with sentences; name one that has")
     aside = everyday.held_out(tuple(named))
@@ -117,6 +115,11 @@ def read_mixture(sources: Sequence[Source]) -> Mixture:
         named=tuple(image for image in named if image.name not in kept),
         held_out=aside,
     )
+
+
+def name_of(path: Path) -> str:
+    """The name of a data set: its folder's."""
+    return (path if path.is_dir() else path.parent).resolve().name
 
 
 def has_pairs(path: Path) -> bool:

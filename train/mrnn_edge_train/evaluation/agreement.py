@@ -5,11 +5,13 @@ Takes a file of pictures, sentences and grades, gives Kendall's tau. No torch (e
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.errors import DatasetError, InputError, MissingExtraError
@@ -47,8 +49,10 @@ class Agreement:
     log2_prob: Kendall
     log2_prob_per_word: Kendall
     """By log2_prob / (words + 1)."""
-    confidence: Kendall | None
-    """None where the model carries no prior."""
+    evidence: Kendall | None
+    """None if the model has no prior."""
+    score: Kendall | None
+    """By log2 P(sentence | picture) - log2 P(sentence) with the requested prior, as `rank` does."""
     failures: tuple[InputError, ...]
     """One error for each unreadable picture; its pairs are left out."""
 
@@ -95,7 +99,7 @@ def agree(
     prior: Prior | None = None,
     track: Track = untracked,
 ) -> Agreement:
-    """Score every pair and correlate. `prior` is that of the confidence, as in `Captioner.score`.
+    """Score every pair and correlate. `prior` is that of the score, as in `Captioner.rank`.
 
     Raises DatasetError if the readable pairs have fewer than two different grades.
     """
@@ -104,7 +108,7 @@ def agree(
     groups = [(key, list(group)) for key, group in groupby(by_picture, lambda pair: pair.picture)]
     for picture, group in track(groups, "pairs", len(groups)):
         try:
-            scores += captioner.score(picture, [pair.sentence for pair in group], prior=prior)
+            scores += captioner.score(picture, [pair.sentence for pair in group])
         except InputError as error:
             failures.append(error)
             continue
@@ -115,24 +119,31 @@ def agree(
             f"{len(grades)} pairs with {len(set(grades))} different grades, expected two or more "
             f"different ones{named}"
         )
-    confidences = [score.confidence for score in scores]
+    evidence = [score.evidence for score in scores]
+    encode, scorer = captioner.bundle.vocabulary.encode, captioner.sentences
+    ids = [encode(word.word for word in score.words) for score in scores]
+    default = Prior.NONE if scorer.prior is None else Prior.TRAIN
+    priors = scorer.log2_prior(ids, Prior(prior or default))
+    log2_probs = np.array([score.log2_prob for score in scores])
     return Agreement(
         pairs=len(grades),
         pictures=len(groups) - len(failures),
-        log2_prob=_kendall([score.log2_prob for score in scores], grades),
+        log2_prob=_kendall(log2_probs, grades),
         log2_prob_per_word=_kendall(
             [score.log2_prob / (len(score.words) + 1) for score in scores], grades
         ),
-        confidence=None if None in confidences else _kendall(confidences, grades),
+        evidence=None if None in evidence else _kendall(evidence, grades),
+        score=None if priors is None else _kendall(log2_probs - priors, grades),
         failures=tuple(failures),
     )
 
 
-def _kendall(scores: Sequence[Any], grades: Sequence[float]) -> Kendall:
+def _kendall(scores: Iterable[Any], grades: Sequence[float]) -> Kendall:
     try:
         from scipy.stats import kendalltau
     except ModuleNotFoundError:
         raise MissingExtraError("scipy", "eval") from None
+    scores = list(scores)
     if len(set(scores)) < 2:
         return Kendall(tau_b=None, tau_c=None)
     taus = [float(kendalltau(scores, grades, variant=variant).statistic) for variant in "bc"]
