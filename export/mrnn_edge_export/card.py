@@ -47,6 +47,7 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         *_int8(metrics.get("int8", {})),
         *_figures(metrics.get("eval", {})),
         *_retrieval(metrics.get("retrieval", {})),
+        *_confidence(metrics.get("confidence", {})),
         "## What it cannot see",
         "",
         "It knows the world of its training pictures and no other: what it has not seen there it",
@@ -113,6 +114,28 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
         "```sh",
         made["command"],
         "```",
+        "",
+    ]
+
+
+def _confidence(figures: Mapping[str, Any]) -> list[str]:
+    if not figures:
+        return []
+    rows = (
+        f"| {name} | {each['captions']:,} | {each['right']:.0%} | {each['area']:.3f} "
+        f"| {each['calibration_error']:.3f} | {each['surest_half']:.0%} |"
+        for name, each in figures.items()
+    )
+    return [
+        "## Confidence",
+        "",
+        "A caption's confidence estimates the probability that it is right: that at least two",
+        "thirds of its content words are used by some reference. Fitted on dev; each caption here",
+        "is judged by weights that were fitted without it.",
+        "",
+        "| dev of | captions | right | area under ROC | calibration error | right, surest half |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *rows,
         "",
     ]
 
