@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.prior import PriorVectors
-from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
+from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp, sentence_log_probs
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
+from mrnn_edge.decode.score import BITS_PER_NAT
 from mrnn_edge.errors import OptionError
 from mrnn_edge.language.captions import figures, to_words
 from mrnn_edge.language.records import SentenceScore

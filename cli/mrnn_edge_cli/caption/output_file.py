@@ -15,7 +15,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from mrnn_edge.bundle.folder import to_json
+from mrnn_edge.bundle.write import to_json
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.caption.formats import Format, LineFormat
 from mrnn_edge_cli.failures import ExitCode
