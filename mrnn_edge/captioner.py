@@ -20,7 +20,7 @@ from mrnn_edge.engine.runtime import Graphs
 from mrnn_edge.errors import BundleError, InputError, ModelError, NumericalError, OptionError
 from mrnn_edge.image.read import ImageSource, Picture, as_picture, read_picture
 from mrnn_edge.language.captions import CaptionGenerator, search_space
-from mrnn_edge.language.records import Caption, SentenceScore
+from mrnn_edge.language.records import Caption
 from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mrnn_edge.camera.scene import CaptionEvent, Scene, WatchOptions
     from mrnn_edge.camera.source import Source
     from mrnn_edge.engine.gradient import OpenGradient
-    from mrnn_edge.language.sentences import SentenceScorer
+    from mrnn_edge.language.sentences import SentenceScore, SentenceScorer
 
 
 class Captioner:
@@ -265,7 +265,7 @@ class Captioner:
         sentences: Sequence[str],
         *,
         prior: Prior | str | None = None,
-    ) -> list[SentenceScore]:
+    ) -> "list[SentenceScore]":
         """How likely each sentence is for the picture, in their order.
 
         `prior` is what the confidence is measured against: `train` (the default), `mean`, which
@@ -283,7 +283,7 @@ class Captioner:
         *,
         best: int | None = None,
         prior: Prior | str | None = None,
-    ) -> list[SentenceScore]:
+    ) -> "list[SentenceScore]":
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
         `prior` defaults to `train`; `mean` is faster by the number of groups of training pictures.

@@ -24,7 +24,7 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
-from mrnn_edge.files import open_nonblocking
+from mrnn_edge.paths import open_nonblocking
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
 if TYPE_CHECKING:

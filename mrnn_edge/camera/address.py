@@ -13,8 +13,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.files import local_path
 from mrnn_edge.image.formats import SUFFIXES
+from mrnn_edge.paths import local_path
 
 _STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")

@@ -8,9 +8,9 @@ Takes an image vector and text, returns records; knows no pictures and no files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
 from mrnn_edge.decode.score import BITS_PER_NAT
 from mrnn_edge.errors import OptionError
 from mrnn_edge.language.captions import figures, to_words
-from mrnn_edge.language.records import SentenceScore
+from mrnn_edge.language.records import Word
 from mrnn_edge.options import Prior
 from mrnn_edge.vocab import Vocabulary, tokenize
 
@@ -32,6 +32,25 @@ _BLOCK: Final = 256
 """Sentences whose words are scored together."""
 _STREAM: Final = 2048
 """Sentences of a stream in memory at a time; shared beginnings among them run once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScore:
+    """How likely a given sentence is for a picture."""
+
+    sentence: str
+    log2_prob: float
+    """log2 P(sentence | image) in bits, the end sign included."""
+    perplexity: float
+    confidence: float | None
+    """log2 P(sentence | image) - log2 P(sentence), by the requested prior."""
+    words: tuple[Word, ...]
+    unknown_words: tuple[str, ...]
+    """Words that the vocabulary lacks; each was scored as the unknown word."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of `score`; `rank` sets `rank` before it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
