@@ -27,7 +27,7 @@ from rounds import milliseconds
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole
-from mrnn_edge.bundle.folder import to_json
+from mrnn_edge.bundle.write import to_json
 from mrnn_edge.files import write_whole
 from mrnn_edge.machine import usable_cores
 from mrnn_edge_cli.bench.conditions import LoadWatch

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mrnn_edge.errors import InputError, ModelError, MrnnEdgeError
     from mrnn_edge.image.read import Picture
     from mrnn_edge.index.index import Hit, Index, SearchResult
-    from mrnn_edge.language.records import Alternative, Caption, RankedSentence, SentenceScore, Word
+    from mrnn_edge.language.records import Alternative, Caption, Word
+    from mrnn_edge.language.sentences import RankedSentence, SentenceScore
     from mrnn_edge.options import DecodeOptions, Prior, Sampling
 
 __version__ = "0.1.0"
@@ -31,7 +32,8 @@ _MODULES = {
     "errors": ("InputError", "ModelError", "MrnnEdgeError"),
     "image.read": ("Picture",),
     "index.index": ("Hit", "Index", "SearchResult"),
-    "language.records": ("Alternative", "Caption", "RankedSentence", "SentenceScore", "Word"),
+    "language.records": ("Alternative", "Caption", "Word"),
+    "language.sentences": ("RankedSentence", "SentenceScore"),
     "options": ("DecodeOptions", "Prior", "Sampling"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -21,7 +21,7 @@ from mrnn_edge.errors import BundleError, InputError, ModelError, NumericalError
 from mrnn_edge.image.read import ImageSource, Picture, as_picture, read_picture
 from mrnn_edge.language.captions import CaptionGenerator, search_space
 from mrnn_edge.language.confidence import checked_weights
-from mrnn_edge.language.records import Caption, RankedSentence, SentenceScore
+from mrnn_edge.language.records import Caption
 from mrnn_edge.options import DecodeOptions, Prior, Sampling
 from mrnn_edge.timing import StageTimer
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mrnn_edge.camera.scene import CaptionEvent, Scene, WatchOptions
     from mrnn_edge.camera.source import Source
     from mrnn_edge.engine.gradient import OpenGradient
-    from mrnn_edge.language.sentences import SentenceScorer
+    from mrnn_edge.language.sentences import RankedSentence, SentenceScore, SentenceScorer
 
 
 class Captioner:
@@ -220,40 +220,40 @@ class Captioner:
             raise OptionError("images is one picture; give a list, or call caption")
         options = options or DecodeOptions()
         constraints = self.captions.constraints(options)
-        timer = StageTimer()
-        outcomes: dict[int, Caption | InputError] = {}
-        pictures: dict[int, Picture] = {}
-        for index, image in enumerate(images):
+        found: list[Picture | InputError] = []
+        for image in images:
             try:
-                pictures[index] = as_picture(image, self.config.image)
+                found.append(as_picture(image, self.config.image))
             except InputError as error:
-                outcomes[index] = error
-        if pictures:
-            timer.add("decode", sum(picture.decode_ms for picture in pictures.values()) / 1000.0)
-            several = [picture.pixels for picture in pictures.values()]
-            pixels = several[0][None] if len(several) == 1 else np.stack(several)  # one: no copy
-            try:
-                with timer("encode"):
-                    vectors = self.graphs.encoder(pixels)
-                with timer("generate"):
-                    found = self.captions.decode(vectors, options, constraints)
-            except NumericalError as error:
-                if len(pictures) == 1:
-                    return [outcomes.get(index, error) for index in range(len(images))]
-                # The call fails for one bad picture: each is retried alone.
-                for index, picture in pictures.items():
-                    outcomes[index] = self.caption_batch([picture], options)[0]
-            else:
-                timing = timer.milliseconds(pictures=len(pictures))
-                for (index, picture), decoded in zip(pictures.items(), found, strict=True):
-                    outcomes[index] = self.captions.caption(
-                        decoded,
-                        options,
-                        frames=picture.frames,
-                        notes=picture.notes,
-                        timing_ms=timing,
-                    )
-        return [outcomes[index] for index in range(len(images))]
+                found.append(error)
+        pictures = [each for each in found if isinstance(each, Picture)]
+        captions = iter(self._caption_all(pictures, options, constraints) if pictures else ())
+        return [next(captions) if isinstance(each, Picture) else each for each in found]
+
+    def _caption_all(
+        self, pictures: list[Picture], options: DecodeOptions, constraints: Constraints
+    ) -> list[Caption | InputError]:
+        timer = StageTimer()
+        timer.add("decode", sum(picture.decode_ms for picture in pictures) / 1000.0)
+        several = [picture.pixels for picture in pictures]
+        pixels = several[0][None] if len(several) == 1 else np.stack(several)  # one: no copy
+        try:
+            with timer("encode"):
+                vectors = self.graphs.encoder(pixels)
+            with timer("generate"):
+                decoded = self.captions.decode(vectors, options, constraints)
+        except NumericalError as error:
+            if len(pictures) == 1:
+                return [error]
+            # The call fails for one bad picture: each is retried alone.
+            return [self._caption_all([each], options, constraints)[0] for each in pictures]
+        timing = timer.milliseconds(pictures=len(pictures))
+        return [
+            self.captions.caption(
+                each, options, frames=picture.frames, notes=picture.notes, timing_ms=timing
+            )
+            for picture, each in zip(pictures, decoded, strict=True)
+        ]
 
     def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
@@ -261,7 +261,9 @@ class Captioner:
         vector: Floats = vectors[0]
         return vector
 
-    def score(self, image: ImageSource | Picture, sentences: Sequence[str]) -> list[SentenceScore]:
+    def score(
+        self, image: ImageSource | Picture, sentences: Sequence[str]
+    ) -> "list[SentenceScore]":
         """How likely each sentence is for the picture, in their order.
 
         Raises an InputError, and OptionError for a sentence without a word.
@@ -277,7 +279,7 @@ class Captioner:
         *,
         best: int | None = None,
         prior: Prior | str | None = None,
-    ) -> list[RankedSentence]:
+    ) -> "list[RankedSentence]":
         """The sentences, best first by P(w | I) / P(w); the `best` of them, or all.
 
         `prior` (options.Prior) defaults to `train`; `mean` is faster by the number of groups of

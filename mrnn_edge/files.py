@@ -1,17 +1,14 @@
-"""Paths as people write them, and files that are written whole."""
+"""Files that are written whole or not at all."""
 
 import contextlib
 import os
-import re
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
-from mrnn_edge.errors import FileError, OptionError
-
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_FILE_URL: Final = "file:"
-"""In any case of letters."""
+from mrnn_edge.errors import OptionError
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -29,9 +26,6 @@ def replacing(path: Path, *, synced: bool = True, new: bool = False) -> Iterator
     `new` a file that has appeared there meanwhile stays. Raises OptionError for that, and for a
     path that cannot be replaced: a folder, a device, or one in a missing folder.
     """
-    import secrets
-    import shutil
-
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise OptionError(f"{path} is not a regular file; name a file that may be replaced")
@@ -81,42 +75,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-def open_nonblocking(path: str, flags: int) -> int:
-    """An opener for `open` that does not wait for a FIFO's writer."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def local_path(name: str) -> str:
-    """The path that a name means; `~/a.jpg` and `file:///home/me/a.jpg` are resolved.
-
-    An existing file of exactly that name comes first. Raises FileError for other addresses: nothing
-    is downloaded.
-    """
-    is_url = name[: len(_FILE_URL)].lower() == _FILE_URL
-    if not (is_url or name.startswith("~") or "://" in name) or os.path.lexists(name):
-        return name
-    if name.startswith("~"):
-        return os.path.expanduser(name)
-    if is_url:
-        return _path_of_url(name)
-    if _ADDRESS.match(name):
-        raise FileError(
-            f"{name}: is an address, and nothing is downloaded or uploaded; name a file here"
-        )
-    return name
-
-
-def _path_of_url(url: str) -> str:
-    """`file:///a%20b.jpg` as a path."""
-    from urllib.parse import unquote_to_bytes
-    from urllib.request import url2pathname
-
-    rest = url[len(_FILE_URL) :]
-    if rest.startswith("//"):
-        host, slash, path = rest[2:].partition("/")
-        if host.lower() not in ("", "localhost"):
-            raise FileError(f"{url}: is a file of the host {host}; mount it, and give its path")
-        rest = slash + path
-    return url2pathname(rest) if os.name == "nt" else os.fsdecode(unquote_to_bytes(rest))

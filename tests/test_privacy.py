@@ -134,7 +134,7 @@ def test_a_socket_that_is_opened_is_seen(tmp_path):
 
 def test_telemetry_is_off_unless_the_user_has_set_the_variable(tmp_path):
     shown = (
-        "import os; from mrnn_edge.engine import runtime; runtime.runtime_facts();"
+        "import os; from mrnn_edge.engine import runtime; runtime.import_runtime();"
         "print(os.environ[runtime.TELEMETRY])"
     )
     for chosen, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):

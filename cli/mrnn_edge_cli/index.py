@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.files import local_path
+from mrnn_edge.paths import local_path
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.caption.bulk import describe_left_out
 from mrnn_edge_cli.failures import ExitCode

@@ -19,7 +19,7 @@ MODEL: Final = "Model and machine"
 
 def to_path(text: str | os.PathLike[str]) -> Path:
     """A path, with `~` and `file:///…` understood: a shell does not expand `--output=~/a.csv`."""
-    from mrnn_edge.files import local_path
+    from mrnn_edge.paths import local_path
 
     try:
         return Path(local_path(os.fspath(text)))

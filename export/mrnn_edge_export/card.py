@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrnn_edge.bundle.config import BundleConfig, Precision
-from mrnn_edge.bundle.folder import Bundle, read_metrics, to_json
+from mrnn_edge.bundle.folder import Bundle, read_metrics
+from mrnn_edge.bundle.write import to_json
 from mrnn_edge.errors import OptionError
 from mrnn_edge.files import write_whole
 

@@ -25,14 +25,9 @@ from mrnn_edge.bundle.config import (
     PriorFile,
     Sizes,
 )
-from mrnn_edge.bundle.folder import (
-    describe_graph,
-    describe_prior,
-    graph_metadata,
-    to_json,
-    write_bundle,
-)
+from mrnn_edge.bundle.folder import graph_metadata
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.bundle.write import describe_graph, describe_prior, to_json, write_bundle
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import DatasetError, OptionError

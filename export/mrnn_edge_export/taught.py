@@ -20,11 +20,9 @@ from torch import Tensor, nn
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
-from mrnn_edge.bundle.folder import (
-    Bundle,
-    describe_graph,
-)
+from mrnn_edge.bundle.folder import Bundle
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.bundle.write import describe_graph
 from mrnn_edge.decode.hypotheses import StepFunction
 from mrnn_edge.engine.runtime import Graphs, open_graphs
 from mrnn_edge.errors import ModelError

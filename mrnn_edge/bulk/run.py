@@ -17,11 +17,11 @@ from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.engine.device import DeviceKind
 from mrnn_edge.errors import InputError
-from mrnn_edge.files import local_path
 from mrnn_edge.image.read import Picture, read_picture
 from mrnn_edge.language.records import Caption, Outcome
 from mrnn_edge.machine import usable_cores
 from mrnn_edge.options import DecodeOptions
+from mrnn_edge.paths import local_path
 
 STANDARD_INPUT: Final = "-"
 """The file name for standard input."""

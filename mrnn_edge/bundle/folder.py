@@ -1,4 +1,4 @@
-"""A model folder: finds it, checks it, reads its parts; writes one whole or not at all.
+"""A model folder: finds it, checks it, reads its parts.
 
     config.json  vocab.json  encoder.onnx  step.onnx  [encoder.int8.onnx  step.int8.onnx]
     [gradient.onnx]  [prior.npy]  metrics.json  README.md
@@ -12,7 +12,6 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from mrnn_edge.errors import (
     OptionError,
     VocabularyMismatchError,
 )
-from mrnn_edge.files import open_nonblocking
+from mrnn_edge.paths import open_nonblocking
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 
 if TYPE_CHECKING:
@@ -197,46 +196,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise BundleError(f"{folder / 'metrics.json'}: expected a JSON object")
     return metrics
-
-
-def to_json(data: Any) -> bytes:
-    """The bytes of a JSON file of a bundle."""
-    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode("ascii")
-
-
-def describe_graph(file: str, data: bytes) -> GraphFile:
-    """The entry of a graph in config.json."""
-    return GraphFile(file=file, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-
-
-def describe_prior(file: str, data: bytes, *, groups: int) -> PriorFile:
-    """The entry in config.json of the vectors of so many groups of training pictures."""
-    digest = hashlib.sha256(data).hexdigest()
-    return PriorFile(file=file, sha256=digest, bytes=len(data), groups=groups)
-
-
-def write_bundle(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a new folder with these files: it appears whole or not at all.
-
-    Raises OptionError if the folder exists.
-    """
-    import shutil  # reading a bundle needs none of these: 7 ms of a start
-    import tempfile
-
-    from mrnn_edge.files import write_whole
-
-    if os.path.lexists(folder):
-        raise OptionError(f"{folder} exists already; remove it or name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        for name, data in files.items():
-            write_whole(half / name, data)
-        half.chmod(0o755)
-        half.rename(folder)
-    except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
-        raise
 
 
 def _models_folder() -> Path:

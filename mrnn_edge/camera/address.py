@@ -1,8 +1,7 @@
 """Parses the name of a source, and hides its credentials.
 
 `0`, `/dev/video2` and links to such are devices, `rtsp://…` and `http://…` streams,
-`clip.mp4` a video, a folder, a picture or a pattern such as `frame_%04d.png` a sequence of
-pictures. Opens nothing.
+`clip.mp4` a video, a folder or a picture a sequence of pictures. Opens nothing.
 """
 
 import os
@@ -13,14 +12,13 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.files import local_path
 from mrnn_edge.image.formats import SUFFIXES
+from mrnn_edge.paths import local_path
 
 _STREAM = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "tcp", "srt", "rtp")
 _MISTYPED = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
-_PATTERN = re.compile(r"%0?\d*d")
-_DOWNLOADS = ("http", "https")
+_VIDEO_URL = re.compile(r"https?://[^?#]+\.(mp4|m4v|mov|mkv|webm|avi)([?#].*)?", re.IGNORECASE)
 _DEVICE = re.compile(r"/dev/(video\d+|v4l/.+)")
 """Also one that is not there at present."""
 _VIDEO4LINUX = 81
@@ -48,10 +46,9 @@ class Address:
     """What messages show: the URL without its password."""
 
     @property
-    def may_end(self) -> bool:
-        """Whether a stream may be a video with an end: a file at an http address."""
-        scheme = _STREAM.match(self.location) if self.kind is SourceKind.STREAM else None
-        return scheme is not None and scheme[1].lower() in _DOWNLOADS
+    def ends(self) -> bool:
+        """Whether a stream is a video with an end: a file at an http address, by its suffix."""
+        return self.kind is SourceKind.STREAM and _VIDEO_URL.fullmatch(self.location) is not None
 
 
 def parse_address(source: str | int | os.PathLike[str]) -> Address:
@@ -78,13 +75,9 @@ def parse_address(source: str | int | os.PathLike[str]) -> Address:
     if _DEVICE.fullmatch(text) or _is_device(text):
         return Address(kind=SourceKind.DEVICE, location=text, name=text)
     suffix = os.path.splitext(text)[1].lower()
-    sequence = os.path.isdir(text) or (_PATTERN.search(text) and not os.path.exists(text))
-    # These are videos as a rule; the video reader takes a still one too.
-    kind = (
-        SourceKind.PICTURES
-        if sequence or suffix in SUFFIXES - {".gif", ".apng"}
-        else SourceKind.VIDEO
-    )
+    # Those left out are videos as a rule; the video reader takes a still one too.
+    pictures = os.path.isdir(text) or suffix in SUFFIXES - {".gif", ".apng"}
+    kind = SourceKind.PICTURES if pictures else SourceKind.VIDEO
     return Address(kind=kind, location=text, name=hide_credentials(text))
 
 

@@ -25,7 +25,7 @@ class LiveSource:
     """The newest frames of a device or stream. A FrameSource.
 
     The watchdog fires `margin_s` seconds after the policy's limits, as some captures enforce these
-    themselves. `let_go` closes a capture that was opened ahead and is not used.
+    themselves.
     """
 
     live: Final = True
@@ -38,7 +38,6 @@ class LiveSource:
         policy: ReconnectPolicy | None = None,
         margin_s: float = 0.0,
         notice: Notice = unheard,
-        let_go: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name: Final = name
@@ -46,7 +45,6 @@ class LiveSource:
         self._policy = policy or ReconnectPolicy()
         self._margin_s = margin_s
         self._notice = notice
-        self._let_go = let_go
         self._clock = clock
         self._try: _Try | None = None
         self._loss: _Loss | None = None
@@ -102,8 +100,6 @@ class LiveSource:
         """Abandon the running attempt; its thread gets a moment to release the device."""
         if self._try is not None:
             self._try.leave()
-        if self._let_go is not None:
-            self._let_go()
 
     def _begin(self, before: "_Before") -> "_Try":
         self._try = _Try(self._open, clock=self._clock, before=before)

@@ -1,8 +1,6 @@
-"""Pictures of a folder, a pattern or one file, and arrays that the caller makes, as frames."""
+"""Pictures of a folder or one file, and arrays that the caller makes, as frames."""
 
-import glob
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -23,7 +21,7 @@ from mrnn_edge.image.read import Pixels, load_image
 
 
 class PictureSequence:
-    """Pictures of a folder, a pattern or one file, in order, as frames. A FrameSource."""
+    """Pictures of a folder or one file, in order, as frames. A FrameSource."""
 
     live: Final = False
     lost: Final = False
@@ -72,7 +70,7 @@ class PictureSequence:
 
 
 def list_pictures(name: str) -> list[str]:
-    """The pictures that a folder, a pattern (`frame_%04d.png`) or a path names, in order.
+    """The pictures of a folder in order, or the one of a path.
 
     Those of a folder are in byte order, by suffix. Raises CameraUnavailableError where there is
     none.
@@ -89,32 +87,13 @@ def list_pictures(name: str) -> list[str]:
             for each in names
             if os.path.splitext(each)[1].lower() in SUFFIXES and not each.startswith(MAC_HALF)
         ]
-    elif os.path.exists(name):
-        paths = [name]
     else:
-        paths = _by_number(name)
+        paths = [name] if os.path.exists(name) else []
     if not paths:
         raise CameraUnavailableError(
-            f"{hide_credentials(name)}: no picture found; expected a video, a folder of pictures "
-            "or a pattern such as frame_%04d.png"
+            f"{hide_credentials(name)}: no picture found; expected a video or a folder of pictures"
         )
     return paths
-
-
-def _by_number(pattern: str) -> list[str]:
-    """The files that a printf pattern names, by their number."""
-    start, number, end = (
-        re.split(r"(%0?\d*d)", pattern, maxsplit=1) if "%" in pattern else (pattern, "", "")
-    )
-    if not number:
-        return []
-    width = int(number.strip("%d") or 0)
-    found = {}
-    for path in glob.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
-        digits = path[len(start) : len(path) - len(end)]
-        if digits.isascii() and digits.isdigit() and len(digits) >= width:
-            found[int(digits)] = path
-    return [found[key] for key in sorted(found)]
 
 
 class GivenFrames:

@@ -2,24 +2,19 @@
 
 No frame is dropped, however slow the reader is. FrameTimes corrects the times of a container, which
 may go backwards, restart where two recordings were joined, or be far off for single frames.
-
-`bytes_missing` compares a file with the sizes that its container declares. Frame counts of headers
-prove nothing: FFmpeg computes that of Matroska from duration and rate, also where the sound is
-longer or the rate varies, and that of an MP4 counts frames that an edit list leaves out. Only
-headers are read, of MP4 and QuickTime, AVI, Matroska and WebM.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from typing import IO, Final
+from collections.abc import Iterator
+from typing import Final
 
 from mrnn_edge.camera.capture import Capture, OpenCapture
 from mrnn_edge.camera.frames import ALL, USUAL_RATE, Frame, Selection
 from mrnn_edge.errors import CameraUnavailableError, TruncatedVideoError
 
 _MISSING_SHARE: Final = 0.05
-"""Of the frames that a header promises; many containers only estimate them."""
+"""Of the frames that a header promises; many containers only estimate them, so that for a file,
+whose container may say anything, they prove nothing."""
 
 
 class Video:
@@ -34,16 +29,14 @@ class Video:
         open_capture: OpenCapture,
         *,
         selection: Selection = ALL,
-        path: str | None = None,
+        downloaded: bool = False,
     ) -> None:
-        """`path` is the file, whose size shows whether it is complete; without one, at an http
-        address, only the number of frames in the header can show it."""
+        """With `downloaded` the connection may break, which the header's number of frames shows."""
         self.name: Final = name
-        self._path = path
         self._selection = selection
         self._capture: Capture | None = open_capture()
         self._rate = self._capture.rate() or USUAL_RATE
-        self._length = self._capture.length()
+        self._promised = (self._capture.length() or 0) if downloaded else 0
 
     @property
     def rate(self) -> float:
@@ -53,7 +46,7 @@ class Video:
     def frames(self, *, tick: float) -> Iterator[Frame | None]:
         """The selected frames.
 
-        Raises TruncatedVideoError after the last one where a part of the video is missing, and
+        Raises TruncatedVideoError after the last one where a part of a download is missing, and
         CameraUnavailableError where no frame can be read.
         """
         del tick
@@ -80,22 +73,10 @@ class Video:
     def _check(self, *, read: int, usable: bool) -> None:
         if not usable:
             raise CameraUnavailableError(f"{self.name}: holds no frame that can be read")
-        if self._path is None:
-            promised = self._length or 0
-            if promised - read > max(2.0, _MISSING_SHARE * promised):
-                raise TruncatedVideoError(
-                    f"{self.name}: ends after {read} frames, its header says {promised}; "
-                    "cut off or damaged, get a whole copy"
-                )
-            return
-        try:
-            missing = bytes_missing(self._path)
-        except OSError:  # the file is gone; all its frames were read
-            return
-        if missing:
+        if self._promised - read > max(2.0, _MISSING_SHARE * self._promised):
             raise TruncatedVideoError(
-                f"{self.name}: ends after {read} frames, {missing:,} bytes before the end that its "
-                "header says; cut off, get a whole copy"
+                f"{self.name}: ends after {read} frames, its header says {self._promised}; "
+                "cut off or damaged, get a whole copy"
             )
 
 
@@ -141,93 +122,3 @@ class FrameTimes:
                 return position_s
         self._last_s = last + (step if goes_on and step is not None else self._step_s)
         return self._last_s
-
-
-_BOXES: Final = frozenset(
-    b"ftyp styp moov moof mdat mfra sidx ssix pdin meta uuid udta free skip wide pnot".split()
-)
-"""Of the top level (ISO/IEC 14496-12, QuickTime). Sizes of other boxes are ignored."""
-_EBML: Final = b"\x1a\x45\xdf\xa3"
-_SEGMENT: Final = b"\x18\x53\x80\x67"
-
-
-def bytes_declared(path: str) -> int | None:
-    """The size in bytes, or a lower bound, that the container declares for its file.
-
-    None if unknown: another container, or one written to a pipe or never finished. Raises OSError.
-    """
-    with open(path, "rb") as file:
-        head = file.read(12)
-        reached: Callable[[IO[bytes]], int | None]
-        if head[:4] == b"RIFF" and head[8:] == b"AVI ":
-            reached = _riff
-        elif head[:4] == _EBML:
-            reached = _matroska
-        elif head[4:8] in _BOXES:
-            reached = _boxes
-        else:
-            return None
-        file.seek(0)
-        return reached(file)
-
-
-def bytes_missing(path: str) -> int:
-    """How many of the declared bytes the file lacks. Raises OSError."""
-    return max((bytes_declared(path) or 0) - os.path.getsize(path), 0)
-
-
-def _boxes(file: IO[bytes]) -> int | None:
-    """ISO/IEC 14496-12, 4.2: size and name; size 1 has 64 bits more, size 0 goes to the end."""
-    end, there = 0, os.fstat(file.fileno()).st_size
-    while len(head := file.read(8)) == 8 and head[4:] in _BOXES:
-        size, least = int.from_bytes(head[:4], "big"), 8
-        if size == 1:
-            size, least = int.from_bytes(file.read(8), "big"), 16
-        if size < least:
-            break
-        end += size
-        if end >= there:  # not every offset beyond can be sought
-            break
-        file.seek(end)
-    return end or None
-
-
-def _riff(file: IO[bytes]) -> int | None:
-    """One RIFF chunk, and in a large file (OpenDML) more of them behind it."""
-    end = 0
-    while len(head := file.read(8)) == 8 and head[:4] == b"RIFF":
-        size = int.from_bytes(head[4:], "little")
-        if size in (0, 0xFFFFFFFF):  # not finished
-            break
-        end = file.tell() + size
-        file.seek(size + size % 2, os.SEEK_CUR)  # the next begins at an even place
-    return end or None
-
-
-def _matroska(file: IO[bytes]) -> int | None:
-    """RFC 8794 and 9559: the header's element, then the segment, each with its size."""
-    file.read(4)
-    size = _vint(file)
-    if size is None:
-        return None
-    if size > os.fstat(file.fileno()).st_size:
-        return file.tell() + size
-    file.seek(size, os.SEEK_CUR)
-    if file.read(4) != _SEGMENT:
-        return None
-    size = _vint(file)
-    return None if size is None else file.tell() + size
-
-
-def _vint(file: IO[bytes]) -> int | None:
-    """An element's size (RFC 8794, 4); its length is 1 + the leading zero bits of the first byte.
-
-    None if all other bits are ones: unknown.
-    """
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    more = 8 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(more), "big")
-    ones = (1 << 7 * (more + 1)) - 1
-    return None if value & ones == ones else value & ones

@@ -1,4 +1,4 @@
-"""log P(sentence | image) of every sentence for every image; shared beginnings run once.
+"""log P(sentence | image) of given sentences: one for each image, or every one for every image.
 
 Takes ids and image vectors, returns natural log-probabilities; knows no words and no runtime.
 """
@@ -12,10 +12,36 @@ from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats, Ids
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import check_finite, targets_of
+from mrnn_edge.decode.score import check_finite
 
 _ROWS: Final = 512
 """Rows of one call of the step: the log-probabilities, 5 MB at 2,538 words, stay in the cache."""
+
+
+def sentence_log_probs(
+    step: StepFunction,
+    images: Floats,
+    sentences: Sequence[Sequence[int]],
+    space: SearchSpace,
+) -> list[NDArray[np.float64]]:
+    """Natural log-probability of each word and of the end sign, for sentence n and image row n.
+
+    `images` is float32 [N, M], `sentences` N lists of ids without start and end signs; the n-th
+    result is float64 [words + 1]. One call of `step` per position, for all sentences of that
+    length. Raises NumericalError for NaN.
+    """
+    targets, lengths = _targets_of(sentences, space)
+    found = np.zeros(targets.shape)
+    token = np.full(len(sentences), space.start, np.int64)
+    state = np.zeros((len(sentences), space.state), np.float32)
+    for position in range(targets.shape[1]):
+        # Sentences drop out once their end sign is scored.
+        rows = np.flatnonzero(lengths >= position)
+        log_probs, state[rows] = step(token[rows], state[rows], images[rows])
+        token[rows] = targets[rows, position]
+        found[rows, position] = log_probs[np.arange(len(rows)), token[rows]]
+    check_finite(found)
+    return [found[row, : length + 1] for row, length in enumerate(lengths)]
 
 
 def cross_log_probs(
@@ -32,7 +58,7 @@ def cross_log_probs(
     `step` run at a time, each of at most 512 rows, so memory holds the result and one number for
     each image and beginning. Raises NumericalError for NaN.
     """
-    targets, lengths = targets_of(sentences, space)
+    targets, lengths = _targets_of(sentences, space)
     result = np.zeros((len(sentences), len(images)))
     # Sentence -> its beginning, among those of the same length.
     node = np.zeros(len(sentences), np.intp)
@@ -105,3 +131,14 @@ def _advance(
     ]
     list(pool.map(run, corners))
     return gained, next_state
+
+
+def _targets_of(
+    sentences: Sequence[Sequence[int]], space: SearchSpace
+) -> tuple[Ids, NDArray[np.int64]]:
+    """Target ids int64 [N, longest + 1], padded with the end sign, and lengths int64 [N]."""
+    lengths = np.array([len(sentence) for sentence in sentences], np.int64)
+    targets = np.full((len(sentences), int(lengths.max(initial=0)) + 1), space.end, np.int64)
+    for row, sentence in enumerate(sentences):
+        targets[row, : len(sentence)] = sentence
+    return targets, lengths

@@ -1,8 +1,7 @@
-"""log P(sentence | image), by running the step function over the words.
+"""log P(sentence | image) of decoded sentences, whose states the decoder kept.
 
-Takes ids and image vectors, returns natural log-probabilities; knows no words and no runtime. Two
-cases here: sentence n for image n (`sentence_log_probs`), and decoded sentences, whose states the
-decoder kept (`path_log_probs`). cross.py scores every sentence for every image.
+Takes hypotheses and an image vector, returns natural log-probabilities; knows no words and no
+runtime. cross.py scores given sentences.
 """
 
 import math
@@ -13,37 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mrnn_edge.arrays import Floats, Ids
+from mrnn_edge.arrays import Floats
 from mrnn_edge.decode.hypotheses import Hypothesis, SearchSpace, StepFunction
 from mrnn_edge.errors import NumericalError
 
 BITS_PER_NAT: Final = 1.0 / math.log(2.0)
-
-
-def sentence_log_probs(
-    step: StepFunction,
-    images: Floats,
-    sentences: Sequence[Sequence[int]],
-    space: SearchSpace,
-) -> list[NDArray[np.float64]]:
-    """Natural log-probability of each word and of the end sign, for sentence n and image row n.
-
-    `images` is float32 [N, M], `sentences` N lists of ids without start and end signs; the n-th
-    result is float64 [words + 1]. One call of `step` per position, for all sentences of that
-    length. Raises NumericalError for NaN.
-    """
-    targets, lengths = targets_of(sentences, space)
-    found = np.zeros(targets.shape)
-    token = np.full(len(sentences), space.start, np.int64)
-    state = np.zeros((len(sentences), space.state), np.float32)
-    for position in range(targets.shape[1]):
-        # Sentences drop out once their end sign is scored.
-        rows = np.flatnonzero(lengths >= position)
-        log_probs, state[rows] = step(token[rows], state[rows], images[rows])
-        token[rows] = targets[rows, position]
-        found[rows, position] = log_probs[np.arange(len(rows)), token[rows]]
-    check_finite(found)
-    return [found[row, : length + 1] for row, length in enumerate(lengths)]
 
 
 def path_log_probs(
@@ -77,14 +50,3 @@ def check_finite(log_probs: NDArray[np.float64]) -> None:
     """Raise NumericalError for NaN or plus infinity in float64 [...]; minus infinity may be."""
     if not (log_probs < np.inf).all():
         raise NumericalError("the step graph gave numbers that are not finite; verify the model")
-
-
-def targets_of(
-    sentences: Sequence[Sequence[int]], space: SearchSpace
-) -> tuple[Ids, NDArray[np.int64]]:
-    """Target ids int64 [N, longest + 1], padded with the end sign, and lengths int64 [N]."""
-    lengths = np.array([len(sentence) for sentence in sentences], np.int64)
-    targets = np.full((len(sentences), int(lengths.max(initial=0)) + 1), space.end, np.int64)
-    for row, sentence in enumerate(sentences):
-        targets[row, : len(sentence)] = sentence
-    return targets, lengths

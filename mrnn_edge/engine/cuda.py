@@ -8,14 +8,19 @@ import contextlib
 import io
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from mrnn_edge.engine.device import Device
-from mrnn_edge.engine.session import CUDA_PROVIDER, first_line
+from mrnn_edge.engine.graphs import Signature
+from mrnn_edge.engine.session import CUDA_PROVIDER, Session, first_line
 from mrnn_edge.errors import DeviceError, install_command
 
 _WARNINGS, _FATAL = 2, 4
 """Severities of ONNX Runtime's log: its default, and the one that writes nothing."""
+_DTYPES: Final = {"uint8": np.uint8, "int64": np.int64, "float": np.float32}
+"""Of the inputs of graphs, as ONNX Runtime calls them."""
 
 
 def cuda_session(runtime: ModuleType, device: Device, make: Callable[..., Any]) -> Any:
@@ -47,6 +52,15 @@ def cuda_session(runtime: ModuleType, device: Device, make: Callable[..., Any]) 
     if got != CUDA_PROVIDER:
         raise _refused(device, unloaded or f"ONNX Runtime chose {got}")
     return session
+
+
+def run_once(session: Session, signature: Signature) -> None:
+    """Run on zeros: on CUDA the first run loads cuDNN and can fail. Raises DeviceError."""
+    feeds = {
+        each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
+        for each in signature.inputs
+    }
+    session.run([each.name for each in signature.outputs], feeds)
 
 
 def _refused(device: Device, cause: str) -> DeviceError:

@@ -4,6 +4,7 @@
 threads, which release the GIL 99 % of the time. Knows no caption.
 """
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.bundle.folder import Bundle, load_bundle, shipped_name
 from mrnn_edge.engine.device import CPU, CUDA, Device, DeviceKind, parse_device
+from mrnn_edge.engine.session import CUDA_PROVIDER
 from mrnn_edge.engine.threads import Started
 from mrnn_edge.errors import DeviceError, OptionError
 
@@ -69,9 +71,10 @@ def begin(
     likely = loading.precision or own_precision(bundle.config, requested or CPU)
     files = _FilesAhead(bundle, likely)
 
-    from mrnn_edge.engine.runtime import import_ahead
+    from mrnn_edge.engine.runtime import import_runtime
 
-    import_ahead()
+    with contextlib.suppress(DeviceError):  # raised again where the graphs are waited for
+        import_runtime()
     call = partial(_open, files, loading, requested)
     return Opening(bundle=bundle, loading=loading, graphs=Started(call, name="open"))
 
@@ -101,13 +104,15 @@ class _FilesAhead:
 
 def _open(files: _FilesAhead, loading: Loading, requested: Device | None) -> "Graphs":
     """Open both graphs on the requested device; `auto` tries CUDA and falls back to the CPU."""
-    from mrnn_edge.engine.runtime import runtime_facts, try_device
+    from mrnn_edge.engine.runtime import import_runtime
 
     try:
         if requested is not None:
             return _open_on(requested, files, loading)
-        if not runtime_facts().has_cuda:
+        if CUDA_PROVIDER not in import_runtime().get_available_providers():
             return _open_on(CPU, files, loading)
+        from mrnn_edge.engine.trial import try_device
+
         try:
             try_device(CUDA)
             return _open_on(CUDA, files, loading)

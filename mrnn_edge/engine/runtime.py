@@ -5,7 +5,6 @@ used or DeviceError is raised; there is no silent fallback. ONNX Runtime itself 
 CPU without an exception, and its list of providers names what was compiled in, not what works here.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,19 +12,16 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final, cast
 
-import numpy as np
-
 from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
 from mrnn_edge.engine.device import CPU, Device, DeviceKind
 from mrnn_edge.engine.graphs import (
     OpenEncoder,
     OpenStep,
-    Signature,
     check_metadata,
     check_signature,
     graph_signature,
 )
-from mrnn_edge.engine.session import CUDA_PROVIDER, Session, first_line
+from mrnn_edge.engine.session import Session, first_line
 from mrnn_edge.engine.threads import Started
 from mrnn_edge.errors import BundleError, DeviceError, OptionError, install_command
 from mrnn_edge.machine import usable_cores
@@ -41,13 +37,6 @@ MAX_THREADS: Final = 256
 STEP_THREADS: Final = 1
 """The step multiplies 1.1 million numbers. A pool of its own gains little, keeps spinning into the
 next picture and takes the encoder's cores (docs/runtime.md)."""
-_ADDITION: Final = bytes.fromhex(
-    "08083a420a160a047465726d0a047465726d120373756d22034164641201675a120a047465726d120a0a080801"
-    "12040a02080162110a0373756d120a0a08080112040a02080142040a001011"
-)
-"""A graph of one node, `sum = term + term`, float32 [1]; opset 17, IR 8: old enough for all."""
-_DTYPES: Final = {"uint8": np.uint8, "int64": np.int64, "float": np.float32}
-"""Of the inputs of graphs, as ONNX Runtime calls them."""
 _ERRORS: Final = 3
 """A severity of ONNX Runtime's log."""
 
@@ -105,9 +94,11 @@ def open_graphs(
             opening.join()
         step = opening.wait()
     else:
+        from mrnn_edge.engine.cuda import run_once  # a start on the CPU does without
+
         encoder, step = open_encoder(), open_step()
-        _run_once(encoder, graph_signature(GraphRole.ENCODER, config))
-        _run_once(step, graph_signature(GraphRole.STEP, config))
+        run_once(encoder, graph_signature(GraphRole.ENCODER, config))
+        run_once(step, graph_signature(GraphRole.STEP, config))
     return Graphs(
         encoder=OpenEncoder(encoder, config),
         step=OpenStep(step, config),
@@ -128,10 +119,10 @@ def open_session(
     threads: int,
 ) -> Session:
     """One graph, checked against its contract each time it is opened. Raises as `open_graphs`."""
-    runtime = _import_runtime()
+    runtime = import_runtime()
 
     def open_checked() -> Any:
-        session = _new_session(runtime, device, read(role), role, threads)
+        session = new_session(runtime, device, read(role), role, threads)
         check_metadata(session, role, metadata(role))
         check_signature(session, role, graph_signature(role, config))
         return session
@@ -144,74 +135,17 @@ def open_plain(graph: bytes, *, threads: int | None = None) -> Session:
 
     Raises BundleError if ONNX Runtime refuses it.
     """
-    new = partial(_new_session, _import_runtime(), CPU, graph, GraphRole.ENCODER)
+    new = partial(new_session, import_runtime(), CPU, graph, GraphRole.ENCODER)
     return Session(partial(new, threads or usable_cores()), device=CPU)
 
 
-def _run_once(session: Session, signature: Signature) -> None:
-    """Run on zeros: on CUDA the first run loads cuDNN and can fail. Raises DeviceError."""
-    feeds = {
-        each.name: np.zeros([size or 1 for size in each.shape], _DTYPES[each.dtype])
-        for each in signature.inputs
-    }
-    session.run([each.name for each in signature.outputs], feeds)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuntimeFacts:
-    """The ONNX Runtime that is installed here."""
-
-    version: str
-    providers: tuple[str, ...]
-    """What it was built with; `try_device` checks what works here."""
-
-    @property
-    def has_cuda(self) -> bool:
-        """Whether it was built for CUDA."""
-        return CUDA_PROVIDER in self.providers
-
-
-def import_ahead() -> None:
-    """Import early; an ImportError surfaces later, where the runtime is needed."""
-    with contextlib.suppress(DeviceError):
-        _import_runtime()
-
-
-def runtime_facts() -> RuntimeFacts:
-    """Import the runtime and describe it. Raises DeviceError where it cannot be imported."""
-    runtime = _import_runtime()
-    providers = tuple(runtime.get_available_providers())
-    return RuntimeFacts(version=str(runtime.__version__), providers=providers)
-
-
-def try_device(device: Device) -> str:
-    """Run a graph of one addition on a device; return the provider that ran it.
-
-    Raises DeviceError where the device cannot be used, or adds wrongly.
-    """
-    runtime = _import_runtime()
-    try:
-        session = _new_session(runtime, device, _ADDITION, GraphRole.STEP, 1)
-        (found,) = session.run(["sum"], {"term": np.array([21.0], np.float32)})
-    except DeviceError:
-        raise
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-        raise DeviceError(
-            f"{device} does not add two numbers ({first_line(error)}); reinstall onnxruntime"
-        ) from error
-    if found.tolist() != [42.0]:
-        raise DeviceError(
-            f"{device} answers {found.tolist()} to 21 + 21; check its driver, reinstall onnxruntime"
-        )
-    return str(session.get_providers()[0])
-
-
-def _new_session(
+def new_session(
     runtime: ModuleType, device: Device, graph: bytes, role: GraphRole, threads: int
 ) -> Any:
+    """A session of ONNX Runtime. Raises DeviceError or BundleError."""
     make = partial(_session, runtime, graph, threads=threads)
     if device.kind is DeviceKind.CUDA:
-        from mrnn_edge.engine.cuda import cuda_session  # a start on the CPU does without
+        from mrnn_edge.engine.cuda import cuda_session
 
         return cuda_session(runtime, device, make)
     try:
@@ -264,7 +198,8 @@ def disable_telemetry() -> None:
     os.environ.setdefault(TELEMETRY, "1")
 
 
-def _import_runtime() -> ModuleType:
+def import_runtime() -> ModuleType:
+    """ONNX Runtime. Raises DeviceError where it cannot be imported."""
     disable_telemetry()
     try:
         import onnxruntime

@@ -1,4 +1,4 @@
-"""What leaves the library: captions, scores and outcomes of files, and their JSON records.
+"""What leaves the library: captions and outcomes of files, and their JSON records.
 
 Plain frozen data. Log-probabilities are base 2 (bits), as in the paper. Computes nothing.
 """
@@ -65,7 +65,8 @@ class Caption:
     """decode, encode and generate in milliseconds, and total; in a batch, a picture's share."""
 
     def __str__(self) -> str:
-        return self.text or ""
+        """The text, or why there is none."""
+        return self.text if self.text is not None else self.reason or ""
 
     def to_record(self, file: str) -> dict[str, Any]:
         """The JSON record of the command (docs/records.md)."""
@@ -119,37 +120,3 @@ class Outcome:
             return None
         reason = str(self.result)
         return reason if reason.startswith(self.file) else f"{self.file}: {reason}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentenceScore:
-    """How likely a given sentence is for a picture."""
-
-    sentence: str
-    log2_prob: float
-    """log2 P(sentence | image) in bits, the end sign included."""
-    perplexity: float
-    evidence: float | None
-    """As `Caption.evidence`."""
-    words: tuple[Word, ...]
-    unknown_words: tuple[str, ...]
-    """Words that the vocabulary lacks; each was scored as the unknown word."""
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON record of the command."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankedSentence(SentenceScore):
-    """A sentence in its place among others."""
-
-    rank: int
-    """1 is the best."""
-    score: float
-    """log2 P(sentence | image) - log2 P(sentence) in bits, by the requested prior; without a prior
-    the first alone."""
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON record of the command."""
-        return {"rank": self.rank, "score": self.score, **asdict(self)}

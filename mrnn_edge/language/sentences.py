@@ -8,21 +8,21 @@ Takes an image vector and text, returns records; knows no pictures and no files.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.bundle.prior import PriorVectors
-from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
+from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp, sentence_log_probs
 from mrnn_edge.decode.hypotheses import SearchSpace, StepFunction
-from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
+from mrnn_edge.decode.score import BITS_PER_NAT
 from mrnn_edge.errors import OptionError
 from mrnn_edge.language.captions import evidence_of, figures, to_words
-from mrnn_edge.language.records import RankedSentence, SentenceScore
+from mrnn_edge.language.records import Word
 from mrnn_edge.options import Prior
 from mrnn_edge.vocab import Vocabulary, tokenize
 
@@ -32,6 +32,40 @@ _BLOCK: Final = 256
 """Sentences whose words are scored together."""
 _STREAM: Final = 2048
 """Sentences of a stream in memory at a time; shared beginnings among them run once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScore:
+    """How likely a given sentence is for a picture."""
+
+    sentence: str
+    log2_prob: float
+    """log2 P(sentence | image) in bits, the end sign included."""
+    perplexity: float
+    evidence: float | None
+    """As `Caption.evidence`."""
+    words: tuple[Word, ...]
+    unknown_words: tuple[str, ...]
+    """Words that the vocabulary lacks; each was scored as the unknown word."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of the command."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedSentence(SentenceScore):
+    """A sentence in its place among others."""
+
+    rank: int
+    """1 is the best."""
+    score: float
+    """log2 P(sentence | image) - log2 P(sentence) in bits, by the requested prior; without a prior
+    the first alone."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of the command."""
+        return {"rank": self.rank, "score": self.score, **super().to_record()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import onnxruntime
 import tiny
 
 from mrnn_edge.bundle.config import GraphRole
-from mrnn_edge.bundle.folder import describe_graph
+from mrnn_edge.bundle.write import describe_graph
 
 CUDA = [("CUDAExecutionProvider", {"device_id": "0"})]
 BOTH = ["CUDAExecutionProvider", "CPUExecutionProvider"]

@@ -23,8 +23,9 @@ from mrnn_edge.bundle.config import (
     Precision,
     Sizes,
 )
-from mrnn_edge.bundle.folder import describe_graph, describe_prior, graph_metadata, to_json
+from mrnn_edge.bundle.folder import graph_metadata
 from mrnn_edge.bundle.prior import PriorVectors
+from mrnn_edge.bundle.write import describe_graph, describe_prior, to_json
 from mrnn_edge.language.confidence import FEATURES
 from mrnn_edge.verify import reference_pixels, run_steps
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest

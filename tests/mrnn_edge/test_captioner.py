@@ -41,6 +41,7 @@ def test_a_greedy_caption_is_what_numpy_finds_by_hand(captioner, colour):
     caption = captioner.caption(pixels, beam=1, max_words=6, no_repeat_ngram=0)
     words, log2_prob, probs = greedy_by_hand(pixels, 6)
     assert caption.text == " ".join(words)
+    assert str(caption) == caption.text
     assert caption.log2_prob == pytest.approx(log2_prob, abs=1e-4)
     assert caption.perplexity == pytest.approx(2 ** (-log2_prob / (len(words) + 1)), rel=1e-4)
     assert [word.word for word in caption.words] == words

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mrnn_edge.bundle.folder import to_json
+from mrnn_edge.bundle.write import to_json
 from mrnn_edge.errors import MissingExtraError, OptionError
 from mrnn_edge.files import write_whole
 

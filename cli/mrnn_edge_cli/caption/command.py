@@ -252,7 +252,6 @@ def _note_unknown(
 def _files(chosen: _Chosen, left_out: list[str]) -> "list[Listed]":
     """The files to caption; debris of folders is added to `left_out`."""
     from mrnn_edge.bulk.listing import expand_patterns, list_files
-    from mrnn_edge.bulk.names import parse_suffixes
     from mrnn_edge.image.formats import SUFFIXES
 
     named = [*expand_patterns(chosen.paths), *_listed_in(chosen)]
@@ -260,7 +259,11 @@ def _files(chosen: _Chosen, left_out: list[str]) -> "list[Listed]":
         raise OptionError("--ext selects files in folders, so it needs -r; add -r")
     if not named:
         raise OptionError("no picture was named; give paths, a folder with -r, or --from-file")
-    suffixes = parse_suffixes(chosen.ext) if chosen.ext else SUFFIXES
+    suffixes = SUFFIXES
+    if chosen.ext:
+        from mrnn_edge.bulk.names import parse_suffixes
+
+        suffixes = parse_suffixes(chosen.ext)
     recursive = chosen.recursive
     files = list(list_files(named, recursive=recursive, suffixes=suffixes, left_out=left_out))
     if not files:
@@ -280,7 +283,7 @@ def _listed_in(chosen: _Chosen) -> list[str]:
         return []
     from mrnn_edge.bulk.names import read_names
     from mrnn_edge.bulk.run import STANDARD_INPUT
-    from mrnn_edge.files import local_path
+    from mrnn_edge.paths import local_path
 
     on_stdin = from_file == STANDARD_INPUT
     try:
@@ -330,7 +333,7 @@ def _check_resume(wanted: _Wanted) -> None:
 
 def _local(paths: Sequence[str]) -> list[str]:
     """The paths as `list_files` names them."""
-    from mrnn_edge.files import local_path
+    from mrnn_edge.paths import local_path
 
     with suppress(FileError):
         return [local_path(path) for path in paths]

@@ -15,7 +15,6 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from mrnn_edge.bundle.folder import to_json
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.caption.formats import Format, LineFormat
 from mrnn_edge_cli.failures import ExitCode
@@ -90,7 +89,8 @@ def open_output(
             _check_settings(settings, path, run)
             yield _resumed(file, path, cast(LineFormat, form))
             return
-        from mrnn_edge.files import write_whole  # not at a start, which has no output
+        from mrnn_edge.bundle.write import to_json  # not at a start, which has no output
+        from mrnn_edge.files import write_whole
 
         write_whole(settings, to_json(run))
         file.truncate(0)

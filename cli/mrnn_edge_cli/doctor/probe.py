@@ -19,12 +19,12 @@ from mrnn_edge.errors import DeviceError, MrnnEdgeError
 
 def runtime() -> dict[str, Any]:
     """Which ONNX Runtime is imported here."""
-    from mrnn_edge.engine.runtime import TELEMETRY, runtime_facts
+    from mrnn_edge.engine.runtime import TELEMETRY, import_runtime
 
-    facts = runtime_facts()
+    imported = import_runtime()
     return {
-        "version": facts.version,
-        "providers": list(facts.providers),
+        "version": imported.__version__,
+        "providers": list(imported.get_available_providers()),
         "telemetry": f"{TELEMETRY}={os.environ[TELEMETRY]}",
     }
 
@@ -32,7 +32,7 @@ def runtime() -> dict[str, Any]:
 def device(name: str) -> dict[str, Any]:
     """Run a graph of one addition on a device."""
     from mrnn_edge.engine.device import parse_device
-    from mrnn_edge.engine.runtime import try_device
+    from mrnn_edge.engine.trial import try_device
 
     wanted = parse_device(name)
     if wanted is None:

@@ -16,14 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from mrnn_edge.bundle.config import BundleConfig, GraphPair, GraphRole, Precision
-from mrnn_edge.bundle.folder import (
-    Bundle,
-    describe_graph,
-    load_bundle,
-    read_metrics,
-    to_json,
-    write_bundle,
-)
+from mrnn_edge.bundle.folder import Bundle, load_bundle, read_metrics
+from mrnn_edge.bundle.write import describe_graph, to_json, write_bundle
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.errors import InputError, ModelError, OptionError
 from mrnn_edge.files import write_whole

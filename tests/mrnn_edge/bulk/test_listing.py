@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mrnn_edge.bulk.listing import expand_patterns, list_files
 from mrnn_edge.bulk.names import parse_suffixes
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.files import local_path
 from mrnn_edge.language.records import Outcome
+from mrnn_edge.paths import local_path
 
 
 def touch(folder, names):

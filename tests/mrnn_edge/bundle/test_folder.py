@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.config import GraphRole, Precision
-from mrnn_edge.bundle.folder import find_bundle, load_bundle, shipped_models, write_bundle
+from mrnn_edge.bundle.folder import find_bundle, load_bundle, shipped_models
+from mrnn_edge.bundle.write import write_bundle
 from mrnn_edge.errors import (
     BundleError,
     ModelNotFoundError,

@@ -80,7 +80,7 @@ def test_a_prior_that_is_not_there_is_refused_at_load(tmp_path):
 
 
 def rehash(folder) -> None:
-    from mrnn_edge.bundle.folder import describe_prior
+    from mrnn_edge.bundle.write import describe_prior
 
     entry = describe_prior("prior.npy", (folder / "prior.npy").read_bytes(), groups=5)
     tiny.edit_config(folder, lambda config: config["prior"].update(vars(entry)))

@@ -39,19 +39,6 @@ def test_so_many_pictures_a_second_of_the_25(tmp_path):
     assert numbers == [number for number in range(50) if number % 5 != 1]
 
 
-@pytest.mark.parametrize("pattern", ["frame_%04d.png", "frame_%d.png"])
-def test_a_pattern_gives_its_pictures_by_number(pictures, pattern):
-    names = [path[-8:] for path in list_pictures(str(pictures / pattern))]
-    assert names == ["0000.png", "0001.png", "0002.png", "0010.png"]
-
-
-def test_numbers_without_zeros_before_them_are_in_order_too(tmp_path):
-    for number in (9, 10, 1):
-        (tmp_path / f"{number}.png").touch()
-    names = [path.rpartition("/")[2] for path in list_pictures(str(tmp_path / "%d.png"))]
-    assert names == ["1.png", "9.png", "10.png"]
-
-
 def test_a_picture_that_cannot_be_read_is_told_and_the_others_come(pictures):
     (pictures / "frame_0001.png").write_bytes(b"broken")
     notices: list[str] = []

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrnn_edge.decode.beam import beam_search
-from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp
+from mrnn_edge.decode.cross import cross_log_probs, log_mean_exp, sentence_log_probs
 from mrnn_edge.decode.hypotheses import SearchSpace
-from mrnn_edge.decode.score import path_log_probs, sentence_log_probs
+from mrnn_edge.decode.score import path_log_probs
 from mrnn_edge.errors import NumericalError
 
 SPACE = SearchSpace(start=0, end=1, banned=(0, 2), state=tiny.STATE)

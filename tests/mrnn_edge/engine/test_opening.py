@@ -62,10 +62,10 @@ def test_no_thread_is_left_behind_by_a_graph_that_cannot_be_opened(bundle, graph
 
 def test_the_runtime_is_imported_before_the_caller_goes_on(bundle, monkeypatch):
     imported = []
-    real = runtime_module._import_runtime
+    real = runtime_module.import_runtime
     monkeypatch.setattr(
         runtime_module,
-        "_import_runtime",
+        "import_runtime",
         lambda: (imported.append(threading.current_thread()), real())[1],
     )
     opening = begin(bundle, device="cpu", threads=1)
@@ -79,7 +79,7 @@ def test_a_runtime_that_cannot_be_imported_is_told_where_the_graphs_are_waited_f
     def none() -> None:
         raise DeviceError("ONNX Runtime cannot be imported")
 
-    monkeypatch.setattr(runtime_module, "_import_runtime", none)
+    monkeypatch.setattr(runtime_module, "import_runtime", none)
     opening = begin(bundle, device="cpu")
     with pytest.raises(DeviceError, match="cannot be imported"):
         Captioner.of(opening)

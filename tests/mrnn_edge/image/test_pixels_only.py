@@ -176,31 +176,6 @@ def test_the_colours_of_a_cmyk_jpeg_with_a_broken_profile_are_kept():
     assert_reads_as(data[:2] + segment(0xE2, b"ICC_PROFILE\0") + data[2:], load_image(data))
 
 
-@pytest.mark.parametrize("lossless", [True, False])
-def test_a_webp_is_read_whatever_is_missing_behind_its_pixels(lossless):
-    options = {"lossless": lossless, "exif": b"Exif\0\0" + bytes(50), "xmp": b"<x/>" * 9}
-    data = encoded(gradient(), "WEBP", **options)
-    whole = load_image(data)
-    for cut in (data[:-5], data[:-60], data[:4] + struct.pack("<I", 2**30) + data[8:]):
-        assert_reads_as(cut, whole)
-    with pytest.raises(InputError):
-        load_image(data[: data.rindex(b"VP8") + 30])
-
-
-@pytest.mark.parametrize(
-    "extension",
-    [b"!\xf9\1\0\0", b"!\xf9\0", b"!\xff\x0bNETSCAPE2.0\0", b"!\xff\0", b"!\xfe\3abc\0!\xff\0"],
-)
-def test_a_gif_is_read_whatever_its_extensions_are(extension):
-    picture = Image.new("P", (8, 8), 1)
-    picture.putpalette([255, 0, 0, 0, 0, 255])
-    data = encoded(picture, "GIF", transparency=1)
-    at = data.index(b"!\xf9")
-    assert_reads_as(data[:at] + extension + data[at:], load_image(data))
-    with pytest.raises(ImageDecodeError):
-        load_image(data[:at] + extension + data[at:-12])
-
-
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("big_endian", [False, True])
 def test_a_tiff_is_read_and_set_upright_whatever_its_other_tags_are(compression, big_endian):
@@ -214,14 +189,6 @@ def test_a_tiff_is_read_and_set_upright_whatever_its_other_tags_are(compression,
     words = data.replace(number, struct.pack(order + "HHI", 282, 2, 4), 1)
     assert_reads_as(words, load_image(data))
     assert read_picture(words, SPEC).frames == 2
-
-
-def test_an_avif_is_read_whatever_its_exif_is():
-    exif = Image.Exif()
-    exif[0x010F] = "a camera"
-    data = encoded(gradient(), "AVIF", exif=exif)
-    at = data.rindex(b"Exif") - 4
-    assert_reads_as(data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :], load_image(data))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
@@ -245,12 +212,9 @@ def test_a_file_that_lacks_bytes_of_its_pixels_is_refused_with_metadata_behind_t
     [
         (PNG[:IN_FRONT], chunk(b"prVt", b"")),
         (b"\xff\xd8", b"\xff\xff"),
-        (b"RIFF\0\0\0\1WEBP", b"XMP \0\0\0\0"),
-        (b"GIF89a\1\0\1\0\0\0\0!\xfe", b"\1a"),
-        (b"\0\0\0\x10ftypavif\0\0\0\0", b"\0\0\0\x08free"),
         (b"II*\0\x08\0\0\0\xff\xff", b"\0"),
     ],
-    ids=["PNG", "JPEG", "WebP", "GIF", "AVIF", "TIFF"],
+    ids=["PNG", "JPEG", "TIFF"],
 )
 def test_a_file_of_millions_of_parts_is_given_up_soon(beginning, part):
     file = io.BytesIO(beginning + part * ((16 << 20) // len(part)))
@@ -258,23 +222,6 @@ def test_a_file_of_millions_of_parts_is_given_up_soon(beginning, part):
     for bare in pixels_only(file):
         bare.file.close()
     assert time.perf_counter() - start < 2.0
-
-
-def test_what_is_tried_costs_no_memory():
-    data = bytearray(40 << 20)
-    data[: len(PNG) - 12] = png_with()[:BEHIND]
-    data[BEHIND : BEHIND + 8] = struct.pack(">I4s", len(data), b"IDAT")
-    file = io.BytesIO(bytes(data))
-    tracemalloc.start()
-    try:
-        (bare,) = pixels_only(file)
-        while bare.file.read(1 << 16):
-            pass
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert bare.file.tell() == len(data)
-    assert peak < 1 << 20
 
 
 def test_the_file_is_left_open_and_other_bytes_give_nothing_to_try():

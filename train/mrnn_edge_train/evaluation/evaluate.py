@@ -12,7 +12,8 @@ import numpy as np
 
 from mrnn_edge.arrays import Floats
 from mrnn_edge.captioner import Captioner
-from mrnn_edge.decode.score import BITS_PER_NAT, sentence_log_probs
+from mrnn_edge.decode.cross import sentence_log_probs
+from mrnn_edge.decode.score import BITS_PER_NAT
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge_train.data.common import CaptionedImage

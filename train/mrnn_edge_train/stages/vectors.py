@@ -21,7 +21,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from mrnn_edge.bundle.config import ImageSpec
-from mrnn_edge.bundle.folder import to_json
+from mrnn_edge.bundle.write import to_json
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.files import write_whole
 from mrnn_edge.image.read import read_pixels
