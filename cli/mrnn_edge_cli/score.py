@@ -6,7 +6,7 @@ import typer
 
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 
@@ -15,11 +15,8 @@ def score(
     sentences: Annotated[list[str], typer.Argument(metavar="SENTENCE...")],
     prior: opt.PriorOption = None,
     json: opt.Json = False,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Print how likely each sentence is for the picture, in the order given.
 
@@ -27,14 +24,12 @@ def score(
     confidence is what the picture adds to the probability: compared with the training pictures, or
     with `--prior mean` with their mean, as captions use it.
     """
-    captioner = load(
-        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
-    )
+    captioner = load(loading)
     from mrnn_edge.bulk.run import picture_source
 
     scores = captioner.score(picture_source(image), sentences, prior=prior)
     unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
-    if unknown and not quiet:
+    if unknown and not loading.quiet:
         say(f"not in the vocabulary, scored as the unknown word: {', '.join(unknown)}")
     if json:
         write_json([each.to_record() for each in scores])

@@ -7,7 +7,7 @@ import typer
 
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 SHOWN = 5
@@ -21,24 +21,19 @@ def search(
     file: Annotated[Path, opt.path_option("--index", help="The output of `mrnn-edge index`.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of pictures.")] = 5,
     json: opt.Json = False,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Find pictures by a sentence, best first.
 
     One line per picture: its path, and in bits what it adds to the sentence's probability
     (confidence) and the log2 probability that it gives the sentence.
     """
-    captioner = load(
-        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
-    )
+    captioner = load(loading)
     from mrnn_edge.index.index import Index, describe_unknown
 
     found = Index.open(file).search(captioner, sentence, k=k)
-    if not quiet:
+    if not loading.quiet:
         if found.unknown_words:
             say(f"words unknown to the model: {describe_unknown(found.unknown_words)}")
         for each in found.missing[:SHOWN]:

@@ -116,7 +116,7 @@ def test_the_page_holds_every_picture_its_caption_and_its_words(
 
 
 def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
-    from mrnn_edge_cli.caption.page import Page
+    from mrnn_edge_cli.caption.gallery import Page
 
     path = tmp_path / "page.html"
     path.write_text("old")

@@ -9,7 +9,7 @@ from fake_cuda import fake_runtime
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
-from mrnn_edge_cli.evaluate import evaluate
+from mrnn_edge_cli.app import run
 from mrnn_edge_cli.failures import _CODES, ExitCode, exit_code
 
 
@@ -131,7 +131,9 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
 def test_eval_records_the_device(bundle, monkeypatch, tmp_path, capsys):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     fake_runtime(monkeypatch)
-    evaluate(data=data, model=str(bundle), device="cuda", json=True, quiet=True)
+    line = f"mrnn-edge eval --data {data} --model {bundle} --device cuda --json --quiet"
+    monkeypatch.setattr("sys.argv", line.split())
+    assert run() == 0
     assert json.loads(capsys.readouterr().out)["device"] == "cuda:0"
 
 

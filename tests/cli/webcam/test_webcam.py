@@ -8,7 +8,7 @@ from conftest import noise_picture
 from fake_cuda import fake_runtime
 from videos import BLUE, GREEN, RED, records, write_video
 
-from mrnn_edge_cli.webcam import command as webcam_command
+from mrnn_edge_cli.app import run
 from mrnn_edge_cli.webcam.view import View
 
 
@@ -298,9 +298,8 @@ def test_a_recording_names_both_devices_of_a_mixture(clip, bundle, monkeypatch, 
     fake_runtime(monkeypatch)
     monkeypatch.setattr("mrnn_edge_cli.webcam.view.View", Shown)
     record = tmp_path / "shown.mp4"
-    webcam_command.webcam(
-        source=str(clip), headless=True, record=record, model=str(bundle), device="cuda",
-        quiet=True,
-    )  # fmt: skip
+    line = f"mrnn-edge webcam {clip} --headless --record {record} --model {bundle} --device cuda -q"
+    monkeypatch.setattr("sys.argv", line.split())
+    assert run() == 0
     assert shown == ["cuda:0"]
     assert record.exists()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mrnn_edge.errors import FileError
 from mrnn_edge.language.records import Caption, Outcome, Word
-from mrnn_edge_cli.caption.formats import COLUMNS, Csv, Json, Ndjson, Text
+from mrnn_edge_cli.caption.output_formats import COLUMNS, Csv, Json, Ndjson, Text
 
 CAPTION = Caption(
     text="a dog runs",
