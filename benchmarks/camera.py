@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from mrnn_edge.camera.watch import Watch, watch
 from mrnn_edge.image.read import to_pixels
 from mrnn_edge.language.captions import CaptionGenerator
 from mrnn_edge_cli.webcam.overlay import Overlay
-from mrnn_edge_cli.webcam.recording import Busy, Recording
+from mrnn_edge_cli.webcam.recording import Recording
 
 RATE = 30.0
 INTERVAL_S = 0.5
@@ -222,7 +223,8 @@ def measure_drawing(captioner: Captioner, picture: np.ndarray, *, frames: int) -
     height, width = before[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         path, bare = Path(folder) / "out.mp4", str(Path(folder) / "bare.mp4")
-        recording = Recording(path, rate=lambda: RATE, busy=Busy.LEAVE_OUT, notice=typer.echo)
+        source = SimpleNamespace(rate=RATE, live=True)
+        recording = Recording(source, path, notice=typer.echo)
         writer = cv2.VideoWriter(bare, cv2.VideoWriter_fourcc(*"mp4v"), RATE, (width, height))
         for first in range(0, frames, 50):
             begun = time.process_time()

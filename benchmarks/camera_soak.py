@@ -167,7 +167,7 @@ def soak_view(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) 
     source = LiveSource("fake", lambda: FakeCapture(large, pause_s=1 / 120), policy=policy)
     scene = captioner.scene(WatchOptions(interval_s=0.5), source="fake")
     with tempfile.TemporaryDirectory() as folder:
-        film = Film.of(
+        film = Film(
             source, Path(folder) / "film.mkv", notice=lambda text: typer.echo(text, err=True)
         )
         film.samples = Samples(every=frames // 100)

@@ -14,7 +14,7 @@ A round holds a caption of each, so that what else the machine does falls on all
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,8 +31,8 @@ from mrnn_edge.bundle.write import to_json
 from mrnn_edge.files import write_whole
 from mrnn_edge.machine import usable_cores
 from mrnn_edge_cli.bench.conditions import LoadWatch
-from mrnn_edge_cli.bench.figures import Percentiles
-from mrnn_edge_cli.bench.machine import Machine
+from mrnn_edge_cli.bench.hardware import Machine
+from mrnn_edge_cli.bench.record import Percentiles
 from mrnn_edge_cli.doctor.packages import installed_versions
 
 TOKENS = 12
@@ -126,7 +126,7 @@ def encoder_task(captioner: Captioner, pixels: np.ndarray, threads: int) -> Task
 
 def figures(times: list[float]) -> dict[str, float]:
     """Percentiles, and the least."""
-    return {**Percentiles.of(times).to_dict(), "min": min(times), "runs": len(times)}
+    return {**asdict(Percentiles.of(times)), "min": min(times), "runs": len(times)}
 
 
 def measure(captioner: Captioner, picture: bytes, *, rounds: int, threads: int) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def main(
     captioner = Captioner.load(model, device="cpu", precision=precision, threads=threads)
     report = {
         "format": 1,
-        "machine": Machine.here().to_dict(),
+        "machine": asdict(Machine.here()),
         "versions": {
             **installed_versions(),
             "torch": version("torch"),

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_cli.bench.page import Bar, chart, document, section, table
+from mrnn_edge_cli.bench.html_report import Bar, chart, document, section, table
 from mrnn_edge_cli.bench.record import BenchRecord, read_record
-from mrnn_edge_cli.bench.words import timed
+from mrnn_edge_cli.bench.summary import timed
 from mrnn_edge_cli.html import END as PAGE_END
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -149,7 +149,6 @@ def peer_bars(peers: dict[str, Any]) -> list[Bar]:
         Bar(
             name=f"{name}, {_decoding(beam)}",
             median=each["p50"],
-            p95=each["p95"],
             shown=f"{each['p50']:,.1f} ms",
         )
         for name, beam, each in rows

@@ -5,9 +5,8 @@ import os
 import signal
 import sys
 import warnings
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -20,65 +19,52 @@ from mrnn_edge_cli.output import say, write
 from mrnn_edge_cli.start import collector_at_rest
 
 
-@dataclass(frozen=True)
-class _Home:
-    """Where a command's function is, and its line in the list of commands."""
+class _Home(NamedTuple):
+    """Where a command is, and its line in the list of commands."""
 
     module: str
-    function: str
     summary: str
     """The first line of its docstring, so that the list is printed without importing the module."""
 
+    @property
+    def function(self) -> str:
+        """The name of the command's function."""
+        return self.module.removesuffix(".command")
+
 
 _COMMANDS: Final = {
-    "caption": _Home("caption.command", "caption", "Describe pictures in one sentence each."),
+    "caption": _Home("caption.command", "Describe pictures in one sentence each."),
     "webcam": _Home(
         "webcam.command",
-        "webcam",
         "Describe what a camera, a stream or a video shows, each time it changes.",
     ),
     "score": _Home(
-        "score", "score", "Print how likely each sentence is for the picture, in the order given."
+        "score", "Print how likely each sentence is for the picture, in the order given."
     ),
-    "rank": _Home(
-        "rank", "rank", "Order the sentences of a file by how well they fit the picture."
-    ),
-    "index": _Home("index", "index", "Index the pictures of a folder, for `mrnn-edge search`."),
-    "search": _Home("search", "search", "Find pictures by a sentence, best first."),
-    "info": _Home(
-        "info", "info", "Print what a model is: its id, sizes, training, figures and licences."
-    ),
+    "rank": _Home("rank", "Order the sentences of a file by how well they fit the picture."),
+    "index": _Home("index", "Index the pictures of a folder, for `mrnn-edge search`."),
+    "search": _Home("search", "Find pictures by a sentence, best first."),
+    "info": _Home("info", "Print what a model is: its id, sizes, training, figures and licences."),
     "verify": _Home(
-        "verify",
-        "verify",
-        "Check a model: files, hashes, graphs, and its results against torch's at export.",
+        "verify", "Check a model: files, hashes, graphs, and its results against torch's at export."
     ),
     "bench": _Home(
-        "bench.command",
-        "bench",
-        "Measure captions on this machine: stages, start-up, throughput, memory.",
+        "bench.command", "Measure captions on this machine: stages, start-up, throughput, memory."
     ),
     "doctor": _Home(
-        "doctor.command",
-        "doctor",
-        "Check this machine, and print the commands that repair what is wrong.",
+        "doctor.command", "Check this machine, and print the commands that repair what is wrong."
     ),
     "eval": _Home(
-        "evaluate",
         "evaluate",
         "Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR if Java is installed.",
     ),
     "train": _Home(
-        "train",
-        "train",
-        "Train a model: prints a line of figures per epoch; keeps the best epoch on dev.",
+        "train", "Train a model: prints a line of figures per epoch; keeps the best epoch on dev."
     ),
     "export": _Home(
-        "export", "export", "Write a run as two ONNX graphs in a model folder named after itself."
+        "export", "Write a run as two ONNX graphs in a model folder named after itself."
     ),
-    "quantize": _Home(
-        "quantize", "quantize", "Give a model int8 graphs and make them its default."
-    ),
+    "quantize": _Home("quantize", "Give a model int8 graphs and make them its default."),
 }
 
 
@@ -115,8 +101,19 @@ class _Commands(TyperGroup):
         with collector_at_rest():
             module = import_module(f"mrnn_edge_cli.{home.module}")
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, cls=_Command)(getattr(module, home.function))
+        from mrnn_edge_cli.options import expanded
+
+        single.command(cmd_name, cls=_Command)(expanded(getattr(module, home.function)))
         return get_command(single)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from typer.core import CompletionItem  # type: ignore[attr-defined]
+
+        # The base class would import every command that matches.
+        matching = ((name, home) for name, home in _COMMANDS.items() if name.startswith(incomplete))
+        return [CompletionItem(name, help=home.summary) for name, home in matching]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -10,12 +10,11 @@ import typer
 
 from mrnn_edge.bundle.folder import load_bundle
 from mrnn_edge.errors import OptionError
-from mrnn_edge.files import replacing
 from mrnn_edge.options import DecodeOptions, Prior
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.extras import need
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, LoadOptions, load
 from mrnn_edge_cli.output import Progress, say, write, write_json
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_sentences, read_split
@@ -27,40 +26,57 @@ if TYPE_CHECKING:
 CONSENSUS = "Consensus"
 
 
-def evaluate(
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """What a model is measured on, as the command line names it."""
+
     data: Annotated[
         Path | None, opt.path_option("--data", metavar="PATH", help="Data set, as for `train`.")
-    ] = None,
-    split: Annotated[
-        Split, typer.Option("--split", help="Tune on dev; test is for reports.")
-    ] = Split.DEV,
+    ] = None
+    split: Annotated[Split, typer.Option("--split", help="Tune on dev; test is for reports.")] = (
+        Split.DEV
+    )
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Measure retrieval too, in both directions.")
-    ] = False,
-    pairs: Annotated[
-        Path | None,
-        opt.path_option(
-            "--pairs", help="Instead of --data: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people."
-        ),
-    ] = None,
-    prior: opt.PriorOption = None,
-    json: opt.Json = False,
+    ] = False
+
+    @property
+    def folder(self) -> Path:
+        """The data set. Raises OptionError if none was given."""
+        if self.data is None:
+            raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
+        return self.data
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """Where the figures and captions go, as the command line names it."""
+
+    json: opt.Json = False
     captions: Annotated[
         Path | None,
         opt.path_option("--captions", help="Write NAME<TAB>caption to a file.", panel=opt.OUTPUT),
-    ] = None,
-    force: opt.Force = False,
+    ] = None
+    force: opt.Force = False
     save: Annotated[
         bool,
         opt.under(
             opt.OUTPUT, "--save", help="Store the figures in metrics.json and the model card."
         ),
-    ] = False,
-    quiet: opt.Quiet = False,
-    beam: opt.Beam = None,
-    max_words: opt.MaxWords = opt.MAX_WORDS,
-    length_penalty: opt.LengthPenalty = None,
-    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Consensus:
+    """The size of a re-ranking; the defaults are the authors', for MS COCO (consensus.py)."""
+
+    nbest: int
+    neighbours: int
+    similarities: int
+
+
+def _consensus(
+    *,
     consensus: Annotated[
         bool,
         opt.under(
@@ -80,87 +96,69 @@ def evaluate(
         int | None,
         opt.under(CONSENSUS, "--similarities", min=1, help="Best similarities that count. [125]"),
     ] = None,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
+) -> _Consensus | None:
+    if not consensus:
+        if (nbest, neighbours, similarities) != (None,) * 3:
+            raise OptionError(
+                "--nbest, --neighbours and --similarities go with --consensus; add it"
+            )
+        return None
+    return _Consensus(
+        nbest=nbest or 10, neighbours=neighbours or 60, similarities=similarities or 125
+    )
+
+
+def evaluate(
+    *,
+    data: Annotated[_Data, opt.Group(_Data)],
+    pairs: Annotated[
+        Path | None,
+        opt.path_option(
+            "--pairs", help="Instead of --data: PICTURE<TAB>SENTENCE<TAB>GRADE, graded by people."
+        ),
+    ] = None,
+    prior: opt.PriorOption = None,
+    wanted: Annotated[_Wanted, opt.Group(_Wanted)],
+    beam: opt.Beam = None,
+    max_words: opt.MaxWords = opt.MAX_WORDS,
+    length_penalty: opt.LengthPenalty = None,
+    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
+    consensus: Annotated[_Consensus | None, opt.Group(_consensus)],
+    loading: Loading,
 ) -> None:
     """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR if Java is installed.
 
     --retrieval adds the paper's recalls and median ranks; --pairs measures how the model's scores
     agree with people's grades, as Kendall's tau.
     """
-    if not consensus and (nbest, neighbours, similarities) != (None,) * 3:
-        raise OptionError("--nbest, --neighbours and --similarities go with --consensus; add it")
-    loading = LoadOptions(
-        model=model, device=device, precision=precision, threads=threads, quiet=quiet
-    )
-    if pairs is not None:
-        search = (beam, max_words, length_penalty, no_repeat_ngram)
-        searched = search != (None, opt.MAX_WORDS, None, opt.NO_REPEAT_NGRAM)
-        if data or split is not Split.DEV or retrieval or save or consensus or captions or searched:
-            raise OptionError("--pairs goes with --prior alone; leave out the other options")
-        _agreement(loading, pairs, prior, json=json)
-        return
-    if data is None:
-        raise OptionError("give --data with a data set, or --pairs with a file of graded pairs")
-    if prior is not None:
-        raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
-    if consensus and save:
-        raise OptionError("--consensus needs the training captions; leave --save out")
-    chosen = _Consensus(nbest or 10, neighbours or 60, similarities or 125) if consensus else None
     decoding = DecodeOptions(
         beam=beam,
-        nbest=chosen.nbest if chosen else 1,
+        nbest=consensus.nbest if consensus else 1,
         max_words=max_words,
         length_penalty=length_penalty,
         no_repeat_ngram=no_repeat_ngram,
     )
+    if pairs is not None:
+        other = (data, decoding, consensus) != (_Data(), DecodeOptions(), None)
+        if other or wanted.save or wanted.captions:
+            raise OptionError("--pairs goes with --prior alone; leave out the other options")
+        _agreement(loading, pairs, prior, json=wanted.json)
+        return
+    folder = data.folder
+    if prior is not None:
+        raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
+    if consensus and wanted.save:
+        raise OptionError("--consensus needs the training captions; leave --save out")
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
     from mrnn_edge_cli.outputs import check_outputs
 
-    check_outputs(
-        {"--captions": captions}, sources=_files(data, load_bundle(model).folder), force=force
-    )
-    if save:
+    read = _files(folder, load_bundle(loading.model).folder)
+    check_outputs({"--captions": wanted.captions}, sources=read, force=wanted.force)
+    if wanted.save:
         from mrnn_edge_export.card import check_card
 
-        check_card(load_bundle(model))
-    _measure(
-        loading,
-        _Data(data, split, retrieval),
-        decoding,
-        chosen,
-        _Wanted(json, captions, force, save),
-    )
-
-
-@dataclass(frozen=True)
-class _Consensus:
-    """The size of a re-ranking; the defaults are the authors', for MS COCO (consensus.py)."""
-
-    nbest: int
-    neighbours: int
-    similarities: int
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What a model is measured on."""
-
-    path: Path
-    split: Split
-    retrieval: bool
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """Where the figures and captions go."""
-
-    json: bool
-    captions: Path | None
-    force: bool
-    save: bool
+        check_card(load_bundle(loading.model))
+    _measure(loading, data, decoding, consensus, wanted)
 
 
 def _measure(
@@ -173,12 +171,12 @@ def _measure(
     from mrnn_edge_train.evaluation.evaluate import evaluate as measure
     from mrnn_edge_train.evaluation.evaluate import image_vectors
 
-    images = read_split(data.path, data.split)
-    known = read_sentences(data.path, Split.TRAIN)
+    images = read_split(data.folder, data.split)
+    known = read_sentences(data.folder, Split.TRAIN)
     captioner = load(loading)
     track = Progress(quiet=loading.quiet)
     vectors = image_vectors(captioner, images, track=track)
-    choose = _choice(captioner, data.path, consensus, track)
+    choose = _choice(captioner, data.folder, consensus, track)
     found = measure(captioner, images, vectors, known, decoding, choose=choose, track=track)
     penalty = decoding.length_penalty
     record: dict[str, Any] = {
@@ -198,15 +196,18 @@ def _measure(
         texts = [text for _, text in found.captions]
         ranked = evaluate_retrieval(captioner, images, vectors, texts, track=track)
         record["retrieval"] = ranked.to_record()
+    from mrnn_edge_cli.outputs import open_whole
+
     # The figures come first: they took a while, and what follows can fail.
     _print(record, json=wanted.json)
     if wanted.captions is not None:
         lines = "".join(f"{name}\t{text}\n" for name, text in found.captions)
-        _write_captions(wanted.captions, lines.encode(), new=not wanted.force)
+        with open_whole(wanted.captions, new=not wanted.force) as file:
+            file.write(lines.encode())
     if wanted.save:
         from mrnn_edge_export.card import save_evaluation
 
-        save_evaluation(captioner.bundle, {**record, "command": _command(record, data.path)})
+        save_evaluation(captioner.bundle, {**record, "command": _command(record, data.folder)})
         if not loading.quiet:
             say(f"figures of {data.split} stored in {captioner.bundle.folder}")
 
@@ -253,14 +254,6 @@ def _agreement(loading: LoadOptions, path: Path, prior: Prior | None, *, json: b
     _print(figures, json=json)
     if found.failures:
         raise typer.Exit(ExitCode.SOME_FAILED)
-
-
-def _write_captions(path: Path, data: bytes, *, new: bool) -> None:
-    if path.exists() and not path.is_file():  # a device or a pipe
-        path.write_bytes(data)
-        return
-    with replacing(path, new=new) as file:
-        file.write(data)
 
 
 def _files(*places: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
-"""How much of each word came from the picture, for people to read: in a terminal and in numbers.
+"""How sure a caption is, and how much of each word came from the picture, for people to read.
 
-Takes a caption's words, gives text. Knows no picture and writes nothing.
+Takes a caption or its words, gives text. Knows no picture and writes nothing.
 """
 
 import os
@@ -10,11 +10,30 @@ from typing import Final
 
 import typer
 
-from mrnn_edge.language.records import Word
+from mrnn_edge.language.records import Caption, Word
 
 FULL_BITS: Final = 3.0
 """Grounding from which on a word is shown at full strength; on Flickr8K's dev split one word in ten
-has more (benchmarks/confidence.py)."""
+has more."""
+
+
+SURE: Final = 0.8
+LIKELY: Final = 0.5
+"""Confidences from which on a caption is called sure, and likely; below it is a guess."""
+
+
+def summary(caption: Caption) -> str:
+    """The confidence in words and as a number, and the evidence: `likely 0.62<TAB>+9.7 bits`."""
+    return f"{judged(caption.confidence)}\t{bits(caption.evidence)} bits"
+
+
+def judged(confidence: float | None) -> str:
+    """The confidence in words and as a number; a question mark without one."""
+    if confidence is None:
+        return "?"
+    names = ((SURE, "sure"), (LIKELY, "likely"), (0.0, "a guess"))
+    name = next(name for least, name in names if confidence >= least)
+    return f"{name} {confidence:.2f}"
 
 
 def strength(word: Word) -> float:

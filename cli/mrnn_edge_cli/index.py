@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.paths import local_path
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.caption.bulk import describe_left_out
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_json
 from mrnn_edge_cli.outputs import check_outputs, model_files
 
@@ -19,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def index(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Index all pictures below it.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Index all pictures below it.", parser=opt.to_path),
+    ],
     out: Annotated[
         Path,
         opt.path_option("--output", "-o", help="The index; created or updated."),
     ],
     force: opt.Force = False,
     json: opt.Json = False,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Index the pictures of a folder, for `mrnn-edge search`.
 
@@ -38,19 +36,20 @@ def index(
     its reason goes to stderr, the exit code is 3. An old index is replaced once the new one is
     complete, any other file only with --force.
     """
-    folder = _folder(folder)
     # Index.build refuses a file that is no index of this model, and a picture of the folder.
-    check_outputs({"--output": out}, sources=model_files(model), force=force, resumed=("--output",))
-    captioner = load(
-        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
+    check_outputs(
+        {"--output": out}, sources=model_files(loading.model), force=force, resumed=("--output",)
     )
+    captioner = load(loading)
     from mrnn_edge.index.index import Index
 
-    built = Index.build(captioner, folder, out, replace=force, track=Progress(quiet=quiet))
+    built = Index.build(
+        captioner, str(folder), out, replace=force, track=Progress(quiet=loading.quiet)
+    )
     changes = built.changes
     for failure in changes.failures:
         say(failure.failure or failure.file)
-    if changes.left_out and not quiet:
+    if changes.left_out and not loading.quiet:
         say(describe_left_out(changes.left_out))
     _print(built, out, json=json)
     if changes.failures:
@@ -77,10 +76,3 @@ def _print(built: "Index", out: Path, *, json: bool) -> None:
             f"{one_line(str(out))}: {len(built):,} pictures, {changes.encoded:,} encoded, "
             f"{changes.kept:,} kept, {changes.gone:,} gone"
         )
-
-
-def _folder(name: str) -> str:
-    try:
-        return local_path(name)
-    except FileError as error:
-        raise OptionError(str(error)) from None

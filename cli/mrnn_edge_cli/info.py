@@ -29,9 +29,10 @@ def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = Fal
             str(precision): f"{pair.bytes / 1e6:.1f} MB"
             for precision, pair in config.precisions.items()
         },
-        "confidence": "none: the model carries no prior"
+        "evidence": "none: the model has no prior"
         if config.prior is None
-        else f"against {config.prior.groups} groups of training pictures, or their mean",
+        else f"against the mean training picture; ranks against {config.prior.groups} groups",
+        "confidence": "none" if config.confidence is None else "fitted on dev",
         "short_list": "yes" if config.gradient else "no gradient graph: every search is exact",
         "default_precision": str(config.default_precision),
         "opset": config.opset,

@@ -1,9 +1,9 @@
 """How every command opens a model, and reports the device it runs on."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from mrnn_edge.bundle.config import Precision
+from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.output import say
 
 if TYPE_CHECKING:
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 class LoadOptions:
     """The model that a command opens, and how."""
 
-    model: str | None = None
-    """A name or a folder; None: the default one."""
-    device: str = "auto"
-    precision: Precision | None = None
-    """None: the model's own."""
-    threads: int | None = None
-    """None: one per available core."""
-    quiet: bool = False
-    """Do not report the device."""
+    model: opt.Model = None
+    device: opt.Device = "auto"
+    precision: opt.PrecisionOption = None
+    threads: opt.Threads = None
+    quiet: opt.Quiet = False
+
+
+Loading = Annotated[LoadOptions, opt.Group(LoadOptions)]
+"""A parameter of a command that opens a model."""
 
 
 def load(options: LoadOptions) -> "Captioner":

@@ -1,8 +1,10 @@
 """Options that several commands share, each declared once, and the types that they need."""
 
+import inspect
 import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -37,6 +39,47 @@ def under(panel: str, *names: str, **declared: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **declared)
 
 
+class Group(NamedTuple):
+    """Marks a parameter that stands for several options, which are the parameters of `make`."""
+
+    make: Callable[..., Any]
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as typer reads it: with options in place of its groups."""
+
+    def call(**given: Any) -> None:
+        _call(command, given)
+
+    options = {each.name: each for each in _options(command)}
+    call.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
+    call.__annotations__ = {name: each.annotation for name, each in options.items()}
+    call.__doc__ = command.__doc__
+    return call
+
+
+def _options(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    for parameter in inspect.signature(function).parameters.values():
+        make = _group(parameter)
+        if make is None:
+            yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        else:
+            yield from _options(make)
+
+
+def _call(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    arguments = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        make = _group(parameter)
+        arguments[name] = given[name] if make is None else _call(make, given)
+    return function(**arguments)
+
+
+def _group(parameter: inspect.Parameter) -> Callable[..., Any] | None:
+    marks = getattr(parameter.annotation, "__metadata__", ())
+    return next((mark.make for mark in marks if isinstance(mark, Group)), None)
+
+
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture; - is stdin.")]
 Model = Annotated[
     str | None,
@@ -65,9 +108,10 @@ Quiet = Annotated[bool, under(OUTPUT, "--quiet", "-q", help="Print nothing but e
 Force = Annotated[bool, under(OUTPUT, "--force", help="Overwrite outputs that exist.")]
 Json = Annotated[bool, under(OUTPUT, "--json", help="JSON on stdout.")]
 Ndjson = Annotated[bool, under(OUTPUT, "--ndjson", help="One JSON record per line on stdout.")]
-Html = Annotated[Path | None, path_option("--html", help="Write an HTML page too.", panel=OUTPUT)]
+Html = Annotated[Path | None, path_option("--html", help="Write an HTML page.", panel=OUTPUT)]
 Explain = Annotated[
-    bool, under(OUTPUT, "--explain", help="Add the confidence, and each word's share of it.")
+    bool,
+    under(OUTPUT, "--explain", help="Add confidence and evidence, and each word's share of it."),
 ]
 Beam = Annotated[
     int | None,
@@ -125,8 +169,9 @@ MinConfidence = Annotated[
     under(
         SENTENCE,
         "--min-confidence",
-        metavar="BITS",
-        help="Print `not sure` for captions with less evidence from the picture.",
+        min=0.0,
+        metavar="P",
+        help="Print `not sure` for captions that are right with less probability.",
     ),
 ]
 Sample = Annotated[
@@ -154,12 +199,12 @@ NO_REPEAT_NGRAM: Final = DecodeOptions.no_repeat_ngram
 
 
 def to_sampling(
-    sample: bool,
     *,
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int | None,
+    sample: Sample = False,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
 ) -> Sampling | None:
     """The sampling options as one object. Raises OptionError if one is given without --sample."""
     if sample:
@@ -170,3 +215,34 @@ def to_sampling(
         if value is not None:
             raise OptionError(f"{name} goes with --sample; add it, or leave {name} out")
     return None
+
+
+def to_decoding(
+    *,
+    beam: Beam = None,
+    nbest: Nbest = DecodeOptions.nbest,
+    max_words: MaxWords = MAX_WORDS,
+    length_penalty: LengthPenalty = None,
+    prefix: Prefix = "",
+    no_repeat_ngram: NoRepeatNgram = DecodeOptions.no_repeat_ngram,
+    forbid: Forbid = None,
+    require: Require = None,
+    min_confidence: MinConfidence = None,
+    sampling: Annotated[Sampling | None, Group(to_sampling)],
+) -> DecodeOptions:
+    """The options of a caption as one object. Raises OptionError for values out of range."""
+    return DecodeOptions(
+        beam=beam,
+        nbest=nbest,
+        sampling=sampling,
+        max_words=max_words,
+        length_penalty=length_penalty,
+        prefix=prefix,
+        no_repeat_ngram=no_repeat_ngram,
+        forbid=tuple(forbid or ()),
+        require=tuple(require or ()),
+        min_confidence=min_confidence,
+    )
+
+
+Decoding = Annotated[DecodeOptions, Group(to_decoding)]

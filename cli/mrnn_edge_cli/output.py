@@ -32,6 +32,12 @@ def write(text: str) -> None:
         raise SystemExit(ExitCode.READER_GONE) from None
 
 
+def write_header(*columns: str) -> None:
+    """The names of columns in bits or text, on a terminal alone: a pipe gets data."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        write("\t".join(columns))
+
+
 def write_json(data: Any) -> None:
     """One JSON document to stdout."""
     write(json.dumps(data, indent=2, allow_nan=False))

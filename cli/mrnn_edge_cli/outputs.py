@@ -11,10 +11,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from mrnn_edge.bundle.folder import find_bundle
 from mrnn_edge.errors import OptionError
@@ -75,13 +75,16 @@ def is_page(path: Path) -> bool:
 
 @contextmanager
 def open_page(path: Path) -> Iterator[SealedWriter]:
-    """A page to write; in place of a regular file it appears when it is whole, or not at all."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with path.open("wb") as device:  # or a pipe
-            yield SealedWriter(device, _PAGE)
-        return
-    with replacing(path, new=not path.exists()) as file:
+    """A page to write, which appears when it is whole, or not at all."""
+    with open_whole(path, new=not path.exists()) as file:
         yield SealedWriter(file, _PAGE)
+
+
+def open_whole(path: Path, *, new: bool) -> AbstractContextManager[IO[bytes]]:
+    """A device or a pipe as it is; anything else as `replacing` does (files.py)."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return path.open("wb")
+    return replacing(path, new=new)
 
 
 def model_files(model: str | None) -> list[Path]:

@@ -10,8 +10,8 @@ from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary, tokenize
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import LoadOptions, load
-from mrnn_edge_cli.output import Progress, one_line, say, write, write_json_array
+from mrnn_edge_cli.loading import Loading, load
+from mrnn_edge_cli.output import Progress, one_line, say, write, write_header, write_json_array
 
 SHOWN = 10
 """Maximum number of unknown words that are listed."""
@@ -27,34 +27,30 @@ def rank(
     ] = None,
     prior: opt.PriorOption = None,
     json: opt.Json = False,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Order the sentences of a file by how well they fit the picture.
 
-    One line per sentence: rank, confidence and log2 probability in bits, and the sentence. The
-    default prior is `train`; `mean` is much faster, and ranks a right sentence first half as often.
+    One line per sentence: its score, evidence and log2 probability in bits, and the sentence. The
+    score is the log2 probability less that of the prior. The default prior is `train`; `mean` is
+    much faster, and ranks a right sentence first half as often.
     """
-    captioner = load(
-        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
-    )
+    captioner = load(loading)
     from mrnn_edge.bulk.run import picture_source
 
     lines = SentenceFile(sentences, captioner.bundle.vocabulary)
     vector = captioner.encode(picture_source(image))
-    shown = Progress(quiet=quiet)(lines, "rank", lines.count())
+    shown = Progress(quiet=loading.quiet)(lines, "rank", lines.count())
     ranked = captioner.sentences.rank(vector, shown, best=best, prior=prior)
-    records = ({"rank": place, **each.to_record()} for place, each in enumerate(ranked, 1))
     if json:
-        write_json_array(records)
+        write_json_array(each.to_record() for each in ranked)
     else:
-        for each in records:
-            text = one_line(each["sentence"])
-            write(f"{each['rank']}\t{bits(each['confidence'])}\t{each['log2_prob']:.2f}\t{text}")
-    if not quiet:
+        write_header("score", "evidence", "log2_prob", "sentence")
+        for each in ranked:
+            figures = f"{bits(each.score)}\t{bits(each.evidence)}\t{each.log2_prob:.2f}"
+            write(f"{figures}\t{one_line(each.sentence)}")
+    if not loading.quiet:
         lines.report()
 
 

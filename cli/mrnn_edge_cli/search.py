@@ -7,8 +7,8 @@ import typer
 
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.explain import bits
-from mrnn_edge_cli.loading import LoadOptions, load
-from mrnn_edge_cli.output import one_line, say, write, write_json
+from mrnn_edge_cli.loading import Loading, load
+from mrnn_edge_cli.output import one_line, say, write, write_header, write_json
 
 SHOWN = 5
 """Maximum number of missing pictures that are listed."""
@@ -21,24 +21,19 @@ def search(
     file: Annotated[Path, opt.path_option("--index", help="The output of `mrnn-edge index`.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="Number of pictures.")] = 5,
     json: opt.Json = False,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
-    quiet: opt.Quiet = False,
+    *,
+    loading: Loading,
 ) -> None:
     """Find pictures by a sentence, best first.
 
-    One line per picture: its path, and in bits what it adds to the sentence's probability
-    (confidence) and the log2 probability that it gives the sentence.
+    One line per picture: its evidence for the sentence and the log2 probability that it gives the
+    sentence, in bits, and its path.
     """
-    captioner = load(
-        LoadOptions(model=model, device=device, precision=precision, threads=threads, quiet=quiet)
-    )
+    captioner = load(loading)
     from mrnn_edge.index.index import Index, describe_unknown
 
     found = Index.open(file).search(captioner, sentence, k=k)
-    if not quiet:
+    if not loading.quiet:
         if found.unknown_words:
             say(f"words unknown to the model: {describe_unknown(found.unknown_words)}")
         for each in found.missing[:SHOWN]:
@@ -48,5 +43,6 @@ def search(
     if json:
         write_json([hit.to_record() for hit in found.hits])
         return
+    write_header("evidence", "log2_prob", "file")
     for hit in found.hits:
-        write(f"{one_line(hit.file)}\t{bits(hit.evidence)}\t{hit.log2_prob:.2f}")
+        write(f"{bits(hit.evidence)}\t{hit.log2_prob:.2f}\t{one_line(hit.file)}")

@@ -15,7 +15,7 @@ from conftest import noise_picture
 from PIL import Image
 
 from mrnn_edge.language.records import Word
-from mrnn_edge_cli.explain import FULL_BITS, explained, has_colours, strength
+from mrnn_edge_cli.explain import FULL_BITS, explained, has_colours, judged, strength
 
 
 @pytest.fixture
@@ -42,9 +42,10 @@ class Seen(HTMLParser):
 def test_explain_adds_the_confidence_and_each_words_bits(command, model, picture, captioner):
     done = command("caption", picture, "--model", model, "--quiet", "--explain")
     caption = captioner.caption(picture)
-    text, confidence, words = done.stdout.rstrip("\n").split("\t")
+    text, sure, evidence, words = done.stdout.rstrip("\n").split("\t")
     assert text == caption.text
-    assert confidence == f"{caption.confidence:+.1f} bits"
+    assert sure.split()[-1] == f"{caption.confidence:.2f}"
+    assert evidence == f"{caption.evidence:+.1f} bits"
     assert words == "  ".join(f"{word.word} {word.grounding:+.1f}" for word in caption.words)
 
 
@@ -54,7 +55,7 @@ def test_explain_and_json_are_not_both(command, model, picture):
 
 
 def test_below_the_least_confidence_the_answer_is_not_sure(command, model, picture, captioner):
-    wanted = captioner.caption(picture).confidence + 1
+    wanted = captioner.caption(picture).confidence + 0.01
     done = command("caption", picture, "--model", model, "--quiet", "--min-confidence", wanted)
     assert (done.returncode, done.stdout) == (0, "not sure\n")
     done = command("caption", picture, "--model", model, "--min-confidence", wanted, "--json")
@@ -62,6 +63,21 @@ def test_below_the_least_confidence_the_answer_is_not_sure(command, model, pictu
     assert record["caption"] is None
     assert "required" in record["reason"]
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("confidence", "words"),
+    [(0.91, "sure 0.91"), (0.8, "sure 0.80"), (0.79, "likely 0.79"), (0.5, "likely 0.50"),
+     (0.49, "a guess 0.49"), (0.0, "a guess 0.00"), (None, "?")],
+)  # fmt: skip
+def test_a_confidence_is_said_as_people_do(confidence, words):
+    assert judged(confidence) == words
+
+
+def test_a_least_confidence_above_1_is_a_usage_error_that_says_so(command, model, picture):
+    done = command("caption", picture, "--model", model, "--min-confidence", 7)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a probability from 0 to 1" in done.stderr
 
 
 def test_a_terminal_shows_words_by_strength_and_a_pipe_plain(monkeypatch):
@@ -116,7 +132,7 @@ def test_the_page_holds_every_picture_its_caption_and_its_words(
 
 
 def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
-    from mrnn_edge_cli.caption.page import Page
+    from mrnn_edge_cli.caption.gallery import Page
 
     path = tmp_path / "page.html"
     path.write_text("old")

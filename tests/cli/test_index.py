@@ -35,14 +35,14 @@ def test_a_folder_is_indexed_brought_up_to_date_and_searched(command, model, pho
     assert done.stderr == "mrnn-edge: device cpu\n"
     search = ("search", "a dark dog", "--index", "my.index", "--model", model, "--quiet", "-k", 2)
     records = json.loads(command(*search, "--json").stdout)
-    assert [list(record) for record in records] == [["file", "rank", "log2_prob", "confidence"]] * 2
+    assert [list(record) for record in records] == [["file", "rank", "log2_prob", "evidence"]] * 2
     for record in records:
         (score,) = captioner.score(record["file"], ["a dark dog"])
         assert record["log2_prob"] == pytest.approx(score.log2_prob, abs=1e-4)
-        assert record["confidence"] == pytest.approx(score.confidence, abs=1e-4)
+        assert record["evidence"] == pytest.approx(score.evidence, abs=1e-4)
     lines = command(*search).stdout.splitlines()
     assert lines == [
-        f"{record['file']}\t{record['confidence']:+.1f}\t{record['log2_prob']:.2f}"
+        f"{record['evidence']:+.1f}\t{record['log2_prob']:.2f}\t{record['file']}"
         for record in records
     ]
 
@@ -94,7 +94,7 @@ def test_a_name_that_is_not_utf8_is_found_and_printed(command, model, photos):
     assert command("index", "photos", "-o", "my.index", "--model", model).returncode == 0
     done = command("search", "a dog", "--index", "my.index", "--model", model)
     assert done.stdout.count("\n") == 4
-    assert "caf\\udce9\\n.png\t" in done.stdout
+    assert "/caf\\udce9\\n.png\n" in done.stdout
 
 
 def test_a_folder_without_pictures_is_a_usage_error(command, model, tmp_path):

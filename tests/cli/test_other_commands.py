@@ -9,7 +9,7 @@ from fake_cuda import fake_runtime
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import MrnnEdgeError
-from mrnn_edge_cli.evaluate import evaluate
+from mrnn_edge_cli.app import run
 from mrnn_edge_cli.failures import _CODES, ExitCode, exit_code
 
 
@@ -132,7 +132,9 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
 def test_eval_records_the_device(bundle, monkeypatch, tmp_path, capsys):
     data = dataset.write(tmp_path / "set", train=4, dev=2, test=2)
     fake_runtime(monkeypatch)
-    evaluate(data=data, model=str(bundle), device="cuda", json=True, quiet=True)
+    line = f"mrnn-edge eval --data {data} --model {bundle} --device cuda --json --quiet"
+    monkeypatch.setattr("sys.argv", line.split())
+    assert run() == 0
     assert json.loads(capsys.readouterr().out)["device"] == "cuda:0"
 
 
@@ -201,7 +203,7 @@ def test_eval_pairs_prints_the_taus_and_leaves_out_what_cannot_be_read(command, 
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["pairs"], record["pictures"], record["left_out"]) == (3, 2, 0)
-    for key in ("log2_prob", "log2_prob_per_word", "confidence"):
+    for key in ("log2_prob", "log2_prob_per_word", "evidence", "score"):
         assert -1.0 <= record[key]["tau_c"] <= 1.0
     (tmp_path / "a.png").unlink()
     done = command("eval", "--pairs", table, "--model", model, "--json")

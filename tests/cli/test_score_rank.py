@@ -13,13 +13,13 @@ def model(tmp_path):
     return tiny.write(tmp_path / "model")
 
 
-def test_score_prints_bits_confidence_and_sentence_in_the_order_given(
+def test_score_prints_evidence_bits_and_sentence_in_the_order_given(
     command, model, picture, captioner
 ):
     sentences = ["a red dog", "Blue sky."]
     done = command("score", picture, *sentences, "--model", model, "--quiet")
     expected = [
-        f"{each.log2_prob:.2f}\t{each.confidence:+.1f}\t{each.sentence}"
+        f"{each.evidence:+.1f}\t{each.log2_prob:.2f}\t{each.sentence}"
         for each in captioner.score(picture, sentences)
     ]
     assert (done.returncode, done.stderr) == (0, "")
@@ -27,10 +27,10 @@ def test_score_prints_bits_confidence_and_sentence_in_the_order_given(
 
 
 def test_score_json_has_the_fields_of_the_contract(command, model, picture):
-    done = command("score", picture, "a zebra", "--model", model, "--json", "--prior", "train")
+    done = command("score", picture, "a zebra", "--model", model, "--json")
     (record,) = json.loads(done.stdout)
     assert list(record) == [
-        "sentence", "log2_prob", "perplexity", "confidence", "words", "unknown_words",
+        "sentence", "log2_prob", "perplexity", "evidence", "words", "unknown_words",
     ]  # fmt: skip
     assert record["unknown_words"] == ["zebra"]
     assert [list(word) for word in record["words"]] == [["word", "prob", "grounding"]] * 2
@@ -44,7 +44,7 @@ def test_unknown_words_are_said_once_on_stderr(command, model, picture):
 
 def test_the_picture_may_come_on_standard_input(command, model, picture, captioner):
     done = command("score", "-", "a dog", "--model", model, stdin=picture)
-    assert done.stdout.split("\t")[0] == f"{captioner.score(picture, ['a dog'])[0].log2_prob:.2f}"
+    assert done.stdout.split("\t")[1] == f"{captioner.score(picture, ['a dog'])[0].log2_prob:.2f}"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_picture_may_come_on_standard_input(command, model, picture, caption
     [
         (["score", "{picture}", "..."], 2, "has no word"),
         (["score", "missing.jpg", "a dog"], 3, "no such file"),
-        (["score", "{picture}", "a dog", "--prior", "uniform"], 2, "uniform"),
+        (["rank", "{picture}", "--sentences", "x", "--prior", "uniform"], 2, "uniform"),
         (["rank", "{picture}", "--sentences", "missing.txt"], 2, "missing.txt cannot be read"),
         (["rank", "{picture}", "--sentences", "latin1.txt"], 2, "line 2, is not UTF-8"),
     ],
@@ -78,8 +78,8 @@ def test_rank_prints_the_sentences_of_a_file_best_first(
     done = command("rank", picture, "--sentences", "lines.txt", "--model", model)
     ranked = captioner.rank(picture, sentences)
     assert done.stdout.splitlines() == [
-        f"{place}\t{each.confidence:+.1f}\t{each.log2_prob:.2f}\t{each.sentence}"
-        for place, each in enumerate(ranked, 1)
+        f"{each.score:+.1f}\t{each.evidence:+.1f}\t{each.log2_prob:.2f}\t{each.sentence}"
+        for each in ranked
     ]
     assert "skipped 3 lines without a word" in done.stderr
     assert "unknown" not in done.stderr
@@ -87,15 +87,15 @@ def test_rank_prints_the_sentences_of_a_file_best_first(
     records = json.loads(done.stdout)
     assert [each["rank"] for each in records] == [1, 2]
     assert [each["sentence"] for each in records] == [each.sentence for each in ranked[:2]]
-    assert list(records[0])[:2] == ["rank", "sentence"]
+    assert list(records[0])[:2] == ["rank", "score"]
 
 
 def test_a_model_without_a_prior_shows_a_question_mark_and_null(command, tmp_path, picture):
     bare = tiny.write(tmp_path / "bare", tiny.files(prior=None))
     done = command("score", picture, "a dog", "--model", bare, "--quiet")
-    assert done.stdout.split("\t")[1] == "?"
+    assert done.stdout.split("\t")[0] == "?"
     done = command("score", picture, "a dog", "--model", bare, "--quiet", "--json")
-    assert json.loads(done.stdout)[0]["confidence"] is None
+    assert json.loads(done.stdout)[0]["evidence"] is None
     (tmp_path / "x").write_text("a dog")
     done = command("rank", picture, "--sentences", "x", "--model", bare, "--prior", "mean")
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,6 +1,7 @@
 """What the command imports, and when. A package too many is time that every start takes."""
 
 import inspect
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -55,6 +56,28 @@ def test_the_list_of_commands_is_printed_without_their_modules(imported):
     found = imported("--help")
     homes = {f"mrnn_edge_cli.{home.module}" for home in _COMMANDS.values()}
     assert not found & (homes | {"mrnn_edge.bundle.config", "mrnn_edge_cli.options"})
+
+
+def test_the_name_of_a_command_is_completed_without_its_module():
+    code = (
+        "import sys; from mrnn_edge_cli import app\n"
+        "try: app.get_command(app.app)(prog_name='mrnn-edge')\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    words = {
+        "_MRNN_EDGE_COMPLETE": "complete_bash",
+        "COMP_WORDS": "mrnn-edge ca",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **words},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["caption"]
+    assert "mrnn_edge_cli.caption.command" not in done.stderr.split()
 
 
 def test_a_caption_imports_the_runtime_and_what_reads_pictures_alone(imported, tmp_path, picture):

@@ -4,9 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from mrnn_edge_cli.bench.conditions import Conditions
-from mrnn_edge_cli.bench.figures import Percentiles
-from mrnn_edge_cli.bench.machine import Machine
-from mrnn_edge_cli.bench.record import BenchRecord, Setting
+from mrnn_edge_cli.bench.hardware import Machine
+from mrnn_edge_cli.bench.record import BenchRecord, Percentiles, Setting
 
 MACHINE = Machine(
     cpu="Some CPU",

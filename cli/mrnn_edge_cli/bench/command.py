@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from mrnn_edge.errors import OptionError
+from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, LoadOptions, load
 from mrnn_edge_cli.output import one_line, say, write, write_json
 
 if TYPE_CHECKING:
-    from mrnn_edge_cli.bench.comparing import Comparison, Verdict
+    from mrnn_edge_cli.bench.comparing import Comparison
     from mrnn_edge_cli.bench.measuring import BenchOptions
     from mrnn_edge_cli.bench.record import BenchRecord
 
@@ -61,12 +62,9 @@ def bench(
     json: opt.Json = False,
     html: opt.Html = None,
     force: opt.Force = False,
-    quiet: opt.Quiet = False,
     beam: opt.Beam = None,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
+    *,
+    loading: Loading,
 ) -> None:
     """Measure captions on this machine: stages, start-up, throughput, memory.
 
@@ -82,18 +80,18 @@ def bench(
         raise OptionError(
             "--tolerance and --compare-anyway go with --compare; name a record to compare"
         )
-    read = [*model_files(model), *(path for path in (picture, compare) if path is not None)]
+    read = [*model_files(loading.model), *(path for path in (picture, compare) if path is not None)]
     check_outputs({"--html": html}, sources=read, force=force, refreshed={"--html": is_page})
     old = None
     if compare is not None:
         allowed = parse_tolerance(tolerance or _TOLERANCE)
         old = _Old(record=read_record(compare), tolerance=allowed, anyway=compare_anyway)
-    loading = LoadOptions(
-        model=model, device=device, precision=precision, threads=threads, quiet=quiet
+    options = BenchOptions(
+        runs=runs, decoding=DecodeOptions(beam=beam), command=_caption(loading, beam)
     )
-    record, comparison = _measure(picture, BenchOptions(runs=runs, beam=beam), loading, old, html)
+    record, comparison = _measure(picture, options, loading, old, html)
     _show(record, comparison, json=json)
-    if not quiet:
+    if not loading.quiet:
         for reason in record.conditions.reasons():
             say(f"the machine was busy: {reason}; it can do better than these figures")
     if comparison is not None and comparison.regressions:
@@ -122,8 +120,8 @@ def _measure(
 ) -> "tuple[BenchRecord, Comparison | None]":
     """The record of this machine, compared and written as a page if requested."""
     from mrnn_edge_cli.bench import comparing, measuring
-    from mrnn_edge_cli.bench.machine import Machine, kept_to
-    from mrnn_edge_cli.bench.page import page
+    from mrnn_edge_cli.bench.hardware import Machine, pinned
+    from mrnn_edge_cli.bench.html_report import page
     from mrnn_edge_cli.bench.picture import built_in, read_pictures
     from mrnn_edge_cli.html import END
     from mrnn_edge_cli.outputs import open_page
@@ -132,16 +130,16 @@ def _measure(
     machine = Machine.here()
     # Opened before the work, so that a page that cannot be written fails early.
     with open_page(html) if html else nullcontext() as file:
-        with kept_to(loading.threads) as affinity:
+        with pinned(loading.threads) as affinity:
             captioner = load(loading)
+            beam = options.decoding.width
+            setting = measuring.setting_of(captioner, pictures, beam, machine)
             if old is not None and not old.anyway:
-                setting = measuring.setting_of(captioner, pictures, options, machine)
                 comparing.refuse_unlike(old.record.setting, setting)
             if not loading.quiet:
                 say(f"measuring {options.runs} rounds and the command's start")
-            starts = measuring.Starts(module=_caption(loading, options.beam))
             record = measuring.measure(
-                captioner, pictures, options, starts, machine=machine, affinity=affinity
+                captioner, pictures, options, setting=setting, affinity=affinity
             )
         comparison = None
         if old is not None:
@@ -177,7 +175,7 @@ def _show(record: "BenchRecord", comparison: "Comparison | None", *, json: bool)
 
 
 def _lines(record: "BenchRecord") -> list[str]:
-    from mrnn_edge_cli.bench.words import circumstances, quiet, singles, timed
+    from mrnn_edge_cli.bench.summary import circumstances, quiet, singles, timed
 
     facts = {**circumstances(record), "conditions": quiet(record)}
     lines = [
@@ -191,17 +189,15 @@ def _lines(record: "BenchRecord") -> list[str]:
 
 
 def _compared(comparison: "Comparison") -> list[str]:
-    lines = ["", f"{'compared with the old record':40}{'old':>10}{'new':>10}{'change':>9}"]
-    for verdict in comparison.verdicts:
-        lines.append(
-            f"{verdict.name:40}{verdict.old:10.2f}{verdict.new:10.2f}{verdict.change:+9.1%}"
-            f"  {_said(verdict)}".rstrip()
-        )
-    lines += [f"different: {each}" for each in comparison.differences]
-    return lines + [f"note: {each}" for each in comparison.notes]
+    from mrnn_edge_cli.bench.summary import compared
 
-
-def _said(verdict: "Verdict") -> str:
-    if verdict.regression:
-        return "WORSE"
-    return "" if verdict.judged else "not judged"
+    rows = [("compared with the old record", "old", "new", "change", ""), *compared(comparison)]
+    return [
+        "",
+        *(
+            f"{name:40}{old:>10}{new:>10}{by:>9}  {said}".rstrip()
+            for name, old, new, by, said in rows
+        ),
+        *(f"different: {each}" for each in comparison.differences),
+        *(f"note: {each}" for each in comparison.notes),
+    ]

@@ -1,9 +1,10 @@
-"""What else the machine did while something was measured: other processes, stolen time, load.
+"""How idle the machine was while something was measured.
 
-Reads /proc/stat of the cores that this process may use; elsewhere than on Linux only the spread of
-the times is left to judge by. Takes the root of those files, so that tests can bring their own.
+Reads /proc/stat for the cores that this process may use. Without it, only the spread of the times
+is judged. `root` is the folder of that file, for tests.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mrnn_edge.machine import usable_cpus
+from mrnn_edge.machine import read_text, usable_cpus
 
 _OTHER_CORES: Final = 0.1
 """Cores taken by others from which on a machine is busy. Seen idle: up to 0.03 of two."""
@@ -19,11 +20,6 @@ _STOLEN: Final = 0.02
 """Share of the cores' time that the hypervisor gave to others, from which on a machine is busy."""
 _SPREAD: Final = 1.25
 """p95 over p50 of the same work from which on a machine is busy. Seen idle: 1.09."""
-_IDLE: Final = (3, 4)
-"""Columns of /proc/stat: idle, and waiting for a disk."""
-_STEAL: Final = 7
-_COLUMNS: Final = 8
-"""What follows is the time of guests, which is counted in the first two columns already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +31,9 @@ class Conditions:
     steal_share: float | None
     """Share of the cores' time that a hypervisor gave to other machines."""
     load_average: float | None
-    """Of the minute before the end, this process included; not judged by."""
+    """Of the last minute, this process included; not judged."""
     spread: float
-    """p95 over p50 of the same work done again and again."""
+    """p95 over p50 of the same work, repeated."""
 
     @property
     def busy(self) -> bool:
@@ -45,7 +41,7 @@ class Conditions:
         return bool(self.reasons())
 
     def reasons(self) -> list[str]:
-        """What speaks for a busy machine, for people; none if nothing does."""
+        """The signs of a busy machine, for people."""
         found = []
         if self.other_cores is not None and self.other_cores > _OTHER_CORES:
             found.append(f"other processes took {self.other_cores:.2f} cores")
@@ -60,18 +56,8 @@ class Conditions:
         return {**asdict(self), "busy": self.busy}
 
 
-@dataclass(frozen=True)
-class _Reading:
-    wall: float
-    own: float
-    """CPU seconds of this process and of children that have ended."""
-    busy: float | None
-    """CPU seconds of everybody on these cores."""
-    stolen: float
-
-
 class LoadWatch:
-    """Watches from its making to `conditions`."""
+    """Watches from its construction to `conditions`."""
 
     def __init__(
         self,
@@ -80,41 +66,35 @@ class LoadWatch:
         clock: Callable[[], float] = time.monotonic,
         own: Callable[[], float] = lambda: sum(os.times()[:4]),
     ) -> None:
-        """`clock` gives seconds, `own` the CPU seconds of this process and its children."""
+        """`clock` returns seconds, `own` the CPU seconds of this process and its ended children."""
         self._root, self._clock, self._own = root, clock, own
         self._start = self._read()
 
     def conditions(self, *, spread: float) -> Conditions:
         """What was seen; `spread` is p95 over p50 of what was measured meanwhile."""
-        before, now = self._start, self._read()
-        wall = max(now.wall - before.wall, 1e-9)
-        other, steal = None, None
-        if now.busy is not None and before.busy is not None:
-            other = max(0.0, now.busy - before.busy - (now.own - before.own)) / wall
-            steal = (now.stolen - before.stolen) / (wall * len(usable_cpus()))
+        pairs = zip(self._read(), self._start, strict=True)
+        wall, own, busy, stolen = (now - before for now, before in pairs)
+        known = wall > 0.0 and not math.isnan(busy)
         return Conditions(
-            other_cores=other, steal_share=steal, load_average=_load_average(), spread=spread
+            other_cores=max(0.0, busy - own) / wall if known else None,
+            steal_share=stolen / (wall * len(usable_cpus())) if known else None,
+            # Windows has no load average.
+            load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            spread=spread,
         )
 
-    def _read(self) -> _Reading:
-        try:
-            lines = (self._root / "proc/stat").read_text().splitlines()
-        except OSError:
-            return _Reading(self._clock(), self._own(), None, 0.0)
+    def _read(self) -> tuple[float, float, float, float]:
+        """Seconds: wall, this process's CPU, everybody's CPU on these cores (or NaN), stolen."""
         wanted = {f"cpu{core}" for core in usable_cpus()}
-        ticks = float(os.sysconf("SC_CLK_TCK"))
-        busy, stolen = 0, 0
-        for line in lines:
-            name, *columns = line.split()
-            if name in wanted:
-                numbers = [int(each) for each in columns[:_COLUMNS]]
-                stolen += numbers[_STEAL]
-                busy += sum(numbers) - numbers[_STEAL] - sum(numbers[each] for each in _IDLE)
-        return _Reading(self._clock(), self._own(), busy / ticks, stolen / ticks)
-
-
-def _load_average() -> float | None:
-    try:
-        return os.getloadavg()[0]
-    except (OSError, AttributeError):  # Windows has none
-        return None
+        lines = map(str.split, read_text(self._root / "proc/stat").splitlines())
+        rows = [columns for name, *columns in lines if name in wanted]
+        busy = stolen = math.nan
+        if rows:
+            # The columns that follow are the time of guests, which `user` and `nice` include.
+            columns = list(zip(*rows, strict=True))[:8]
+            user, nice, system, _idle, _disk, irq, soft_irq, steal = (
+                sum(map(int, column)) for column in columns
+            )
+            ticks = os.sysconf("SC_CLK_TCK")
+            busy, stolen = (user + nice + system + irq + soft_irq) / ticks, steal / ticks
+        return self._clock(), self._own(), busy, stolen

@@ -1,8 +1,8 @@
-"""The rounds of a benchmark and the record of all of it.
+"""The rounds of a benchmark and their record.
 
-Takes an open captioner and pictures in memory, gives a BenchRecord. Everything that has
-percentiles is done once a round, in an order that turns from round to round: what else the machine
-does meanwhile, and which of them came before, falls on all of them alike.
+Takes an open captioner and pictures in memory, returns a BenchRecord. Everything that has
+percentiles is measured once per round, in an order that turns from round to round, so that other
+work of the machine and the task before affect all of them alike.
 """
 
 import os
@@ -16,23 +16,19 @@ from typing import Final
 
 import numpy as np
 
-from mrnn_edge.arrays import Floats
 from mrnn_edge.bulk.run import batch_size, calls_at_once, caption_files
 from mrnn_edge.captioner import Captioner
 from mrnn_edge.engine.device import DeviceKind
-from mrnn_edge.errors import OptionError
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli.bench.conditions import LoadWatch
-from mrnn_edge_cli.bench.figures import Percentiles, warm_up
-from mrnn_edge_cli.bench.machine import Machine
+from mrnn_edge_cli.bench.hardware import Machine
 from mrnn_edge_cli.bench.picture import Pictures
 from mrnn_edge_cli.bench.processes import cold_start_ms, peak_mb
-from mrnn_edge_cli.bench.record import STAGES, BenchRecord, Setting
+from mrnn_edge_cli.bench.record import STAGES, BenchRecord, Percentiles, Setting
 from mrnn_edge_cli.doctor.packages import installed_versions
 
-_WARM_UP: Final = 200
-"""Captions at most before any counts."""
-_MAX_RUNS: Final = 100_000
+_WARM_UP: Final = 30
+"""Captions before any counts: after some twenty their times are steady."""
 _BATCHES: Final = 16
 """Batches at least of a bulk run."""
 _BULK_RUNS: Final = 3
@@ -41,30 +37,16 @@ _BULK_RUNS: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """How much is measured. Raises OptionError for a value out of range."""
+    """How much is measured."""
 
     runs: int = 100
     """Rounds that count."""
-    beam: int | None = None
-    """Hypotheses kept at each step, as in DecodeOptions."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.runs <= _MAX_RUNS:
-            raise OptionError(f"runs is {self.runs}, expected 1 to {_MAX_RUNS}")
-        self.decode()
-
-    def decode(self) -> DecodeOptions:
-        """The options of every caption except the greedy one."""
-        return DecodeOptions(beam=self.beam)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Starts:
-    """The command whose start is measured."""
-
-    module: tuple[str, ...]
-    """A module and its arguments, as after `python -m`; the path of a picture is added."""
-    times: int = 5
+    decoding: DecodeOptions
+    """The options of every caption except the greedy one."""
+    command: tuple[str, ...]
+    """The command whose start is measured: a module and its arguments, as after `python -m`; the
+    path of a picture is added."""
+    starts: int = 5
     """Starts that count."""
 
 
@@ -72,36 +54,35 @@ def measure(
     captioner: Captioner,
     pictures: Pictures,
     options: BenchOptions,
-    starts: Starts,
     *,
-    machine: Machine,
+    setting: Setting,
     affinity: tuple[int, ...] | None,
 ) -> BenchRecord:
     """Measure a captioner on these pictures, and the command in processes of its own.
 
-    `machine` and `affinity` are what the record says of where it ran. Raises an InputError for a
-    picture that cannot be read, MrnnEdgeError where the command fails, and what captions raise.
+    `setting` and `affinity` are what the record says of where it ran. Raises an InputError for a
+    picture that cannot be read, MrnnEdgeError if the command fails, and what captions raise.
     """
-    rounds = _Rounds(captioner, pictures, options.decode())
+    rounds = _Rounds(captioner, pictures, options.decoding)
     watch = LoadWatch()
     with tempfile.TemporaryDirectory(prefix="mrnn-edge-bench-") as folder:
         files = _write(Path(folder), pictures)
-        module = (*starts.module, files[0])
-        cold = cold_start_ms(module, times=starts.times)
-        memory = peak_mb(module)
+        command = (*options.command, files[0])
+        cold = cold_start_ms(command, times=options.starts)
+        memory = peak_mb(command)
         throughput = _throughput(captioner, files, options)
-    warmed = warm_up(rounds.total, most=_WARM_UP)
+    rounds.warm_up(_WARM_UP)
     times = rounds.run(options.runs)
     figures = {name: Percentiles.of(spent) for name, spent in times.items()}
     # Captions of several pictures differ in length; the encoder does the same for each.
     same_work = figures["total" if len(pictures.files) == 1 else "encoder"]
     return BenchRecord(
-        setting=setting_of(captioner, pictures, options, machine),
+        setting=setting,
         versions=installed_versions(),
         model_id=captioner.config.id,
         affinity=affinity,
         runs=options.runs,
-        warm_up=warmed,
+        warm_up=_WARM_UP,
         words=rounds.words,
         stages_ms={stage: figures[stage] for stage in STAGES},
         step_ms=figures["step"],
@@ -114,9 +95,7 @@ def measure(
     )
 
 
-def setting_of(
-    captioner: Captioner, pictures: Pictures, options: BenchOptions, machine: Machine
-) -> Setting:
+def setting_of(captioner: Captioner, pictures: Pictures, beam: int, machine: Machine) -> Setting:
     """What a record of this run is a record of; known before anything is measured."""
     return Setting(
         machine=machine,
@@ -124,13 +103,13 @@ def setting_of(
         device=str(captioner.device),
         precision=str(captioner.precision),
         threads=captioner.graphs.threads,
-        beam=options.decode().width,
+        beam=beam,
         pictures=pictures.name,
     )
 
 
 class _Rounds:
-    """One of everything, over and over, the pictures in turn."""
+    """One of everything per round, the pictures in turn."""
 
     def __init__(self, captioner: Captioner, pictures: Pictures, options: DecodeOptions) -> None:
         """Reads every picture once. Raises an InputError for one that cannot be read."""
@@ -140,7 +119,8 @@ class _Rounds:
         self._pixels = [captioner.read(data).pixels for data in pictures.files]
         captions = [captioner.caption(data, beam=options.beam) for data in pictures.files]
         self.words = sum(len(caption.words) for caption in captions) / len(captions)
-        self._vectors = self._rows(captioner.graphs.encoder(self._pixels[0][None]))
+        vector = captioner.graphs.encoder(self._pixels[0][None])
+        self._vectors = np.repeat(vector, options.width, axis=0)
         self._tokens = np.full(options.width, captioner.space.start, np.int64)
         self._states = np.zeros((options.width, captioner.space.state), np.float32)
         self._turn = 0
@@ -149,12 +129,7 @@ class _Rounds:
     def run(self, rounds: int) -> dict[str, list[float]]:
         """Milliseconds of each thing in each of so many rounds."""
         self._times = {}
-        tasks: list[Callable[[], object]] = [
-            self._caption,
-            lambda: self._note("encoder", self._encode),
-            lambda: self._note("array", self._caption_array),
-            lambda: self._note("step", self._step),
-        ]
+        tasks = [self._caption, self._encode, self._caption_array, self._step]
         for number in range(rounds):
             self._turn += 1
             first = number % len(tasks)
@@ -162,10 +137,10 @@ class _Rounds:
                 task()
         return self._times
 
-    def total(self) -> float:
-        """One caption from a file's bytes; its milliseconds."""
-        self._turn += 1
-        return _milliseconds(lambda: self._caption_bytes())
+    def warm_up(self, captions: int) -> None:
+        """Caption that often, uncounted."""
+        for self._turn in range(captions):
+            self._caption_bytes()
 
     def _caption(self) -> None:
         stages: dict[str, float] = {}
@@ -174,26 +149,24 @@ class _Rounds:
         for stage, time_ms in {**stages, "total": spent}.items():
             self._times.setdefault(stage, []).append(time_ms)
 
-    def _note(self, name: str, task: Callable[[], object]) -> None:
-        self._times.setdefault(name, []).append(_milliseconds(task))
-
     def _caption_bytes(self) -> dict[str, float]:
         data = self._files[self._turn % len(self._files)]
         return self._captioner.caption(data, beam=self._options.beam).timing_ms
 
-    def _encode(self) -> Floats:
+    def _encode(self) -> None:
         pixels = self._pixels[self._turn % len(self._pixels)]
-        return self._captioner.graphs.encoder(pixels[None])
+        self._time("encoder", lambda: self._captioner.graphs.encoder(pixels[None]))
 
-    def _caption_array(self) -> object:
-        return self._captioner.caption(self._pixels[self._turn % len(self._pixels)], beam=1)
+    def _caption_array(self) -> None:
+        pixels = self._pixels[self._turn % len(self._pixels)]
+        self._time("array", lambda: self._captioner.caption(pixels, beam=1))
 
-    def _step(self) -> object:
-        return self._captioner.graphs.step(self._tokens, self._states, self._vectors)
+    def _step(self) -> None:
+        step = self._captioner.graphs.step
+        self._time("step", lambda: step(self._tokens, self._states, self._vectors))
 
-    def _rows(self, vector: Floats) -> Floats:
-        rows: Floats = np.repeat(vector, self._options.width, axis=0)
-        return rows
+    def _time(self, name: str, task: Callable[[], object]) -> None:
+        self._times.setdefault(name, []).append(_milliseconds(task))
 
 
 def _milliseconds(task: Callable[[], object]) -> float:
@@ -228,7 +201,7 @@ def _throughput(captioner: Captioner, files: Sequence[str], options: BenchOption
 
     def run(listed: Sequence[str]) -> float:
         start = time.perf_counter()
-        for outcome in caption_files(bulk, listed, options.decode()):
+        for outcome in caption_files(bulk, listed, options.decoding):
             if isinstance(outcome.result, Exception):
                 raise outcome.result
         return time.perf_counter() - start

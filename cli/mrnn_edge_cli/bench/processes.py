@@ -1,29 +1,38 @@
-"""Whole processes from their start to their end: how long, and how much memory at most.
-
-Takes the arguments of a Python module, gives numbers; knows not what the module does.
-"""
+"""Whole processes from start to end: how long, and how much memory at most."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from statistics import median
+from typing import Final
 
 from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge_cli.doctor.child import own_imports, python_m
+
+_PEAK: Final = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+sys.stderr.write(f"\\n{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}\\n")
+sys.exit(code)
+"""
+"""Runs a command and prints its highest resident memory. A small process between this one and the
+command, because after a fork ru_maxrss counts the parent's memory too."""
 
 
 def cold_start_ms(module: Sequence[str], *, times: int) -> float:
     """The median wall time of `python -m MODULE ARGUMENTS...`, in milliseconds.
 
-    One more comes first and is not counted: after it files lie in the system's cache and compiled
-    modules on the disk, as for a second run of the command. Raises MrnnEdgeError where
-    the process fails.
+    One more run comes first and is not counted: it fills the system's file cache and Python's cache
+    of compiled modules. Raises MrnnEdgeError if the process fails.
     """
-    _run(module)
+    command = python_m(*module)
+    _run(command)
     spent = []
     for _ in range(times):
         start = time.perf_counter()
-        _run(module)
+        _run(command)
         spent.append((time.perf_counter() - start) * 1000.0)
     return median(spent)
 
@@ -31,17 +40,20 @@ def cold_start_ms(module: Sequence[str], *, times: int) -> float:
 def peak_mb(module: Sequence[str]) -> float | None:
     """The highest resident memory of such a process, in MB of 10^6 bytes; None: unknown.
 
-    Raises MrnnEdgeError where the process fails.
+    Raises MrnnEdgeError if the process fails.
     """
-    said = _run(["mrnn_edge_cli.bench.peak", *module]).splitlines()
-    last = said[-1] if said else ""
-    return int(last) / 1e6 if last.isdigit() else None
+    if find_spec("resource") is None:  # Windows
+        return None
+    python, safe_path, *rest = python_m(*module)
+    said = _run([python, safe_path, "-c", _PEAK, python, safe_path, *rest])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return int(said.splitlines()[-1]) * unit / 1e6
 
 
-def _run(module: Sequence[str]) -> str:
-    """Standard error of the process."""
+def _run(command: Sequence[str]) -> str:
+    """Run it; returns its standard error."""
     done = subprocess.run(
-        python_m(*module),
+        command,
         env=own_imports(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -51,7 +63,7 @@ def _run(module: Sequence[str]) -> str:
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode != 0:
         raise MrnnEdgeError(
-            f"`{' '.join(module)}` ended with {done.returncode} as a process of its own "
+            f"`{' '.join(command)}` ended with {done.returncode} "
             f"({' / '.join(said.splitlines()[-3:])}); run it by hand, and see `mrnn-edge doctor`"
         )
     return said

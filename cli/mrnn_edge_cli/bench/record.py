@@ -1,25 +1,39 @@
-"""The record of a run and its JSON form, read back strictly.
-
-Knows names, types and ranges; knows neither how anything was measured nor what is compared.
-"""
+"""The record of a run and its JSON form, read back strictly."""
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from mrnn_edge.bundle.config import read_record as read_strictly
 from mrnn_edge.errors import BenchRecordError
 from mrnn_edge_cli.bench.conditions import Conditions
-from mrnn_edge_cli.bench.figures import Percentiles
-from mrnn_edge_cli.bench.machine import Machine
+from mrnn_edge_cli.bench.hardware import Machine
 
 FORMAT: Final = 1
 """The version of this form; a record of another one is not compared."""
 STAGES: Final = ("decode", "encode", "generate", "total")
 _MOST_BYTES: Final = 1 << 20
 """A record is some 2 kB."""
+_MAY_BE_ZERO: Final = ("words", "rss_mb", "other_cores", "steal_share", "load_average")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Percentiles:
+    """Of single runs, in milliseconds, with linear interpolation between two runs."""
+
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> "Percentiles":
+        """Of at least one time in milliseconds."""
+        p50, p95, p99 = (float(each) for each in np.percentile(samples, (50, 95, 99)))
+        return cls(p50=p50, p95=p95, p99=p99)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +58,13 @@ class BenchRecord:
     versions: Mapping[str, str]
     model_id: str
     affinity: tuple[int, ...] | None
-    """The cores that it was kept to; None if the system does not say."""
+    """The cores that it was pinned to; None if unknown."""
     runs: int
     """Rounds that count; each holds one of everything that has percentiles."""
     warm_up: int
-    """Captions before them, which do not."""
+    """Captions before them, which do not count."""
     words: float
-    """Words of a caption, the mean of the pictures."""
+    """Words per caption, the mean of the pictures."""
     stages_ms: Mapping[str, Percentiles]
     """decode, encode and generate of one caption with the beam, from a file's bytes; `total` is
     the whole call, the making of the record included."""
@@ -68,6 +82,11 @@ class BenchRecord:
     """The highest resident memory of the command with one picture."""
     conditions: Conditions
 
+    def __post_init__(self) -> None:
+        for stage in STAGES:
+            if stage not in self.stages_ms:
+                raise ValueError(f"stages_ms has no {stage}")
+
     @property
     def overhead_ratio(self) -> float:
         """The median warm caption over the median of the encoder alone."""
@@ -75,30 +94,12 @@ class BenchRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        setting = self.setting
+        data = asdict(self, dict_factory=_with_lists)
         return {
             "format": FORMAT,
-            "machine": setting.machine.to_dict(),
-            "versions": dict(self.versions),
-            "model": setting.model,
-            "model_id": self.model_id,
-            "device": setting.device,
-            "precision": setting.precision,
-            "threads": setting.threads,
-            "affinity": None if self.affinity is None else list(self.affinity),
-            "beam": setting.beam,
-            "pictures": setting.pictures,
-            "runs": self.runs,
-            "warm_up": self.warm_up,
-            "words": self.words,
-            "stages_ms": {stage: self.stages_ms[stage].to_dict() for stage in STAGES},
-            "step_ms": self.step_ms.to_dict(),
-            "encoder_only_ms": self.encoder_only_ms.to_dict(),
-            "array_ms": self.array_ms.to_dict(),
+            **data.pop("setting"),
+            **data,
             "overhead_ratio": self.overhead_ratio,
-            "cold_start_ms": self.cold_start_ms,
-            "throughput_images_per_s": self.throughput_images_per_s,
-            "rss_mb": self.rss_mb,
             "conditions": self.conditions.to_dict(),
         }
 
@@ -116,8 +117,7 @@ def read_record(path: Path) -> BenchRecord:
     if len(data) > _MOST_BYTES:
         raise BenchRecordError(f"{path} has more than {_MOST_BYTES:,} bytes; it is no record")
     try:
-        parsed = json.loads(data)  # NaN and the like are refused where they stand for a number
-        return record_from_dict(parsed)
+        return record_from_dict(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise BenchRecordError(
             f"{path} is no record of `mrnn-edge bench --json` ({error}); measure again"
@@ -125,130 +125,33 @@ def read_record(path: Path) -> BenchRecord:
 
 
 def record_from_dict(parsed: Any) -> BenchRecord:
-    """The record of its JSON form; keys beyond it are passed over. Raises ValueError."""
-    top = _Object(parsed, "the record")
-    if (found := top.get("format")) != FORMAT or isinstance(found, bool):
+    """The record of its JSON form; unknown keys are skipped. Raises ValueError."""
+    found = parsed.get("format") if isinstance(parsed, dict) else None
+    if found != FORMAT or isinstance(found, bool):
         raise ValueError(f"its format is {found!r}, expected {FORMAT}")
-    stages = top.object("stages_ms")
-    return BenchRecord(
-        setting=Setting(
-            machine=_machine(top.object("machine")),
-            model=top.text("model"),
-            device=top.text("device"),
-            precision=top.text("precision"),
-            threads=top.count("threads"),
-            beam=top.count("beam"),
-            pictures=top.text("pictures"),
-        ),
-        versions=top.texts("versions"),
-        model_id=top.text("model_id"),
-        affinity=top.counts("affinity"),
-        runs=top.count("runs"),
-        warm_up=top.count("warm_up"),
-        words=top.number("words"),
-        stages_ms={stage: _percentiles(stages.object(stage)) for stage in STAGES},
-        step_ms=_percentiles(top.object("step_ms")),
-        encoder_only_ms=_percentiles(top.object("encoder_only_ms")),
-        array_ms=_percentiles(top.object("array_ms")),
-        cold_start_ms=top.positive("cold_start_ms"),
-        throughput_images_per_s=top.positive("throughput_images_per_s"),
-        rss_mb=top.optional("rss_mb"),
-        conditions=_conditions(top.object("conditions")),
-    )
+    data = {**_known(BenchRecord, parsed), "setting": _known(Setting, parsed)}
+    if isinstance(data.get("conditions"), dict):
+        data["conditions"] = _known(Conditions, data["conditions"])
+    record = read_strictly(BenchRecord, data, ValueError)
+    _check_numbers("", data)
+    return record
 
 
-def _machine(found: "_Object") -> Machine:
-    features = found.get("features")
-    if features is not None and not (
-        isinstance(features, list) and all(isinstance(each, str) for each in features)
+def _with_lists(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: list(each) if isinstance(each, tuple) else each for name, each in pairs}
+
+
+def _known(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
+
+
+def _check_numbers(name: str, data: Any) -> None:
+    """Raise ValueError for a number that is infinite, negative, or 0 where it must not be."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            _check_numbers(key, value)
+    # JSON may hold NaN, infinity, exponents that are read as infinity, and endless integers.
+    elif isinstance(data, int | float) and not (
+        0 < data < 1e300 or (data == 0 and name in _MAY_BE_ZERO)
     ):
-        raise ValueError(f"machine.features is {features!r}, expected a list of names or null")
-    return Machine(
-        cpu=found.text("cpu"),
-        features=None if features is None else tuple(features),
-        board=found.text("board"),
-        cores=found.count("cores"),
-        system=found.text("system"),
-        release=found.text("release"),
-    )
-
-
-def _percentiles(found: "_Object") -> Percentiles:
-    return Percentiles(
-        p50=found.positive("p50"), p95=found.positive("p95"), p99=found.positive("p99")
-    )
-
-
-def _conditions(found: "_Object") -> Conditions:
-    return Conditions(
-        other_cores=found.optional("other_cores"),
-        steal_share=found.optional("steal_share"),
-        load_average=found.optional("load_average"),
-        spread=found.positive("spread"),
-    )
-
-
-class _Object:
-    """A JSON object, its values asked for by type; every ValueError says which was wrong."""
-
-    def __init__(self, parsed: Any, name: str) -> None:
-        if not isinstance(parsed, dict):
-            raise ValueError(f"{name} is {_shown(parsed)}, expected an object")
-        self._parsed, self._name = parsed, name
-
-    def get(self, key: str) -> Any:
-        if key not in self._parsed:
-            raise ValueError(f"{self._name} has no {key}")
-        return self._parsed[key]
-
-    def object(self, key: str) -> "_Object":
-        return _Object(self.get(key), key)
-
-    def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str):
-            raise self._wrong(key, value, "a string")
-        return value
-
-    def texts(self, key: str) -> dict[str, str]:
-        inner = self.object(key)
-        return {name: inner.text(name) for name in inner._parsed}
-
-    def count(self, key: str) -> int:
-        value = self.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._wrong(key, value, "a whole number from 1")
-        return value
-
-    def counts(self, key: str) -> tuple[int, ...] | None:
-        value = self.get(key)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(type(each) is int for each in value):
-            raise self._wrong(key, value, "a list of whole numbers or null")
-        return tuple(value)
-
-    def number(self, key: str) -> float:
-        value = self.get(key)
-        # An exponent too large is infinity without a word; an integer too large is no float.
-        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > 1e300:
-            raise self._wrong(key, value, "a finite number")
-        if not math.isfinite(value) or value < 0:
-            raise self._wrong(key, value, "a finite number from 0")
-        return float(value)
-
-    def positive(self, key: str) -> float:
-        value = self.number(key)
-        if value == 0:
-            raise self._wrong(key, value, "a number above 0")
-        return value
-
-    def optional(self, key: str) -> float | None:
-        return None if self.get(key) is None else self.number(key)
-
-    def _wrong(self, key: str, value: Any, expected: str) -> ValueError:
-        return ValueError(f"{self._name}.{key} is {_shown(value)}, expected {expected}")
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40]
+        raise ValueError(f"{name} is {repr(data)[:40]}, expected a finite number above 0")

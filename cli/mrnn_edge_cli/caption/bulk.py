@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mrnn_edge.errors import InputError, NumericalError, SidecarError
-from mrnn_edge_cli.caption.formats import Format, LineFormat
 from mrnn_edge_cli.caption.output_file import Existing, is_settings, open_output, settings_path
+from mrnn_edge_cli.caption.output_formats import Format, LineFormat
 from mrnn_edge_cli.failures import ExitCode
 from mrnn_edge_cli.output import Progress, one_line, say, write
 from mrnn_edge_cli.stopping import stoppable
@@ -132,7 +132,7 @@ def caption_all(
     with ExitStack() as stack:
         page = None
         if places.html is not None:
-            from mrnn_edge_cli.caption.page import Page
+            from mrnn_edge_cli.caption.gallery import Page
 
             page = stack.enter_context(Page.at(places.html))
         settings = _settings(captioner, reading, decoding, places)

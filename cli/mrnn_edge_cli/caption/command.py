@@ -12,7 +12,7 @@ from mrnn_edge.errors import FileError, OptionError
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge.vocab import tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.loading import LoadOptions, begin, finish
+from mrnn_edge_cli.loading import Loading, LoadOptions, begin, finish
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.start import collector_at_rest, one_blas_thread
 
@@ -21,89 +21,91 @@ if TYPE_CHECKING:
     from mrnn_edge.bulk.listing import Listed
     from mrnn_edge.engine.opening import Opening
     from mrnn_edge_cli.caption.bulk import Places, Reading
-    from mrnn_edge_cli.caption.formats import Format
+    from mrnn_edge_cli.caption.output_formats import Format
     from mrnn_edge_cli.caption.sidecar import SidecarKind
 
 INPUT = "Input"
 
 
-def caption(
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The pictures to read, as the command line names them."""
+
     paths: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PATH]...", help="Pictures, folders, patterns; - is stdin."),
-    ] = None,
+    ] = None
     recursive: Annotated[
         bool,
         opt.under(INPUT, "--recursive", "-r", help="Include all pictures below folders."),
-    ] = False,
+    ] = False
     ext: Annotated[
         list[str] | None,
         opt.under(INPUT, "--ext", metavar="SUFFIX", help="With -r: only these suffixes."),
-    ] = None,
+    ] = None
     from_file: Annotated[
         str | None,
         opt.under(
             INPUT, "--from-file", metavar="FILE", help="Read more paths from a list; - is stdin."
         ),
-    ] = None,
+    ] = None
     null: Annotated[
         bool,
         opt.under(INPUT, "--null", "-0", help="The list is NUL-separated, as by find -print0."),
-    ] = False,
+    ] = False
     fail_fast: Annotated[
         bool,
         opt.under(INPUT, "--fail-fast", help="Stop at the first picture that fails."),
-    ] = False,
+    ] = False
     allow_truncated: Annotated[
         bool,
         opt.under(INPUT, "--allow-truncated", help="Caption incomplete pictures, with a note."),
-    ] = False,
-    json: opt.Json = False,
-    ndjson: opt.Ndjson = False,
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """The outputs, as the command line names them."""
+
+    json: opt.Json = False
+    ndjson: opt.Ndjson = False
     csv: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--csv", help="One row per picture, for spreadsheets."),
-    ] = False,
-    explain: opt.Explain = False,
+    ] = False
+    explain: opt.Explain = False
     output: Annotated[
         Path | None,
         opt.path_option(
             "--output", "-o", help="Write to this file; - is stdout.", panel=opt.OUTPUT
         ),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--resume", help="Continue --output: caption only what it lacks."),
-    ] = False,
+    ] = False
     sidecar: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--sidecar", help="Write PICTURE.txt beside each picture too."),
-    ] = False,
+    ] = False
     xmp: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--xmp", help="Write PICTURE.xmp for photo managers too."),
-    ] = False,
-    html: opt.Html = None,
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-    beam: opt.Beam = None,
-    nbest: opt.Nbest = DecodeOptions.nbest,
-    max_words: opt.MaxWords = opt.MAX_WORDS,
-    length_penalty: opt.LengthPenalty = None,
-    prefix: opt.Prefix = "",
-    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
-    forbid: opt.Forbid = None,
-    require: opt.Require = None,
-    min_confidence: opt.MinConfidence = None,
-    sample: opt.Sample = False,
-    temperature: opt.Temperature = None,
-    top_k: opt.TopK = None,
-    top_p: opt.TopP = None,
-    seed: opt.Seed = None,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
+    ] = False
+    html: opt.Html = None
+    force: opt.Force = False
+
+    @property
+    def file(self) -> Path | None:
+        """The file of --output; None: standard output."""
+        return None if str(self.output) == "-" else self.output
+
+
+def caption(
+    chosen: Annotated[_Chosen, opt.Group(_Chosen)],
+    wanted: Annotated[_Wanted, opt.Group(_Wanted)],
+    decoding: opt.Decoding,
+    loading: Loading,
 ) -> None:
     """Describe pictures in one sentence each.
 
@@ -111,81 +113,13 @@ def caption(
     fails, the reason goes to stderr (and to records), the rest continues, and the exit code is 3.
     Ctrl-C finishes the pictures in progress; --resume continues a stopped run of --output.
     """
-    decoding = DecodeOptions(
-        beam=beam,
-        nbest=nbest,
-        sampling=opt.to_sampling(
-            sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        ),
-        max_words=max_words,
-        length_penalty=length_penalty,
-        prefix=prefix,
-        no_repeat_ngram=no_repeat_ngram,
-        forbid=tuple(forbid or ()),
-        require=tuple(require or ()),
-        min_confidence=min_confidence,
-    )
-    loading = LoadOptions(
-        model=model, device=device, precision=precision, threads=threads, quiet=quiet
-    )
-    chosen = _Chosen(
-        paths=paths or [],
-        recursive=recursive,
-        ext=ext or [],
-        from_file=from_file,
-        null=null,
-        allow_truncated=allow_truncated,
-        fail_fast=fail_fast,
-    )
-    if output is not None and str(output) == "-":
-        output = None  # standard output, as it is without the option
-    form = _Form(json=json, ndjson=ndjson, csv=csv, explain=explain)
-    wanted = _Wanted(
-        form=form, output=output, resume=resume, force=force, html=html, sidecar=sidecar, xmp=xmp
-    )
     captioner, reading, places = _open(loading, chosen, wanted)
-    _note_unknown(captioner, decoding, explain=explain, quiet=quiet)
+    if not loading.quiet:
+        _note_unknown(captioner, decoding, explain=wanted.explain)
     from mrnn_edge_cli.caption.bulk import caption_all
 
-    if code := caption_all(captioner, reading, decoding, places, quiet=quiet):
+    if code := caption_all(captioner, reading, decoding, places, quiet=loading.quiet):
         raise typer.Exit(code)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Chosen:
-    """The pictures to read, as the command line names them."""
-
-    paths: Sequence[str]
-    recursive: bool
-    ext: Sequence[str]
-    from_file: str | None
-    null: bool
-    allow_truncated: bool
-    fail_fast: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Form:
-    """The format of an entry, as the command line names it."""
-
-    json: bool
-    ndjson: bool
-    csv: bool
-    explain: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """The outputs, as the command line names them."""
-
-    form: _Form
-    output: Path | None
-    """None: standard output."""
-    resume: bool
-    force: bool
-    html: Path | None
-    sidecar: bool
-    xmp: bool
 
 
 def _open(
@@ -202,10 +136,10 @@ def _open(
 
         _check_resume(wanted)
         new = Existing.REPLACE if wanted.force else Existing.REFUSE
-        alone = len(files) == 1 and wanted.output is None and files == _local(chosen.paths)
+        alone = len(files) == 1 and wanted.file is None and files == _local(chosen.paths or ())
         places = Places(
-            form=_format(wanted.form, alone=alone, to_file=wanted.output is not None),
-            output=wanted.output,
+            form=_format(wanted, alone=alone),
+            output=wanted.file,
             existing=Existing.RESUME if wanted.resume else new,
             html=wanted.html,
             sidecars=_sidecars(files, wanted),
@@ -236,12 +170,8 @@ def _begin(loading: LoadOptions, files: int) -> "Opening":
         return begin(loading, concurrency=calls_at_once(files))
 
 
-def _note_unknown(
-    captioner: "Captioner", decoding: DecodeOptions, *, explain: bool, quiet: bool
-) -> None:
-    """Say which requests this model cannot take account of."""
-    if quiet:
-        return
+def _note_unknown(captioner: "Captioner", decoding: DecodeOptions, *, explain: bool) -> None:
+    """Say which requests this model cannot fulfil."""
     words = tokenize(f"{decoding.prefix} {' '.join(decoding.forbid)}")
     if unknown := captioner.bundle.vocabulary.lacks(words):
         say(f"not in the vocabulary: {', '.join(unknown)}")
@@ -254,7 +184,7 @@ def _files(chosen: _Chosen, left_out: list[str]) -> "list[Listed]":
     from mrnn_edge.bulk.listing import expand_patterns, list_files
     from mrnn_edge.image.formats import SUFFIXES
 
-    named = [*expand_patterns(chosen.paths), *_listed_in(chosen)]
+    named = [*expand_patterns(chosen.paths or ()), *_listed_in(chosen)]
     if chosen.ext and not chosen.recursive:
         raise OptionError("--ext selects files in folders, so it needs -r; add -r")
     if not named:
@@ -297,25 +227,25 @@ def _listed_in(chosen: _Chosen) -> list[str]:
         names = read_names(data, nul_ended=chosen.null)
     except OptionError as error:
         raise OptionError(f"--from-file {from_file}: {error}") from None
-    if on_stdin and STANDARD_INPUT in (*chosen.paths, *names):
+    if on_stdin and STANDARD_INPUT in (*(chosen.paths or ()), *names):
         raise OptionError("- is the list and a picture; standard input can be one of them")
     return names
 
 
-def _format(form: _Form, *, alone: bool, to_file: bool) -> "Format":
-    from mrnn_edge_cli.caption.formats import Csv, Json, Ndjson, Text
+def _format(wanted: _Wanted, *, alone: bool) -> "Format":
+    from mrnn_edge_cli.caption.output_formats import Csv, Json, Ndjson, Text
     from mrnn_edge_cli.explain import has_colours
 
     formats: dict[str, Format] = {}
-    if form.json:
+    if wanted.json:
         formats["--json"] = Json()
-    if form.ndjson:
+    if wanted.ndjson:
         formats["--ndjson"] = Ndjson()
-    if form.csv:
+    if wanted.csv:
         formats["--csv"] = Csv()
-    if form.explain or not formats:
-        coloured = not to_file and has_colours()
-        formats["--explain"] = Text(alone=alone, explain=form.explain, coloured=coloured)
+    if wanted.explain or not formats:
+        coloured = wanted.file is None and has_colours()
+        formats["--explain"] = Text(alone=alone, explain=wanted.explain, coloured=coloured)
     if len(formats) > 1:
         raise OptionError(f"{' and '.join(formats)} are different formats; give one of them")
     (chosen,) = formats.values()
@@ -325,7 +255,7 @@ def _format(form: _Form, *, alone: bool, to_file: bool) -> "Format":
 def _check_resume(wanted: _Wanted) -> None:
     if not wanted.resume:
         return
-    if wanted.output is None:
+    if wanted.file is None:
         raise OptionError("--resume continues an output; name it with --output")
     if wanted.html is not None:
         raise OptionError("--html shows the pictures of one run; leave out --html or --resume")

@@ -2,7 +2,7 @@
 
 What it holds of a run besides its entries stands next to it, in OUTPUT.run.json: the model and the
 options, which decide whether the rest may be appended. Knows how entries are found
-again from their format (formats.py).
+again from their format (output_formats.py).
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 from mrnn_edge.errors import OptionError
-from mrnn_edge_cli.caption.formats import Format, LineFormat
+from mrnn_edge_cli.caption.output_formats import Format, LineFormat
 from mrnn_edge_cli.failures import ExitCode
 
 try:
@@ -99,10 +99,6 @@ def open_output(
 
 @contextmanager
 def _opened(path: Path, existing: Existing) -> Iterator[BinaryIO]:
-    if path.is_dir():
-        raise OptionError(f"{path} is a folder; name a file for --output")
-    if not path.parent.is_dir():
-        raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
     flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
     target = os.fspath(path)
     if existing is Existing.REFUSE and flags == os.O_RDWR:

@@ -1,7 +1,7 @@
 """OpenCV's wheels and the cameras that give a frame. Without either everything but `webcam` works.
 
-Cameras are looked for on Linux alone: elsewhere there is no list of them, and opening one to see
-whether it is there may ask the user for permission.
+Cameras are looked for on Linux alone: elsewhere there is no list of them, and opening one may ask
+the user for permission.
 """
 
 import os
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor.check import Area, Check, Status, info, ok
+from mrnn_edge.machine import read_text
+from mrnn_edge_cli.doctor import wheels
+from mrnn_edge_cli.doctor.check import Area, Check, info, ok
 from mrnn_edge_cli.doctor.child import ask
-from mrnn_edge_cli.doctor.wheels import mend, owners
 
 SECONDS = 10.0
 """For a camera to open and give a frame."""
@@ -20,61 +21,30 @@ SECONDS = 10.0
 
 def checks(root: Path = Path("/")) -> Iterator[Check]:
     """The wheels, and each camera: a fault only where two wheels spoil each other."""
-    wheels = owners("cv2", named="opencv")
-    found = ", ".join(map(str, wheels))
-    if len(wheels) > 1:
-        yield Check(
-            area=Area.CAMERA,
-            name="cv2 wheels",
-            status=Status.FAULT,
-            found=f"{found}: each owns the module `cv2`, together they spoil it",
-            advice=mend(
-                wheels, f"{install_command('camera')}  (or [camera-headless], without a window)"
-            ),
-        )
-    elif wheels:
-        yield ok(Area.CAMERA, "cv2 wheels", found)
-    else:
-        advice = f"for cameras {install_command('camera')}"
-        yield info(Area.CAMERA, "cv2 wheels", "none is installed", advice)
-    yield from _cameras(root, has_cv2=bool(wheels))
-
-
-def _cameras(root: Path, *, has_cv2: bool) -> Iterator[Check]:
+    owners = wheels.owners("cv2")
+    install = install_command("camera")
+    either = f"{install}  (or [camera-headless], without a window)"
+    yield wheels.check(Area.CAMERA, "cv2", owners, either, f"for cameras {install}")
     if not sys.platform.startswith("linux"):
         yield info(Area.CAMERA, "cameras", "not looked for on this system")
         return
-    files = [path for path in (root / "dev").glob("video*") if _index(path).isdigit()]
+    files = [path for path in (root / "dev").glob("video*") if path.name[5:].isdigit()]
     if not files:
         yield info(Area.CAMERA, "cameras", "no /dev/video*")
-    for file in sorted(files, key=lambda path: int(_index(path))):
-        yield _camera(root, file, has_cv2=has_cv2)
+    for file in sorted(files, key=lambda path: int(path.name[5:])):
+        label = read_text(root / "sys/class/video4linux" / file.name / "name") or "a camera"
+        yield _camera(file, label, has_cv2=bool(owners))
 
 
-def _camera(root: Path, file: Path, *, has_cv2: bool) -> Check:
+def _camera(file: Path, label: str, *, has_cv2: bool) -> Check:
     name = f"/dev/{file.name}"
-    described = root / "sys/class/video4linux" / file.name / "name"
-    try:
-        label = described.read_text(errors="replace").strip()
-    except OSError:
-        label = "a camera"
     if not os.access(file, os.R_OK | os.W_OK):
-        return info(
-            Area.CAMERA,
-            name,
-            f"{label}: no permission",
-            "run: sudo usermod -aG video $USER, then log in again",
-        )
+        advice = "run: sudo usermod -aG video $USER, then log in again"
+        return info(Area.CAMERA, name, f"{label}: no permission", advice)
     if not has_cv2:
         return info(Area.CAMERA, name, f"{label}: not tried without OpenCV")
-    answer = ask("camera", _index(file), seconds=SECONDS)
-    if answer.failure is not None:
-        return info(
-            Area.CAMERA, name, f"{label}: {answer.failure}", "close other programs that may hold it"
-        )
-    size = f"{answer.facts['width']} x {answer.facts['height']}"
-    return ok(Area.CAMERA, name, f"{label}: {size}")
-
-
-def _index(file: Path) -> str:
-    return file.name.removeprefix("video")
+    answer = ask("camera", file.name[5:], seconds=SECONDS)
+    if "failure" in answer:
+        advice = "close other programs that may hold it"
+        return info(Area.CAMERA, name, f"{label}: {answer['failure']}", advice)
+    return ok(Area.CAMERA, name, f"{label}: {answer['width']} x {answer['height']}")

@@ -1,7 +1,7 @@
 """Runs a probe in a process of its own, so that what hangs or crashes there is only a finding.
 
-Importing a native library that was built for another processor ends the process, without an
-exception to catch; opening a camera may never return.
+Importing a native library that was built for another processor ends the process without an
+exception; opening a camera or a window may never return.
 """
 
 import json
@@ -10,16 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came back: facts, or why there are none."""
-
-    facts: dict[str, Any]
-    failure: str | None = None
 
 
 def python_m(module: str, *arguments: str) -> list[str]:
@@ -33,8 +24,8 @@ def own_imports() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": search_path}
 
 
-def ask(probe: str, *arguments: str, seconds: float) -> Answer:
-    """What a probe of probe.py answers; after `seconds` its process is ended."""
+def ask(probe: str, *arguments: str, seconds: float) -> dict[str, Any]:
+    """The facts that a probe of probe.py returns, or `failure`; killed after `seconds`."""
     process = subprocess.Popen(
         python_m("mrnn_edge_cli.doctor.probe", probe, *arguments),
         env={**own_imports(), "OPENCV_LOG_LEVEL": "SILENT"},
@@ -45,28 +36,25 @@ def ask(probe: str, *arguments: str, seconds: float) -> Answer:
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        return Answer(facts={}, failure=f"no answer in {seconds:g} s; its process was ended")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            # A process that a driver holds cannot even be killed: it is left behind.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-        for pipe in filter(None, (process.stdout, process.stderr)):
-            pipe.close()
+        process.kill()
+        # A process that a driver holds cannot even be killed: it is left behind.
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=1)
+        return {"failure": f"no answer in {seconds:g} s; its process was ended"}
     # Native libraries write to standard output as they please; the answer is the last line.
-    last = output.decode(errors="replace").strip().rpartition("\n")[2]
     try:
-        answer = json.loads(last)
+        facts: dict[str, Any] = json.loads(_last_line(output))
     except ValueError:
-        return Answer(facts={}, failure=_end(process.returncode, errors))
-    return Answer(facts=answer, failure=answer.get("failure"))
+        return {"failure": _end(process.returncode, _last_line(errors))}
+    return facts
 
 
-def _end(code: int, errors: bytes) -> str:
-    last = errors.decode(errors="replace").strip().rpartition("\n")[2].strip()
+def _last_line(data: bytes) -> str:
+    return data.decode(errors="replace").strip().rpartition("\n")[2].strip()
+
+
+def _end(code: int, said: str) -> str:
     how = f"exit code {code}"
-    if code < 0:
-        with suppress(ValueError):
-            how = signal.Signals(-code).name
-    return f"its process ended with {how}{f': {last}' if last else ''}"
+    with suppress(ValueError):  # no signal ended it
+        how = signal.Signals(-code).name
+    return f"its process ended with {how}{f': {said}' if said else ''}"

@@ -21,7 +21,7 @@ def examine(
     wanted = parse_device(device)
     return _isolated(
         (
-            (Area.INSTALLATION, "machine", ()),
+            (Area.INSTALLATION, "system", ()),
             (Area.INSTALLATION, "packages", ()),
             (Area.DEVICE, "devices", (wanted,)),
             (Area.MODEL, "models", (named, wanted)),

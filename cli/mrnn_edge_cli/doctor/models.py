@@ -15,9 +15,9 @@ SECONDS = 120.0
 
 
 def checks(model: str | None, device: Device | None) -> Iterator[Check]:
-    """One check a model: the one that is named, or all that are shipped.
+    """One check per model: the one that is named, or all that are shipped.
 
-    Files are checked also where no runtime can run them.
+    Files are checked even if no runtime can run them.
     """
     for name in (model,) if model is not None else shipped_models():
         yield _check(name, "auto" if device is None else str(device))
@@ -30,28 +30,28 @@ def _check(model: str, device: str) -> Check:
         files = _check_files(bundle)
     except ModelError as error:
         return fault(Area.MODEL, name, error)
-    config = bundle.config
-    found = f"id {config.id}, {files} files with the right sha256"
+    found = f"id {bundle.config.id}, {files} files with the right sha256"
     answer = ask("model", model, device, seconds=SECONDS)
-    if answer.failure is None:
-        where = answer.facts["device"]
-        for precision, caption in answer.facts["captions"].items():
-            found += f"; {precision} on {where}, a grey picture: {caption!r}"
+    if "failure" not in answer:
+        for precision, caption in answer["captions"].items():
+            found += f"; {precision} on {answer['device']}, a grey picture: {caption!r}"
         return ok(Area.MODEL, name, found)
-    if answer.facts.get("device"):
+    if answer.get("is_of_device"):
         # The fault is among the devices; of the model no more can be known.
-        found += "; not run, for want of a device"
-        return info(Area.MODEL, name, found)
-    return fault(Area.MODEL, name, answer.failure)
+        return info(Area.MODEL, name, f"{found}; not run, for want of a device")
+    return fault(Area.MODEL, name, answer["failure"])
 
 
 def _check_files(bundle: Bundle) -> int:
     """Read everything that config.json names; returns how many files. Raises BundleError."""
-    for precision in bundle.config.precisions:
-        bundle.graph(precision, GraphRole.ENCODER)
-        bundle.graph(precision, GraphRole.STEP)
-    files = 2 * len(bundle.config.precisions)
-    if bundle.config.gradient is not None:
-        bundle.graph(bundle.config.default_precision, GraphRole.GRADIENT)
-        files += 1
-    return files + (bundle.prior() is not None)
+    config = bundle.config
+    graphs = [
+        (precision, role)
+        for precision in config.precisions
+        for role in (GraphRole.ENCODER, GraphRole.STEP)
+    ]
+    if config.gradient is not None:
+        graphs.append((config.default_precision, GraphRole.GRADIENT))
+    for precision, role in graphs:
+        bundle.graph(precision, role)
+    return len(graphs) + (bundle.prior() is not None)

@@ -11,11 +11,18 @@ from mrnn_edge import __version__
 from mrnn_edge.errors import install_command
 from mrnn_edge_cli.doctor.check import Area, Check, fault, info, ok
 
+_REINSTALL = "run: pip install --upgrade --force-reinstall"
+
 
 def checks() -> Iterator[Check]:
     """The packages without which nothing works, each by using it."""
-    yield _numpy()
-    yield from _pillow()
+    for name, check in (("numpy", _numpy), ("pillow", _pillow)):
+        try:
+            yield check()
+        except Exception as error:  # built for another processor, or half of two versions
+            said = str(error).strip().partition("\n")[0]
+            found = f"cannot be used ({type(error).__name__}: {said}); {_REINSTALL} {name}"
+            yield fault(Area.INSTALLATION, name, found)
     yield _heic()
 
 
@@ -29,33 +36,24 @@ def installed_versions() -> dict[str, str]:
 
 
 def _numpy() -> Check:
-    try:
-        import numpy as np
+    import numpy as np
 
-        (np.ones((2, 2), np.float32) @ np.ones(2, np.float32)).tolist()
-    except Exception as error:  # built for another processor it raises RuntimeError
-        return _broken("numpy", error)
+    (np.ones((2, 2), np.float32) @ np.ones(2, np.float32)).tolist()
     return ok(Area.INSTALLATION, "numpy", str(np.__version__))
 
 
-def _pillow() -> Iterator[Check]:
-    name = "pillow"
-    try:
-        import PIL
-        from PIL import Image
+def _pillow() -> Check:
+    import PIL
+    from PIL import Image
 
-        from mrnn_edge.image.formats import FORMATS
-    except Exception as error:  # half of one version and half of another raises RuntimeError
-        yield _broken(name, error)
-        return
+    from mrnn_edge.image.formats import FORMATS
+
     lacking = [each for each in FORMATS if not _reads(Image, each)]
     found = f"{PIL.__version__}, reads {', '.join(f for f in FORMATS if f not in lacking)}"
-    if lacking:
-        found += f"; lacks {', '.join(lacking)}"
-        advice = "run: pip install --upgrade --force-reinstall pillow"
-        yield info(Area.INSTALLATION, name, found, advice)
-    else:
-        yield ok(Area.INSTALLATION, name, found)
+    if not lacking:
+        return ok(Area.INSTALLATION, "pillow", found)
+    found += f"; lacks {', '.join(lacking)}"
+    return info(Area.INSTALLATION, "pillow", found, f"{_REINSTALL} pillow")
 
 
 def _heic() -> Check:
@@ -78,12 +76,3 @@ def _reads(image: ModuleType, name: str) -> bool:
             return bool(again.size == (16, 16))
     except Exception:  # KeyError without the plugin, OSError without the codec
         return False
-
-
-def _broken(name: str, error: Exception) -> Check:
-    return fault(
-        Area.INSTALLATION,
-        name,
-        f"cannot be used ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]}); "
-        f"run: pip install --upgrade --force-reinstall {name}",
-    )

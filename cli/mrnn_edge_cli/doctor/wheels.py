@@ -1,56 +1,38 @@
-"""Which installed distributions own a module. Imports none of them.
+"""Which installed wheels own a module. Imports none of them.
 
-Two wheels that own one module overwrite each other's files: the later one wins, and taking either
-away leaves half a module.
+Two wheels that own one module overwrite each other's files: the later one wins, and removing either
+leaves half a module.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
+from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
+
+from mrnn_edge_cli.doctor.check import Area, Check, Status, info, ok
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """An installed distribution."""
-
-    name: str
-    """Normalised: lower case, words joined by `-`."""
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+def owners(module: str) -> dict[str, str]:
+    """The wheels that own a module: normalised name to version."""
+    # A folder that was half deleted has no name.
+    names = filter(None, packages_distributions().get(module, ()))
+    normalised = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    return {name: version(name) for name in sorted(normalised)}
 
 
-def owners(module: str, *, named: str) -> list[Wheel]:
-    """The distributions that own a module, by name; `named` is how their names begin.
-
-    The beginning spares reading the file lists of all that is installed. Names that only begin
-    like that (`onnxruntime-extensions` owns another module) are left out.
-    """
-    found: dict[str, Wheel] = {}
-    for distribution in distributions():
-        # A folder that was half deleted has no name.
-        raw: str | None = distribution.metadata["Name"]
-        name = re.sub(r"[-_.]+", "-", raw or "").lower()
-        if name.startswith(named) and name not in found and module in _modules(distribution):
-            found[name] = Wheel(name=name, version=distribution.version)
-    return sorted(found.values(), key=lambda wheel: wheel.name)
+def check(
+    area: Area, module: str, wheels: Mapping[str, str], install: str, advice: str | None = None
+) -> Check:
+    """Whether one wheel alone owns the module; `advice` is for the case that none does."""
+    name = f"{module} wheels"
+    found = ", ".join(f"{wheel} {number}" for wheel, number in wheels.items())
+    if len(wheels) > 1:
+        found += f": each owns the module `{module}`, together they spoil it"
+        repair = replacing(wheels, install)
+        return Check(area=area, name=name, status=Status.FAULT, found=found, advice=repair)
+    return ok(area, name, found) if wheels else info(area, name, "none is installed", advice)
 
 
-def _modules(distribution: Distribution) -> set[str]:
-    return {*(distribution.read_text("top_level.txt") or "").split(), *_folders(distribution)}
-
-
-def _folders(distribution: Distribution) -> Iterator[str]:
-    for file in distribution.files or ():
-        if file.suffix == ".py" and len(file.parts) > 1:
-            yield file.parts[0]
-
-
-def mend(wheels: list[Wheel], install: str) -> str:
-    """The lines that take these wheels away and leave one whole wheel in their place."""
-    if not wheels:
-        return install
-    names = " ".join(wheel.name for wheel in wheels)
-    return f"run: pip uninstall --yes {names}\n{install}"
+def replacing(wheels: Mapping[str, str], install: str) -> str:
+    """The commands that remove these wheels and install one whole wheel in their place."""
+    # What is installed has to go first: pip would find it there, and do nothing.
+    return f"run: pip uninstall --yes {' '.join(wheels)}\n{install}" if wheels else install

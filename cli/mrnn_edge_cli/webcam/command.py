@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mrnn_edge.errors import CameraError, OptionError, TruncatedVideoError
-from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.loading import LoadOptions, load
+from mrnn_edge_cli.loading import Loading, LoadOptions, load
 from mrnn_edge_cli.output import say, say_nothing
 from mrnn_edge_cli.stopping import stoppable
 
@@ -27,13 +26,16 @@ if TYPE_CHECKING:
 SOURCE = "Source"
 
 
-def webcam(
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where frames come from and which are captioned, as the command line names them."""
+
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="0, /dev/video2, a file, a folder, a URL.")
-    ] = "0",
+    ] = "0"
     interval: Annotated[
         float, opt.under(SOURCE, "--interval", metavar="SECONDS", help="Time between two looks.")
-    ] = 0.5,
+    ] = 0.5
     change_threshold: Annotated[
         float,
         opt.under(
@@ -41,78 +43,72 @@ def webcam(
             "--change-threshold",
             help="Change of the image vector, 0..2, that is captioned.",
         ),
-    ] = 0.15,
+    ] = 0.15
     deadline_ms: Annotated[
         float | None,
         opt.under(
             SOURCE, "--deadline-ms", help="Narrow the beam to finish a caption in this time."
         ),
-    ] = None,
+    ] = None
     every: Annotated[
         int, opt.under(SOURCE, "--every", min=1, metavar="N", help="Use each N-th frame of a file.")
-    ] = 1,
+    ] = 1
     fps: Annotated[
         float | None, opt.under(SOURCE, "--fps", help="Use this many frames per second of a file.")
-    ] = None,
+    ] = None
     stall_timeout: Annotated[
         float,
         opt.under(SOURCE, "--stall-timeout", help="Seconds without a frame before reconnecting."),
-    ] = 5.0,
+    ] = 5.0
     reconnect_for: Annotated[
         float,
         opt.under(SOURCE, "--reconnect-for", help="Seconds without a frame before giving up."),
-    ] = 60.0,
+    ] = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outputs:
+    """The outputs, as the command line names them."""
+
     headless: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--headless", help="No window: one line per caption."),
-    ] = False,
-    ndjson: opt.Ndjson = False,
-    explain: opt.Explain = False,
+    ] = False
+    ndjson: opt.Ndjson = False
+    explain: opt.Explain = False
     record: Annotated[
         Path | None,
         opt.path_option("--record", help="Record the window as a video, .mp4.", panel=opt.OUTPUT),
-    ] = None,
+    ] = None
     log: Annotated[
         Path | None,
         opt.path_option("--log", help="Write the records to a file too.", panel=opt.OUTPUT),
-    ] = None,
+    ] = None
     resume: Annotated[
         bool,
         opt.under(opt.OUTPUT, "--resume", help="Append to an existing --log."),
-    ] = False,
+    ] = False
     srt: Annotated[
         Path | None, opt.path_option("--srt", help="Write subtitles of a file.", panel=opt.OUTPUT)
-    ] = None,
+    ] = None
     vtt: Annotated[
         Path | None,
         opt.path_option("--vtt", help="Write WebVTT subtitles of a file.", panel=opt.OUTPUT),
-    ] = None,
+    ] = None
     speak_cmd: Annotated[
         str | None,
         opt.under(
             opt.OUTPUT, "--speak-cmd", metavar="CMD", help="Run CMD with each caption on its stdin."
         ),
-    ] = None,
-    force: opt.Force = False,
-    quiet: opt.Quiet = False,
-    beam: opt.Beam = None,
-    nbest: opt.Nbest = DecodeOptions.nbest,
-    max_words: opt.MaxWords = opt.MAX_WORDS,
-    length_penalty: opt.LengthPenalty = None,
-    prefix: opt.Prefix = "",
-    no_repeat_ngram: opt.NoRepeatNgram = opt.NO_REPEAT_NGRAM,
-    forbid: opt.Forbid = None,
-    require: opt.Require = None,
-    min_confidence: opt.MinConfidence = None,
-    sample: opt.Sample = False,
-    temperature: opt.Temperature = None,
-    top_k: opt.TopK = None,
-    top_p: opt.TopP = None,
-    seed: opt.Seed = None,
-    model: opt.Model = None,
-    device: opt.Device = "auto",
-    precision: opt.PrecisionOption = None,
-    threads: opt.Threads = None,
+    ] = None
+    force: opt.Force = False
+
+
+def webcam(
+    source: Annotated[_Source, opt.Group(_Source)],
+    outputs: Annotated[_Outputs, opt.Group(_Outputs)],
+    decoding: opt.Decoding,
+    loading: Loading,
 ) -> None:
     """Describe what a camera, a stream or a video shows, each time it changes.
 
@@ -122,65 +118,15 @@ def webcam(
     """
     from mrnn_edge.camera.scene import WatchOptions
 
-    decode = DecodeOptions(
-        beam=beam,
-        nbest=nbest,
-        sampling=opt.to_sampling(
-            sample, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        ),
-        max_words=max_words,
-        length_penalty=length_penalty,
-        prefix=prefix,
-        no_repeat_ngram=no_repeat_ngram,
-        forbid=tuple(forbid or ()),
-        require=tuple(require or ()),
-        min_confidence=min_confidence,
+    options = WatchOptions(
+        interval_s=source.interval,
+        change_threshold=source.change_threshold,
+        deadline_ms=source.deadline_ms,
+        decode=decoding,
     )
-    watching = WatchOptions(
-        interval_s=interval,
-        change_threshold=change_threshold,
-        deadline_ms=deadline_ms,
-        decode=decode,
-    )
-    loading = LoadOptions(
-        model=model, device=device, precision=precision, threads=threads, quiet=quiet
-    )
-    outputs = _Outputs(
-        ndjson=ndjson,
-        explain=explain,
-        record=record,
-        log=log,
-        resume=resume,
-        srt=srt,
-        vtt=vtt,
-        speak_cmd=speak_cmd,
-        headless=headless,
-        force=force,
-    )
-    _check(outputs, source, model)
-    notice = _notice(quiet)
-    frames = _open(source, (every, fps), stall_timeout, reconnect_for, notice)
-    _watch(frames, watching, loading, outputs, notice)
-
-
-def _notice(quiet: bool) -> "Notice":
-    return say_nothing if quiet else say
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outputs:
-    """The outputs, as the command line names them."""
-
-    headless: bool
-    ndjson: bool
-    explain: bool
-    record: Path | None
-    log: Path | None
-    resume: bool
-    srt: Path | None
-    vtt: Path | None
-    speak_cmd: str | None
-    force: bool
+    _check(outputs, source.source, loading.model)
+    notice = say_nothing if loading.quiet else say
+    _watch(_open(source, notice), options, loading, outputs, notice)
 
 
 def _check(outputs: _Outputs, source: str, model: str | None) -> None:
@@ -210,25 +156,17 @@ def _check(outputs: _Outputs, source: str, model: str | None) -> None:
         split_command(outputs.speak_cmd)
 
 
-def _open(
-    source: str,
-    frames: tuple[int, float | None],
-    stall_timeout: float,
-    reconnect_for: float,
-    notice: "Notice",
-) -> "FrameSource":
+def _open(source: _Source, notice: "Notice") -> "FrameSource":
     from mrnn_edge.camera.frames import ReconnectPolicy, Selection
     from mrnn_edge.camera.source import open_source
 
-    every, fps = frames
     policy = ReconnectPolicy(
-        open_s=min(ReconnectPolicy.open_s, reconnect_for),
-        stall_s=stall_timeout,
-        budget_s=reconnect_for,
+        open_s=min(ReconnectPolicy.open_s, source.reconnect_for),
+        stall_s=source.stall_timeout,
+        budget_s=source.reconnect_for,
     )
-    return open_source(
-        source, selection=Selection(every=every, fps=fps), policy=policy, notice=notice
-    )
+    selection = Selection(every=source.every, fps=source.fps)
+    return open_source(source.source, selection=selection, policy=policy, notice=notice)
 
 
 def _watch(
@@ -254,7 +192,7 @@ def _watch(
         sinks.open(frames, watching, lines=window is None)
         recording = None
         if outputs.record is not None:
-            recording = Recording.of(frames, outputs.record, notice=notice, force=outputs.force)
+            recording = Recording(frames, outputs.record, notice=notice, force=outputs.force)
             stack.callback(recording.close)
         if window is not None:
             stack.callback(window.close)

@@ -1,7 +1,7 @@
 """Frames into a video file, in a thread of its own: encoding takes longer than drawing.
 
 OpenCV does not report a full disk. So free space is watched, and the file is closed while it can
-still be finished; a file that does not grow, or cannot be opened afterwards, is reported too.
+still be finished; a file that cannot be opened afterwards is reported too.
 """
 
 import contextlib
@@ -11,8 +11,6 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,30 +22,17 @@ from mrnn_edge_cli.output import say
 
 CODECS: Final = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "XVID"}
 RESERVE_BYTES: Final = 32 << 20
-"""Free space at which a recording ends; its own end takes less than one of them."""
+"""Free space at which a recording ends; finishing the file takes less than 1 MiB."""
 WAITING: Final = 8
 """Frames between the loop and the encoder, 22 MB of 1280 x 720."""
 MAX_FILL_S: Final = 10.0
-"""Of a live source a longer gap, while it was lost, is left out of the film."""
+"""A longer gap of a live source, while it was lost, is left out of the film."""
 _USUAL_RATE: Final = 30.0
-"""Frames a second of a camera that does not say."""
+"""Frames per second of a camera that does not report its rate."""
 _HIGHEST_RATE: Final = 60.0
 """Of the film of a live source: streams announce rates that they never reach."""
-_UNGROWN: Final = 300
-"""Frames after which a file that has not grown will not."""
-_REPEATED: Final = 0.01
-"""What one counts of these that repeats the one before; FFmpeg may hold back a thousand."""
 _FAREWELL_S: Final = 30.0
-"""For the next frame, and the end of the file; a disk that takes longer does not answer."""
-
-
-class Busy(Enum):
-    """What becomes of a frame that finds the encoder behind."""
-
-    WAIT = auto()
-    """The loop waits: of a file every frame is in the film."""
-    LEAVE_OUT = auto()
-    """The loop continues: a live source does not wait."""
+"""For the next frame and the end of the file; a disk that takes longer does not answer."""
 
 
 class _Shown(NamedTuple):
@@ -58,18 +43,16 @@ class _Shown(NamedTuple):
 
 
 class Recording:
-    """A video file that frames are added to, each shown until the next one's time."""
+    """A video file that frames are added to, each shown until the next one's time.
+
+    Of a file every frame is in the film: `show` waits for a slow encoder. A live source does not
+    wait: frames that find the encoder behind are left out.
+    """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        rate: Callable[[], float],
-        busy: Busy,
-        notice: Notice,
-        force: bool = True,
+        self, source: FrameSource, path: Path, *, notice: Notice, force: bool = True
     ) -> None:
-        """`rate`, in frames a second, is asked with the first frame: a live source knows it then.
+        """The film has the rate of the source.
 
         Without `force` a file that has appeared meanwhile stays. Raises OptionError as `check_name`
         does, OSError for that file and without a folder.
@@ -78,19 +61,17 @@ class Recording:
         self._is_new = not path.exists()
         mode = "ab" if force or (path.exists() and not path.is_file()) else "xb"
         path.open(mode).close()  # now, with the reason, rather than later without
+        self._source = source
         self._path = path
-        self._asked_rate = rate
-        self._rate = 0.0
-        self._busy = busy
         self._notice = notice
         self._cv2 = import_cv2()
         self._writer: Any = None
+        self._rate = 0.0
         self._size = (0, 0)
         self._before: Pixels | None = None
         self._written = 0
         self._start_s = 0.0
-        self._content = 0.0
-        self._checked = (-math.inf, 0.0, 0)  # when, at which content, how many bytes
+        self._checked = -math.inf
         self._came = 0
         self._left_out = 0
         self._follows = True
@@ -99,19 +80,6 @@ class Recording:
         self._thread = threading.Thread(target=self._run, name="mrnn-edge recording", daemon=True)
         self._thread.start()
 
-    @classmethod
-    def of(
-        cls, source: FrameSource, path: Path, *, notice: Notice, force: bool = True
-    ) -> "Recording":
-        """The film of a source, at its rate. Raises as the constructor does."""
-
-        def rate() -> float:
-            announced = source.rate or _USUAL_RATE
-            return min(announced, _HIGHEST_RATE) if source.live else announced
-
-        busy = Busy.LEAVE_OUT if source.live else Busy.WAIT
-        return cls(path, rate=rate, busy=busy, notice=notice, force=force)
-
     def show(self, bgr: Pixels, time_s: float) -> None:
         """Add a frame, uint8 [H, W, 3] in OpenCV's order; it must not be changed after."""
         if self.failed:
@@ -119,14 +87,14 @@ class Recording:
         self._came += 1
         shown = _Shown(bgr, time_s, self._follows)
         try:
-            self._frames.put(shown, block=self._busy is Busy.WAIT)
+            self._frames.put(shown, block=not self._source.live)
             self._follows = True
         except queue.Full:
             self._left_out += 1
             self._follows = False
 
     def close(self) -> None:
-        """Write what waits and finish the file; without a frame there is none."""
+        """Write the waiting frames and finish the file; without a frame there is none."""
         if self._left_out and not self.failed:
             self._notice(
                 f"{self._path}: {self._left_out:,} of {self._came:,} frames were left out; they "
@@ -146,7 +114,7 @@ class Recording:
             self._fail("the finished video cannot be opened; is the disk full?")
 
     def _end_thread(self) -> None:
-        """Wait for it while it writes: of a file one frame may stand for hours of film."""
+        """Wait for it while it writes: one frame of a file may stand for hours of film."""
         asked, written = False, -1
         while self._thread.is_alive() and written != self._written:
             written = self._written
@@ -175,30 +143,26 @@ class Recording:
         if (width, height) != self._size:
             bgr = self._cv2.resize(bgr, self._size)
         due = round((shown.time_s - self._start_s) * self._rate) + 1
-        fill_s = MAX_FILL_S if self._busy is Busy.LEAVE_OUT else math.inf
+        fill_s = MAX_FILL_S if self._source.live else math.inf
         longest = self._written + fill_s * self._rate + 1
         if not shown.follows or not self._written <= due <= longest:
             # Frames were left out, a stream was lost, or a clock was set: continue from here.
             self._start_s = shown.time_s - self._written / self._rate
             due = self._written + 1
-        while self._written < due - 1:
-            self._writer.write(self._before)
-            self._written += 1
-            self._content += _REPEATED
-            self._check()  # of a file the gap may be hours
+        while self._written < due - 1:  # the gap of a file may be hours
+            self._write(self._before)
         if due > self._written:
-            self._writer.write(bgr)
-            self._written += 1
-            self._content += 1.0
+            self._write(bgr)
         self._before = bgr
-        self._check()
 
     def _open(self, width: int, height: int, time_s: float) -> None:
         codec = self._cv2.VideoWriter_fourcc(*CODECS[self._path.suffix.lower()])
         # MPEG-4 halves the colours' sides; an odd row or column would be lost.
         self._size = (width - width % 2 or 2, height - height % 2 or 2)
         self._start_s = time_s
-        self._rate = self._asked_rate()
+        # A live source knows its rate when its first frame has come.
+        announced = self._source.rate or _USUAL_RATE
+        self._rate = min(announced, _HIGHEST_RATE) if self._source.live else announced
         # Absolute: FFmpeg takes what stands before a colon for a protocol, but after no slash.
         path = os.path.abspath(self._path)
         self._writer = self._cv2.VideoWriter(path, codec, self._rate, self._size)
@@ -207,18 +171,16 @@ class Recording:
                 self._path.unlink(missing_ok=True)
             raise OSError("OpenCV cannot write a video there")
 
-    def _check(self) -> None:
-        """Once a second: is there room, does the file grow. Raises OSError."""
-        when, content, size = self._checked
+    def _write(self, bgr: Pixels | None) -> None:
+        """Write a frame; once a second, raise OSError if the disk is nearly full."""
+        self._writer.write(bgr)
+        self._written += 1
         now = time.monotonic()
-        if now - when < 1.0:
+        if now - self._checked < 1.0:
             return
+        self._checked = now
         if shutil.disk_usage(self._path.parent).free < RESERVE_BYTES:
             raise OSError(f"less than {RESERVE_BYTES >> 20} MiB are free on the disk")
-        grown = os.path.getsize(self._path)
-        if grown == size and self._content - content >= _UNGROWN:
-            raise OSError("the file does not grow any more; a limit of its size, or a full disk")
-        self._checked = (now, self._content if grown != size else content, grown)
 
     def _release(self) -> None:
         """Finish the file; whether that worked is seen when it is opened."""

@@ -1,4 +1,4 @@
-"""How fast frames come, and when a file's next one is due on the screen. Never waits."""
+"""How fast frames come, and when the next frame of a file is due on the screen. Never waits."""
 
 import time
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 _TOO_LATE_S: Final = 0.5
-"""A machine too slow for a file shows the rest at its speed, and does not hurry through it."""
+"""A machine too slow for a file shows the rest at its own speed, and does not catch up."""
 
 
 class Rhythm:
@@ -19,7 +19,7 @@ class Rhythm:
 
     @property
     def fps(self) -> float:
-        """Frames a second over the last thirty."""
+        """Frames per second over the last thirty."""
         if len(self._beats) < 2:
             return 0.0
         return (len(self._beats) - 1) / max(self._beats[-1] - self._beats[0], 1e-6)
@@ -38,8 +38,8 @@ class Rhythm:
             self._start -= ahead
         return max(ahead, 0.0)
 
-    def stood_still(self, seconds: float) -> None:
-        """So long nothing was to come: a pause."""
+    def paused(self, seconds: float) -> None:
+        """No frame was due for this long."""
         if self._start is not None:
             self._start += seconds
         self._beats.clear()

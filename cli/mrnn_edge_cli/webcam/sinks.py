@@ -1,107 +1,79 @@
-"""Where captions go as text: lines or records on standard output, records in a log, an error too.
-
-Takes events, writes; knows no frames.
-"""
+"""Where captions go as text: lines or records on standard output, records in a log, errors too."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
 from mrnn_edge.language.records import Caption
-from mrnn_edge_cli.explain import bits, explained, has_colours
+from mrnn_edge_cli.explain import explained, has_colours, summary
 from mrnn_edge_cli.output import write
 from mrnn_edge_cli.webcam.text_file import Start, TextFile
 
 UNSURE = "not sure"
 
 
-class Sink(Protocol):
-    """An output of captions."""
+class Sink:
+    """An output of captions; what a sink does not need does nothing."""
 
     @property
     def failed(self) -> bool:
-        """Whether an output failed; that was reported."""
-        ...
+        """Whether the output failed, which was reported."""
+        return False
 
     def event(self, event: CaptionEvent) -> None:
         """A new caption."""
-        ...
 
     def error(self, source: str, error: MrnnEdgeError) -> None:
-        """The source ended with this."""
-        ...
+        """The source ended with this error, which the command prints."""
 
     def close(self) -> None:
-        """No more comes."""
-        ...
+        """End the output."""
 
 
-class Quiet:
-    """A sink whose other methods do nothing."""
-
-    @property
-    def failed(self) -> bool:
-        """Nothing can fail."""
-        return False
-
-    def error(self, source: str, error: MrnnEdgeError) -> None:
-        """Nothing: the command prints it."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class Lines(Quiet):
+class Lines(Sink):
     """TIME<TAB>caption on standard output, with `explain` the bits of caption and words too."""
 
     def __init__(self, *, explain: bool) -> None:
         self._explain = explain
 
     def event(self, event: CaptionEvent) -> None:
-        """One line."""
         caption = event.caption
         line = f"{clock_time(event.time_s)}\t{spoken(caption)}"
         if self._explain:
             words = explained(caption.words, coloured=has_colours())
-            line += f"\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
+            line += f"\t{summary(caption)}\t{words}".rstrip("\t")
         write(line)
 
 
-class Records(Quiet):
-    """One JSON record per line on standard output."""
+class Records(Sink):
+    """One JSON record per line, on standard output unless `put` takes them."""
+
+    def __init__(self, put: Callable[[str], None] = write) -> None:
+        self._put = put
 
     def event(self, event: CaptionEvent) -> None:
-        """One record."""
-        write(_json(event.to_record()))
+        self._put(json.dumps(event.to_record(), allow_nan=False))
 
     def error(self, source: str, error: MrnnEdgeError) -> None:
-        """The last record, if the source failed."""
-        write(_json(_error_record(source, error)))
+        failure: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+        self._put(json.dumps({"file": source, "error": failure}))
 
 
-class Log(Quiet):
-    """The same records to a file. A full disk ends the log, not the captions."""
+class Log(Records):
+    """The same records in a file. A full disk ends the log, not the captions."""
 
     def __init__(self, path: Path, start: Start) -> None:
         self._file = TextFile(path, start, ended="the log ends here")
+        super().__init__(lambda record: self._file.write(f"{record}\n"))
 
     @property
     def failed(self) -> bool:
-        """Whether the log ended early."""
         return self._file.failed
 
-    def event(self, event: CaptionEvent) -> None:
-        """One record, on its way to the disk at once."""
-        self._file.write(_json(event.to_record()) + "\n")
-
-    def error(self, source: str, error: MrnnEdgeError) -> None:
-        """The last record, if the source failed."""
-        self._file.write(_json(_error_record(source, error)) + "\n")
-
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -112,16 +84,7 @@ def spoken(caption: Caption) -> str:
 
 def clock_time(seconds: float) -> str:
     """1:02:03.45 for people; hours where there are any."""
-    hundredths = round(max(seconds, 0.0) * 100)
-    minutes, rest = divmod(hundredths, 6000)
+    minutes, rest = divmod(round(max(seconds, 0.0) * 100), 6000)
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{head}:{rest // 100:02d}.{rest % 100:02d}"
-
-
-def _json(record: dict[str, Any]) -> str:
-    return json.dumps(record, allow_nan=False)
-
-
-def _error_record(source: str, error: MrnnEdgeError) -> dict[str, Any]:
-    return {"file": source, "error": {"type": type(error).__name__, "message": str(error)}}

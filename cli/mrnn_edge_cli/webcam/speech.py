@@ -1,7 +1,6 @@
 """Runs a program for each new caption, given on its standard input; one at a time, newest first.
 
-The program is the user's (`espeak-ng`, `spd-say -w -e`, `say`, `piper …`): none is imported or run
-through a shell.
+The program is the user's (`espeak-ng`, `spd-say -w -e`, `say`, `piper …`), run without a shell.
 """
 
 import contextlib
@@ -17,16 +16,16 @@ from typing import Final
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.output import say
-from mrnn_edge_cli.webcam.sinks import Quiet, spoken
+from mrnn_edge_cli.webcam.sinks import Sink, spoken
 
 FAREWELL_S: Final = 5.0
-"""For what is still to be said when captions end."""
+"""For the last caption."""
 LONGEST_S: Final = 30.0
 """One caption takes ten at most; a program that takes longer hangs."""
 _FORCE: Final = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 
 
-class Speech(Quiet):
+class Speech(Sink):
     """A thread that runs the program with the newest caption that was not said yet."""
 
     def __init__(self, command: str) -> None:
@@ -43,22 +42,21 @@ class Speech(Quiet):
 
     @property
     def failed(self) -> bool:
-        """The program failed, once at least."""
         return self._failed
 
     def event(self, event: CaptionEvent) -> None:
-        """Say this next, in place of what has not been begun."""
+        """Say this next, in place of a caption that has not been started."""
         with self._changed:
             self._next = spoken(event.caption)
             self._changed.notify()
 
     def close(self) -> None:
-        """Let it say what it has, within five seconds, and end it then."""
+        """Let it finish, within five seconds, then end it."""
         with self._changed:
             self._ended = True
             self._changed.notify()
         self._thread.join(FAREWELL_S)
-        with self._changed:  # nothing is begun behind this one's back
+        with self._changed:  # nothing starts after this
             self._silenced = True
             if self._running is not None:
                 _end(self._running)
@@ -103,7 +101,7 @@ class Speech(Quiet):
 
 
 def _end(running: subprocess.Popen[bytes]) -> None:
-    """End it and what it started: politely, and a second later by force."""
+    """End it and what it started: with SIGTERM, and a second later by force."""
     for number in (signal.SIGTERM, _FORCE):
         if running.poll() is not None:
             return

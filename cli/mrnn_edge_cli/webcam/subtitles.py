@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mrnn_edge.camera.scene import CaptionEvent
-from mrnn_edge_cli.webcam.sinks import Quiet
+from mrnn_edge_cli.webcam.sinks import Sink
 from mrnn_edge_cli.webcam.text_file import Start, TextFile
 
 
@@ -16,8 +16,8 @@ class SubtitleFormat(StrEnum):
     VTT = "vtt"
 
 
-class Subtitles(Quiet):
-    """Cues as they close; the last one closes at `end_s()`, the end of what was seen."""
+class Subtitles(Sink):
+    """Cues, each written when it ends; the last one ends at `end_s()`, the end of what was seen."""
 
     def __init__(
         self, path: Path, kind: SubtitleFormat, start: Start, *, end_s: Callable[[], float]
@@ -32,20 +32,18 @@ class Subtitles(Quiet):
 
     @property
     def failed(self) -> bool:
-        """The subtitles have ended before their time."""
         return self._file.failed
 
     def event(self, event: CaptionEvent) -> None:
-        """The caption that stood until now becomes a cue."""
         self._cue(event.time_s)
         self._open = event
 
     def close(self) -> None:
-        """The last caption becomes a cue, and the file is closed."""
         self._cue(self._end_s())
         self._file.close()
 
     def _cue(self, end_s: float) -> None:
+        """Write the caption that was shown until now."""
         event, self._open = self._open, None
         if event is None or not event.caption.text or end_s <= event.time_s:
             return

@@ -151,7 +151,7 @@ class View:
             if self._picture is not None:
                 window.show(self._picture)
             self._obey(window.key(_TICK_S))
-        self._rhythm.stood_still(self._clock() - since)
+        self._rhythm.paused(self._clock() - since)
 
     def _drawn(self, frame: Frame) -> Pixels:
         """The frame in OpenCV's order, a copy, with everything on it."""

@@ -5,7 +5,6 @@ Only the thread that opened it may call it. Knows no captions.
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -13,19 +12,13 @@ from typing import Final
 
 from mrnn_edge.camera.capture import import_cv2
 from mrnn_edge.image.read import Pixels
+from mrnn_edge_cli.doctor.child import ask
 
 _TITLE: Final = "mrnn-edge"
-_PROBE: Final = """
-from mrnn_edge.camera.capture import import_cv2
-cv2 = import_cv2()
-cv2.namedWindow("mrnn-edge", cv2.WINDOW_NORMAL)
-cv2.waitKey(1)
-cv2.destroyAllWindows()
-"""
 _PROBE_S: Final = 20.0
 PAINT_S: Final = 0.020
-"""Qt paints while a key is waited for. On two cores under five busy processes a window stayed black
-with waits of 1 ms and with polls, now and then with 15, and was drawn with 20."""
+"""Qt paints while it waits for a key. On two cores under five busy processes a window stayed black
+with waits of 1 ms, sometimes with 15, and was drawn with 20."""
 
 
 class WindowLostError(Exception):
@@ -33,7 +26,7 @@ class WindowLostError(Exception):
 
 
 class Key(StrEnum):
-    """What a key asks for."""
+    """The command of a key."""
 
     QUIT = "quit"
     PAUSE = "pause"
@@ -58,18 +51,10 @@ def why_no_window() -> str | None:
         return "this OpenCV has no windows; the extra camera, in place of camera-headless, has"
     if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
         return "there is no display"
-    # Qt ends the whole process where a display is named and does not answer: let another one try.
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROBE],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True,
-            timeout=_PROBE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "the display does not answer"
-    return None if done.returncode == 0 else f"the display {_display()} cannot be opened"
+    # Qt ends the whole process where a display is named and does not answer: another process tries.
+    display = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or ""
+    failed = "failure" in ask("window", seconds=_PROBE_S)
+    return f"the display {display} cannot be opened" if failed else None
 
 
 class Window:
@@ -92,10 +77,10 @@ class Window:
             cv2.imshow(_TITLE, bgr)
 
     def key(self, wait_s: float) -> Key | None:
-        """The key that came within so many seconds, 0.02 at least; quit if the window was closed.
+        """The key pressed within this time, at least 0.02 s; QUIT if the window was closed.
 
-        The window draws itself in here: call it after every picture, and ten times a second at
-        least. Raises WindowLostError.
+        The window is drawn here: call it after every picture, and at least ten times a second.
+        Raises WindowLostError.
         """
         with self._errors():
             pressed = self._cv2.waitKey(round(max(wait_s, PAINT_S) * 1000.0))
@@ -105,7 +90,7 @@ class Window:
         return KEYS.get(pressed & 0xFF) if pressed >= 0 else None
 
     def close(self) -> None:
-        """Close it, or leave it to the system where it cannot be closed."""
+        """Close it; one that cannot be closed is left to the system."""
         if self._open:
             self._open = False
             with contextlib.suppress(self._cv2.error):
@@ -117,7 +102,3 @@ class Window:
             yield
         except self._cv2.error as error:
             raise WindowLostError(" ".join(str(error).split())) from None
-
-
-def _display() -> str:
-    return os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or ""

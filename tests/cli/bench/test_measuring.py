@@ -6,21 +6,25 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from benched import SETTING
 from conftest import noise_picture
 from fake_cuda import fake_runtime
 
 from mrnn_edge import Captioner
-from mrnn_edge.errors import ImageDecodeError, OptionError, UnsupportedImageError
+from mrnn_edge.errors import ImageDecodeError, UnsupportedImageError
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_cli.bench import measuring
 from mrnn_edge_cli.bench.comparing import differences
-from mrnn_edge_cli.bench.machine import Machine
-from mrnn_edge_cli.bench.measuring import BenchOptions, Starts, measure, setting_of
+from mrnn_edge_cli.bench.hardware import Machine
+from mrnn_edge_cli.bench.measuring import BenchOptions, measure, setting_of
 from mrnn_edge_cli.bench.picture import Pictures
 from mrnn_edge_cli.bench.record import record_from_dict
 
-STARTS = Starts(module=("base64",), times=1)
-"""A module that reads the file that it is given, in place of the command."""
+
+def options(runs, **wishes):
+    """With a module that reads the file that it is given, in place of the command."""
+    decoding = DecodeOptions(**wishes)
+    return BenchOptions(runs=runs, decoding=decoding, command=("base64",), starts=1)
 
 
 class Entry(NamedTuple):
@@ -116,11 +120,9 @@ def test_a_record_of_the_tiny_model_is_whole(captioner, tmp_path):
         noise_picture(tmp_path / f"{seed}.jpg", seed=seed).read_bytes() for seed in range(3)
     )
     pictures = Pictures(name="noise", files=files)
-    options = BenchOptions(runs=3, beam=2)
-    machine = Machine.here()
-    record = measure(captioner, pictures, options, STARTS, machine=machine, affinity=(0,))
-    assert record.setting == setting_of(captioner, pictures, options, machine)
-    setting = record.setting
+    setting = setting_of(captioner, pictures, 2, Machine.here())
+    record = measure(captioner, pictures, options(3, beam=2), setting=setting, affinity=(0,))
+    assert record.setting == setting
     assert (setting.model, setting.device, setting.precision) == ("tiny-test", "cpu", "float32")
     assert (setting.threads, setting.beam, setting.pictures) == (1, 2, "noise")
     words = [len(captioner.caption(data, beam=2).words) for data in files]
@@ -142,14 +144,9 @@ def test_the_device_is_recorded_and_the_bulk_run_is_on_the_same(bundle, picture,
         "caption_files",
         lambda opened, *rest: bulk.append(opened.graphs) or real(opened, *rest),
     )
-    record = measure(
-        captioner,
-        Pictures(name="noise", files=(picture.read_bytes(),)),
-        BenchOptions(runs=1, beam=1),
-        STARTS,
-        machine=Machine.here(),
-        affinity=None,
-    )
+    pictures = Pictures(name="noise", files=(picture.read_bytes(),))
+    setting = setting_of(captioner, pictures, 1, Machine.here())
+    record = measure(captioner, pictures, options(1, beam=1), setting=setting, affinity=None)
     assert record.setting.device == "cuda:1"
     assert {str(graphs.device) for graphs in bulk} == {"cuda:1"}
     other = replace(record.setting, device="cuda:0")
@@ -163,18 +160,6 @@ def test_a_damaged_picture_is_told_before_anything_is_measured(captioner, pictur
         (b"no picture", UnsupportedImageError),
         (whole[:300], ImageDecodeError),
     ):
+        pictures = Pictures(name="damaged", files=(whole, data))
         with pytest.raises(error):
-            measure(
-                captioner,
-                Pictures(name="damaged", files=(whole, data)),
-                BenchOptions(runs=1),
-                STARTS,
-                machine=Machine.here(),
-                affinity=None,
-            )
-
-
-@pytest.mark.parametrize("wishes", [{"runs": 0}, {"runs": 10**6}, {"beam": 0}, {"beam": 101}])
-def test_options_out_of_range_are_refused(wishes):
-    with pytest.raises(OptionError, match="expected"):
-        BenchOptions(**wishes)
+            measure(captioner, pictures, options(1), setting=SETTING, affinity=None)

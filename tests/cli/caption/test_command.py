@@ -113,12 +113,13 @@ def test_json_is_one_array_of_records_of_the_contract(command, model, picture):
     assert done.returncode == 3
     good, bad = json.loads(done.stdout)
     assert list(good) == [
-        "file", "caption", "truncated", "log2_prob", "perplexity", "confidence", "words",
-        "alternatives", "model", "device", "precision", "timing_ms",
+        "file", "caption", "truncated", "confidence", "evidence", "log2_prob", "perplexity",
+        "words", "alternatives", "model", "device", "precision", "timing_ms",
     ]  # fmt: skip
     assert good["truncated"] is (len(good["words"]) == 5) is True
     assert good["file"] == str(picture)
-    assert isinstance(good["confidence"], float)
+    assert 0.0 < good["confidence"] < 1.0
+    assert isinstance(good["evidence"], float)
     assert [word["word"] for word in good["words"]] == good["caption"].split()
     assert set(good["words"][0]) == {"word", "prob", "grounding"}
     assert len(good["alternatives"]) == 3

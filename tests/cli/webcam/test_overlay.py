@@ -11,7 +11,7 @@ def event(text: str | None, groundings: list[float | None] | None = None) -> Cap
     words = () if text is None else text.split()
     bits = groundings or [0.0] * len(words)
     caption = Caption(
-        text=text, reason=None, log2_prob=-1.0, perplexity=2.0, confidence=1.0,
+        text=text, reason=None, log2_prob=-1.0, perplexity=2.0, confidence=0.9, evidence=1.0,
         words=tuple(
             Word(word=word, prob=0.5, grounding=bit)
             for word, bit in zip(words, bits, strict=True)

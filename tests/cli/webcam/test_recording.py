@@ -21,16 +21,16 @@ from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam import recording as room
-from mrnn_edge_cli.webcam.recording import Busy, Recording
+from mrnn_edge_cli.webcam.recording import Recording
 
 
 def bgr(level: int, *, height: int = 48, width: int = 64) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def film(path, *, busy: Busy = Busy.WAIT, notice=say) -> Recording:
+def film(path, *, rate: float = 10.0, live: bool = False, notice=say) -> Recording:
     """Ten frames a second."""
-    return Recording(path, rate=lambda: 10.0, busy=busy, notice=notice)
+    return Recording(SimpleNamespace(rate=rate, live=live), path, notice=notice)
 
 
 def levels(path) -> list[int]:
@@ -59,11 +59,11 @@ def test_a_frame_is_shown_until_the_next_ones_time(tmp_path):
 def test_a_long_gap_of_a_live_source_is_left_out_and_that_of_a_file_is_not(tmp_path):
     path = tmp_path / "out.mp4"
     shown = ((0.0, 50), (0.1, 50), (60.0, 200), (60.1, 200), (60.2, 200))
-    for busy, expected in (
-        (Busy.LEAVE_OUT, [50, 50, 200, 200, 200]),
-        (Busy.WAIT, [50] * 600 + [200] * 3),
+    for live, expected in (
+        (True, [50, 50, 200, 200, 200]),
+        (False, [50] * 600 + [200] * 3),
     ):
-        with contextlib.closing(film(path, busy=busy)) as recording:
+        with contextlib.closing(film(path, live=live)) as recording:
             for time_s, level in shown:
                 recording.show(bgr(level), time_s)
         assert levels(path) == expected
@@ -90,7 +90,7 @@ def test_a_long_gap_does_not_fill_the_disk(tmp_path, monkeypatch, capsys):
 def test_a_film_is_finished_however_long_its_last_gap_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "_FAREWELL_S", 0.1)
     path = tmp_path / "out.mp4"
-    recording = Recording(path, rate=lambda: 1000.0, busy=Busy.WAIT, notice=say)
+    recording = film(path, rate=1000.0)
     for number in range(20):
         recording.show(bgr(50, height=240, width=320), number * 0.5)
     recording.close()
@@ -152,7 +152,7 @@ class HeldEncoder:
 def test_of_a_live_source_the_loop_does_not_wait_for_a_slow_encoder(tmp_path, monkeypatch):
     encoder, notices = HeldEncoder(), []
     monkeypatch.setattr(room, "import_cv2", lambda: encoder)
-    recording = film(tmp_path / "out.mp4", busy=Busy.LEAVE_OUT, notice=notices.append)
+    recording = film(tmp_path / "out.mp4", live=True, notice=notices.append)
     for number in range(100):  # with a loop that waits this line ends never
         recording.show(bgr(50), number / 10.0)
     encoder.go.set()
@@ -167,7 +167,7 @@ def test_of_a_live_source_the_loop_does_not_wait_for_a_slow_encoder(tmp_path, mo
 def test_after_frames_that_were_left_out_the_film_goes_on_from_the_next(tmp_path, monkeypatch):
     encoder = HeldEncoder()
     monkeypatch.setattr(room, "import_cv2", lambda: encoder)
-    recording = film(tmp_path / "out.mp4", busy=Busy.LEAVE_OUT, notice=str)
+    recording = film(tmp_path / "out.mp4", live=True, notice=str)
     for number in range(100):
         recording.show(bgr(50), number / 10.0)
     encoder.go.set()
@@ -212,7 +212,7 @@ def test_a_disk_that_does_not_answer_does_not_hold_the_end_up(tmp_path, monkeypa
 def test_a_film_has_its_sources_rate_where_that_can_be(tmp_path, announced, live, rate):
     source = SimpleNamespace(rate=None, live=live)
     path = tmp_path / "out.mp4"
-    with contextlib.closing(Recording.of(source, path, notice=say)) as recording:
+    with contextlib.closing(Recording(source, path, notice=say)) as recording:
         source.rate = announced  # a live source says it once it is open
         recording.show(bgr(50), 0.0)
         recording.show(bgr(50), 1.0)
@@ -226,7 +226,7 @@ def test_a_film_of_a_camera_of_ten_frames_a_second_takes_as_long_as_it_took(tmp_
     camera = FakeCapture([bgr(50)] * 25, interval_s=0.1, rate=announced)
     source = LiveSource("cam", Camera(camera))
     frames = filter(None, source.frames(tick=0.05))
-    with contextlib.closing(Recording.of(source, path, notice=say)) as recording:
+    with contextlib.closing(Recording(source, path, notice=say)) as recording:
         times = []
         for frame in itertools.islice(frames, 25):
             times.append(frame.captured)
@@ -301,10 +301,11 @@ def test_a_file_that_may_not_grow_any_more_is_told(tmp_path):
     code = f"""
 import resource, numpy as np
 from pathlib import Path
-from mrnn_edge_cli.webcam.recording import Busy, Recording
+from types import SimpleNamespace
+from mrnn_edge_cli.webcam.recording import Recording
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 path = Path({str(tmp_path / "out.mp4")!r})
-recording = Recording(path, rate=lambda: 30.0, busy=Busy.WAIT, notice=print)
+recording = Recording(SimpleNamespace(rate=30.0, live=False), path, notice=print)
 noise = np.random.default_rng(0).integers(0, 256, (20, 120, 160, 3), np.uint8)
 for number in range(400):
     recording.show(noise[number % 20], number / 30.0)

@@ -55,6 +55,6 @@ def test_a_long_delay_is_not(rhythm, clock):
 def test_a_pause_moves_the_rest_of_the_file(rhythm, clock):
     rhythm.until(0.0)
     clock.now += 60.0
-    rhythm.stood_still(60.0)
+    rhythm.paused(60.0)
     assert rhythm.until(0.5) == pytest.approx(0.5)
     assert rhythm.fps == 0.0

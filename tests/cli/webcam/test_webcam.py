@@ -8,7 +8,7 @@ from conftest import noise_picture
 from fake_cuda import fake_runtime
 from videos import BLUE, GREEN, RED, records, write_video
 
-from mrnn_edge_cli.webcam import command as webcam_command
+from mrnn_edge_cli.app import run
 from mrnn_edge_cli.webcam.view import View
 
 
@@ -50,7 +50,7 @@ def test_records_tell_frame_time_age_dropped_and_skipped(webcam, clip):
         assert record["file"] == str(clip)
         assert record["dropped"] == 0
         assert record["age_ms"] >= record["timing_ms"]["total"] > 0.0
-        assert {"caption", "log2_prob", "perplexity", "confidence", "words", "model"} <= set(record)
+        assert {"caption", "log2_prob", "confidence", "evidence", "words", "model"} <= set(record)
         assert record["beam"] == 3
 
 
@@ -78,7 +78,7 @@ def test_a_threshold_that_nothing_passes_gives_one_caption(webcam, clip):
 
 
 def test_a_caption_without_evidence_is_not_sure(webcam, clip):
-    done = webcam(clip, "--min-confidence", "1000")
+    done = webcam(clip, "--min-confidence", "1")
     assert done.returncode == 0
     assert done.stdout == "0:00.00\tnot sure\n"
 
@@ -286,9 +286,8 @@ def test_a_recording_names_both_devices_of_a_mixture(clip, bundle, monkeypatch, 
     fake_runtime(monkeypatch)
     monkeypatch.setattr("mrnn_edge_cli.webcam.view.View", Shown)
     record = tmp_path / "shown.mp4"
-    webcam_command.webcam(
-        source=str(clip), headless=True, record=record, model=str(bundle), device="cuda",
-        quiet=True,
-    )  # fmt: skip
+    line = f"mrnn-edge webcam {clip} --headless --record {record} --model {bundle} --device cuda -q"
+    monkeypatch.setattr("sys.argv", line.split())
+    assert run() == 0
     assert shown == ["cuda:0"]
     assert record.exists()

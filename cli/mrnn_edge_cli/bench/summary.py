@@ -1,14 +1,11 @@
-"""A benchmark record in words: the names of its figures and what they were measured on.
+"""A benchmark record as text, for the terminal and the page alike."""
 
-Takes a record, gives text; the terminal and the page say the same.
-"""
-
-from mrnn_edge_cli.bench.figures import Percentiles
-from mrnn_edge_cli.bench.record import BenchRecord
+from mrnn_edge_cli.bench.comparing import Comparison
+from mrnn_edge_cli.bench.record import BenchRecord, Percentiles
 
 
 def circumstances(record: BenchRecord) -> dict[str, str]:
-    """What was measured, where and with which versions, each with its name."""
+    """What was measured, where and with which versions, by name."""
     setting, machine = record.setting, record.setting.machine
     features = "" if not machine.features else f" ({', '.join(machine.features)})"
     where = "" if not machine.board else f"{machine.board}, "
@@ -38,7 +35,7 @@ def quiet(record: BenchRecord) -> str:
 
 
 def timed(record: BenchRecord) -> list[tuple[str, Percentiles]]:
-    """What has percentiles, with its name."""
+    """What has percentiles, by name."""
     beam = record.setting.beam
     return [
         ("decode the file", record.stages_ms["decode"]),
@@ -52,11 +49,25 @@ def timed(record: BenchRecord) -> list[tuple[str, Percentiles]]:
 
 
 def singles(record: BenchRecord) -> list[tuple[str, str]]:
-    """What is one number, with its name and unit."""
+    """What is one number, by name, with its unit."""
     memory = "unknown on this system" if record.rss_mb is None else f"{record.rss_mb:.0f} MB"
     return [
         ("overhead ratio", f"{record.overhead_ratio:.3f}  (caption of an array / encoder alone)"),
         ("cold start", f"{record.cold_start_ms:.0f} ms  (the command with one picture)"),
         ("throughput", f"{record.throughput_images_per_s:.1f} images/s  (many files)"),
         ("peak memory", f"{memory}  (the command with one picture)"),
+    ]
+
+
+def compared(comparison: Comparison) -> list[tuple[str, str, str, str, str]]:
+    """The figures of two records: name, old, new, change and verdict."""
+    return [
+        (
+            each.name,
+            f"{each.old:.2f}",
+            f"{each.new:.2f}",
+            f"{each.change:+.1%}",
+            "WORSE" if each.regression else "" if each.judged else "not judged",
+        )
+        for each in comparison.verdicts
     ]

@@ -12,10 +12,19 @@ from typing import Final
 
 from mrnn_edge.errors import InputError
 from mrnn_edge.language.records import Outcome
-from mrnn_edge_cli.explain import bits, explained
+from mrnn_edge_cli.explain import explained, summary
 from mrnn_edge_cli.output import one_line
 
-COLUMNS: Final = ("file", "caption", "confidence", "log2_prob", "perplexity", "reason", "error")
+COLUMNS: Final = (
+    "file",
+    "caption",
+    "confidence",
+    "evidence",
+    "log2_prob",
+    "perplexity",
+    "reason",
+    "error",
+)
 _FORMULA: Final = ("=", "+", "-", "@")
 """Spreadsheets compute a cell that begins so, and a file may be named anything."""
 
@@ -74,7 +83,7 @@ class Text(LineFormat):
         line = "not sure" if caption.text is None else caption.text
         if self._explain:
             words = explained(caption.words, coloured=self._coloured)
-            line = f"{line}\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
+            line = f"{line}\t{summary(caption)}\t{words}".rstrip("\t")
         return line if self._alone else f"{self.key(outcome.file)}\t{line}"
 
     def key(self, file: str) -> str:

@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from mrnn_edge.errors import FileError
 from mrnn_edge.language.records import Caption, Outcome, Word
-from mrnn_edge_cli.caption.formats import COLUMNS, Csv, Json, Ndjson, Text
+from mrnn_edge_cli.caption.output_formats import COLUMNS, Csv, Json, Ndjson, Text
 
 CAPTION = Caption(
     text="a dog runs",
     reason=None,
     log2_prob=-14.50001,
     perplexity=4.25,
-    confidence=9.75,
+    confidence=0.75,
+    evidence=9.75,
     words=(Word(word="a", prob=0.5, grounding=0.25),),
     alternatives=(),
     unknown_words=(),
@@ -101,8 +102,9 @@ def test_csv_is_read_by_a_reader_of_csv_and_no_cell_is_a_formula(outcomes):
         assert not cells["file"].startswith(("=", "+", "-", "@"))
         if outcome.result is CAPTION:
             assert cells == {
-                "file": cells["file"], "caption": "a dog runs", "confidence": "9.75",
-                "log2_prob": "-14.5", "perplexity": "4.25", "reason": "", "error": "",
+                "file": cells["file"], "caption": "a dog runs", "confidence": "0.75",
+                "evidence": "9.75", "log2_prob": "-14.5", "perplexity": "4.25", "reason": "",
+                "error": "",
             }  # fmt: skip
         else:
             assert (cells["caption"], cells["error"]) == ("", "FileError: x.jpg: no such file")

@@ -16,7 +16,7 @@ from mrnn_edge.bulk.run import STANDARD_INPUT
 from mrnn_edge.errors import InputError
 from mrnn_edge.image.read import load_image
 from mrnn_edge.language.records import Caption, Outcome, Word
-from mrnn_edge_cli.explain import bits, strength
+from mrnn_edge_cli.explain import bits, judged, strength
 from mrnn_edge_cli.html import END, head
 from mrnn_edge_cli.outputs import open_page
 from mrnn_edge_cli.sealed import SealedWriter
@@ -70,7 +70,7 @@ class Page:
 
 
 def _caption(caption: Caption) -> str:
-    said = f"confidence {bits(caption.confidence)} bits, log2_prob {caption.log2_prob:.1f}"
+    said = f"{judged(caption.confidence)}, evidence {bits(caption.evidence)} bits"
     if caption.reason is not None:
         text = f'<span class="reason">{escape(caption.reason)}</span>'
     else:

@@ -1,12 +1,11 @@
-"""The machine in a few words, and the cores that a run is kept to."""
+"""The machine in a few words, and the cores that a run is pinned to."""
 
 import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mrnn_edge.machine import board, processor, usable_cores
 
@@ -21,7 +20,7 @@ class Machine:
     board: str
     """`Raspberry Pi 5 Model B Rev 1.0` and the like; empty if unknown."""
     cores: int
-    """The cores that this process may use before a run is kept to some of them."""
+    """The cores that this process may use before it is pinned."""
     system: str
     """`Linux x86_64` and the like."""
     release: str
@@ -40,18 +39,13 @@ class Machine:
             release=platform.release(),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        features = None if self.features is None else list(self.features)
-        return {**asdict(self), "features": features}
-
 
 @contextmanager
-def kept_to(threads: int | None) -> Iterator[tuple[int, ...] | None]:
-    """Inside it this process, its threads and children stay on as many cores as there are threads.
+def pinned(threads: int | None) -> Iterator[tuple[int, ...] | None]:
+    """Pin this process and its children to as many cores as there are threads; yield the cores.
 
-    So a run with fewer threads than cores is not moved about between them. Gives the cores; None
-    if the system does not say. With `threads` None or beyond the cores, all of them as before.
+    A run with fewer threads than cores is then not moved between cores. With `threads` None all
+    cores stay. Yields None where the system has no affinity.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield None

@@ -1,12 +1,13 @@
-"""Percentiles, and the end of a warm-up, on times that were made up."""
+"""Percentiles of times that were made up."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrnn_edge_cli.bench.figures import Percentiles, warm_up
+from mrnn_edge_cli.bench.record import Percentiles
 
 
 def between_neighbours(samples: list[float], percent: int) -> float:
@@ -26,21 +27,6 @@ def test_percentiles_lie_where_their_definition_says(samples):
 
 
 def test_percentiles_of_a_hundred_numbers_by_hand():
-    assert Percentiles.of(range(1, 101)).to_dict() == pytest.approx(
+    assert asdict(Percentiles.of(range(1, 101))) == pytest.approx(
         {"p50": 50.5, "p95": 95.05, "p99": 99.01}
     )
-
-
-def test_a_steady_speed_is_found_after_two_windows():
-    assert warm_up(lambda: 7.0, most=200) == 20
-
-
-def test_a_speed_that_settles_late_is_waited_for():
-    times = iter([2.0 ** (30 - step) * 3.0 for step in range(30)] + [3.0] * 100)
-    # Of the ten before the last ten, six must be steady, for the median to be.
-    assert warm_up(lambda: next(times), most=200) == 30 + 6 + 10
-
-
-def test_a_speed_that_never_settles_is_left_at_the_limit():
-    times = iter(1.1**step for step in range(200))
-    assert warm_up(lambda: next(times), most=57) == 57
