@@ -1,7 +1,7 @@
 """`mrnn-edge eval`: figures of a model on a split of a data set."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,8 @@ from mrnn_edge_train.data.datasets import read_sentences, read_split
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
-    from mrnn_edge_train.evaluation.evaluate import Choice
+    from mrnn_edge_train.data.common import CaptionedImage
+    from mrnn_edge_train.evaluation.evaluate import Choice, Evaluation
 
 CONSENSUS = "Consensus"
 
@@ -38,6 +39,9 @@ class _Data:
     )
     retrieval: Annotated[
         bool, typer.Option("--retrieval", help="Measure retrieval too, in both directions.")
+    ] = False
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Measure what the confidence is worth too.")
     ] = False
 
     @property
@@ -56,6 +60,12 @@ class _Wanted:
     captions: Annotated[
         Path | None,
         opt.path_option("--captions", help="Write NAME<TAB>caption to a file.", panel=opt.OUTPUT),
+    ] = None
+    diagram: Annotated[
+        Path | None,
+        opt.path_option(
+            "--diagram", help="With --confidence: write its diagram, an SVG.", panel=opt.OUTPUT
+        ),
     ] = None
     force: opt.Force = False
     save: Annotated[
@@ -128,8 +138,9 @@ def evaluate(
 ) -> None:
     """Measure a model: perplexity, BLEU-1..4, ROUGE-L, CIDEr, and METEOR if Java is installed.
 
-    --retrieval adds the paper's recalls and median ranks; --pairs measures how the model's scores
-    agree with people's grades, as Kendall's tau.
+    --retrieval adds the paper's recalls and median ranks, --confidence how well the confidence says
+    which captions are right; --pairs measures how the model's scores agree with people's grades, as
+    Kendall's tau.
     """
     decoding = DecodeOptions(
         beam=beam,
@@ -140,20 +151,25 @@ def evaluate(
     )
     if pairs is not None:
         other = (data, decoding, consensus) != (_Data(), DecodeOptions(), None)
-        if other or wanted.save or wanted.captions:
+        if other or wanted.save or wanted.captions or wanted.diagram:
             raise OptionError("--pairs goes with --prior alone; leave out the other options")
         _agreement(loading, pairs, prior, json=wanted.json)
         return
     folder = data.folder
     if prior is not None:
         raise OptionError("--prior goes with --pairs; --retrieval measures every prior")
+    if wanted.diagram and not data.confidence:
+        raise OptionError("--diagram goes with --confidence; add it")
+    if data.confidence and consensus:
+        raise OptionError("--confidence is that of the search's own caption; leave --consensus out")
     if consensus and wanted.save:
         raise OptionError("--consensus needs the training captions; leave --save out")
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
     from mrnn_edge_cli.outputs import check_outputs
 
     read = _files(folder, load_bundle(loading.model).folder)
-    check_outputs({"--captions": wanted.captions}, sources=read, force=wanted.force)
+    outputs = {"--captions": wanted.captions, "--diagram": wanted.diagram}
+    check_outputs(outputs, sources=read, force=wanted.force)
     if wanted.save:
         from mrnn_edge_export.card import check_card
 
@@ -196,6 +212,9 @@ def _measure(
         texts = [text for _, text in found.captions]
         ranked = evaluate_retrieval(captioner, images, vectors, texts, track=track)
         record["retrieval"] = ranked.to_record()
+    diagram = None
+    if data.confidence:
+        record["confidence"], diagram = _trust(found, images, captioner.config.name)
     from mrnn_edge_cli.outputs import open_whole
 
     # The figures come first: they took a while, and what follows can fail.
@@ -204,12 +223,31 @@ def _measure(
         lines = "".join(f"{name}\t{text}\n" for name, text in found.captions)
         with open_whole(wanted.captions, new=not wanted.force) as file:
             file.write(lines.encode())
+    if wanted.diagram is not None and diagram is not None:
+        with open_whole(wanted.diagram, new=not wanted.force) as file:
+            file.write(diagram.encode())
     if wanted.save:
         from mrnn_edge_export.card import save_evaluation
 
         save_evaluation(captioner.bundle, {**record, "command": _command(record, data.folder)})
         if not loading.quiet:
             say(f"figures of {data.split} stored in {captioner.bundle.folder}")
+
+
+def _trust(
+    found: "Evaluation", images: "Sequence[CaptionedImage]", model: str
+) -> tuple[dict[str, Any], str]:
+    """The figures of the confidence, and their diagram. Raises OptionError without a confidence."""
+    from mrnn_edge_cli.diagram import reliability_svg
+    from mrnn_edge_train.evaluation.trust import measure_trust
+
+    if not found.confidences:
+        raise OptionError(f"{model} gives no confidence; leave --confidence out")
+    captions = [text.split() for _, text in found.captions]
+    references = [image.sentences for image in images]
+    figures, correlation = measure_trust(found.confidences, captions, references)
+    record = {**figures.to_record(), "cider_correlation": correlation}
+    return record, reliability_svg(figures, f"{model}: confidence on {figures.captions:,} captions")
 
 
 def _choice(

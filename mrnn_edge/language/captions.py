@@ -101,6 +101,13 @@ class CaptionGenerator:
         best, content = decoded.hypotheses[0], self.vocabulary.content
         return caption_features(best, decoded.habit, content, decoded.image, self.prior)
 
+    def confidence(self, decoded: Decoded) -> float | None:
+        """The confidence in the best sentence; None if the model gives none."""
+        features = None if self.weights is None else self.features(decoded)
+        if self.weights is None or features is None:
+            return None
+        return confidence(self.weights, features)
+
     def caption(
         self,
         decoded: Decoded,
@@ -122,10 +129,7 @@ class CaptionGenerator:
         best, habit = decoded.hypotheses[0], decoded.habit
         words = self._spell(best, options)
         log2_prob, perplexity = figures(best.log_prob, len(words))
-        features = None if self.weights is None else self.features(decoded)
-        sure = None
-        if self.weights is not None and features is not None:
-            sure = confidence(self.weights, features)
+        sure = self.confidence(decoded)
         reason = _too_unsure(sure, options.min_confidence)
         return Caption(
             text=None if reason else " ".join(words),

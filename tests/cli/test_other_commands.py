@@ -193,6 +193,24 @@ def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(com
     assert kept["command"] in card
 
 
+def test_eval_measures_the_confidence_and_draws_it(command, tmp_path):
+    data = dataset.write(tmp_path / "set", train=4, dev=9, test=2)
+    model = tiny.write(tmp_path / "model")
+    wishes = ("eval", "--data", data, "--model", model, "--json", "--quiet")
+    done = command(*wishes, "--confidence", "--diagram", tmp_path / "trust.svg")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["confidence"]
+    assert found["captions"] == 9 == sum(each["captions"] for each in found["bins"])
+    assert 0.0 <= found["area"] <= 1.0
+    assert -1.0 <= found["cider_correlation"] <= 1.0
+    assert (tmp_path / "trust.svg").read_text().startswith("<svg ")
+    done = command(*wishes, "--confidence", "--diagram", tmp_path / "trust.svg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--force" in done.stderr
+    done = command(*wishes, "--diagram", tmp_path / "other.svg")
+    assert "goes with --confidence" in done.stderr
+
+
 def test_eval_pairs_prints_the_taus_and_leaves_out_what_cannot_be_read(command, tmp_path):
     model = without_card(tiny.write(tmp_path / "model"))
     for seed, name in enumerate(("a.png", "b.png")):

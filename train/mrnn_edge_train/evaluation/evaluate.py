@@ -45,6 +45,8 @@ class Evaluation:
     """Mean length of the captions in words."""
     captions: tuple[tuple[str, str], ...]
     """File name and caption."""
+    confidences: tuple[float, ...] = ()
+    """Of the first captions of the beam; empty if the model gives none."""
 
     def to_record(self) -> dict[str, Any]:
         """The figures of `eval --json`, the captions left out."""
@@ -102,6 +104,7 @@ def evaluate(
     there is one; `meteor` false leaves it out.
     """
     captions: list[tuple[str, ...]] = []
+    confidences: list[float | None] = []
     bits, positions = 0.0, 0
     constraints = captioner.captions.constraints(options)
     decode = captioner.bundle.vocabulary.decode
@@ -112,6 +115,7 @@ def evaluate(
         for vector, decoded in zip(vectors[chunk], found, strict=True):
             best = [decode(each.tokens) for each in decoded.hypotheses[: options.nbest]]
             captions.append(best[choose(vector, best)])
+            confidences.append(captioner.captions.confidence(decoded))
         chunk_bits, chunk_positions = _reference_bits(captioner, images[chunk], vectors[chunk])
         bits += chunk_bits
         positions += chunk_positions
@@ -130,6 +134,7 @@ def evaluate(
         captions=tuple(
             (image.name, " ".join(caption)) for image, caption in zip(images, captions, strict=True)
         ),
+        confidences=tuple(each for each in confidences if each is not None),
     )
 
 

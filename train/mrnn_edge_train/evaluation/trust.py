@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
+from scipy.stats import spearmanr
 
 from mrnn_edge.bundle.config import ConfidenceWeights
 from mrnn_edge.language.confidence import FEATURES
 from mrnn_edge.vocab import FUNCTION_WORDS
+from mrnn_edge_train.evaluation.metrics import cider_each
 
 RIGHT: Final = 2.0 / 3.0
 """The share of its content words that references must use."""
@@ -125,6 +127,18 @@ class Reliability:
     def to_record(self) -> dict[str, Any]:
         """For JSON."""
         return {**asdict(self), "bins": [asdict(each) for each in self.bins]}
+
+
+def measure_trust(
+    confidences: Sequence[float],
+    captions: Sequence[Sequence[str]],
+    references: Sequence[Sequence[Sequence[str]]],
+) -> tuple[Reliability, float]:
+    """Figures of the confidences of captions, tokens, and their rank correlation with CIDEr."""
+    pairs = zip(captions, references, strict=True)
+    right = [is_right(caption, group) for caption, group in pairs]
+    ranks = spearmanr(confidences, cider_each(references, captions)).statistic
+    return reliability(confidences, right), float(ranks)
 
 
 def reliability(confidences: Sequence[float], right: Sequence[bool]) -> Reliability:
