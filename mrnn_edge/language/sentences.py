@@ -10,7 +10,7 @@ Takes an image vector and text, returns records; knows no pictures and no files.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,16 +111,14 @@ class SentenceScorer:
         kind = self._resolve(prior)
         self._check_prior(kind)
         kept: list[_Ranked] = []
-        place = 0
         for block in _blocks(sentences, _STREAM):
             ids = [self.vocabulary.encode(_words_of(sentence)) for sentence in block]
             own = self.log2_probs(image[None], ids)[0]
             priors = self.log2_prior(ids, kind)
             for row, sentence in enumerate(block):
                 confidence = None if priors is None else float(own[row] - priors[row])
-                kept.append(_Ranked(sentence, place, float(own[row]), confidence))
-                place += 1
-            kept = sorted(kept, key=_Ranked.key)[:best]
+                kept.append(_Ranked(sentence, float(own[row]), confidence))
+            kept = sorted(kept, key=_Ranked.worth, reverse=True)[:best]  # stable: ties in order
         for start in range(0, len(kept), _BLOCK):
             block_kept = kept[start : start + _BLOCK]
             spelt = self.score(image, [each.sentence for each in block_kept], prior=Prior.NONE)
@@ -169,18 +167,15 @@ class SentenceScorer:
         return found[: len(ids)], found[len(ids) :] or None
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """A sentence of a stream, its place and the numbers that rank it."""
+class _Ranked(NamedTuple):
+    """A sentence of a stream, and the numbers that rank it."""
 
     sentence: str
-    place: int
     log2_prob: float
     confidence: float | None
 
-    def key(self) -> tuple[float, int]:
-        worth = self.log2_prob if self.confidence is None else self.confidence
-        return -worth, self.place
+    def worth(self) -> float:
+        return self.log2_prob if self.confidence is None else self.confidence
 
 
 def _words_of(sentence: str) -> list[str]:
