@@ -209,10 +209,8 @@ def _models_folder() -> Path:
 
 def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:
     """The files that config.json names."""
-    found: list[GraphFile | PriorFile] = []
-    for pair in config.precisions.values():
-        found += [pair.encoder, pair.step]
-    return [*found, *(entry for entry in (config.gradient, config.prior) if entry is not None)]
+    pairs = (graph for pair in config.precisions.values() for graph in (pair.encoder, pair.step))
+    return [each for each in (*pairs, config.gradient, config.prior) if each is not None]
 
 
 def _read(folder: Path, file: str, *, most: int) -> bytes:

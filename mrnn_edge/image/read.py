@@ -273,7 +273,9 @@ def _guarded(name: str) -> Iterator[None]:
             raise FileError(f"{name}: cannot be read ({error}); check the disk") from None
         # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError and struct.error
         # for damaged files (661,175 mutated pictures tried).
-        raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
+        raise ImageDecodeError(
+            f"{name}: truncated or damaged picture ({error}); get a whole copy"
+        ) from error
 
 
 def _decode(
@@ -281,17 +283,8 @@ def _decode(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in RGB, upright, and notes."""
     _check_size(image, name)
-    try:
-        box = _draft(image, spec)
-        image.load()
-    except (MemoryError, *_BOMBS):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
-            raise
-        raise ImageDecodeError(
-            f"{name}: truncated or damaged picture ({error}); get a whole copy"
-        ) from error
+    box = _draft(image, spec)
+    image.load()
     return _finished(image, spec, box)
 
 
