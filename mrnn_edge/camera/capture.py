@@ -19,8 +19,8 @@ from mrnn_edge.errors import CameraUnavailableError, MissingExtraError
 from mrnn_edge.image.read import Pixels
 
 _QUIET = {
-    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Whoever debugs them
-    # sets the variables, and then these do not.
+    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Variables that the
+    # user has set stay.
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_VIDEOIO_DEBUG": "0",
@@ -119,7 +119,7 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
             where = int(location) if location.isdigit() else location
             capture = cv2.VideoCapture(where, backend)
         elif address.kind is SourceKind.STREAM:
-            # The limits are heeded only where the backend is named (opencv#23207).
+            # The limits apply only where the backend is named (opencv#23207).
             limits = [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
                 int(policy.open_s * 1000),
