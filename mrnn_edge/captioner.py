@@ -6,7 +6,7 @@ its options or its device. Log-probabilities leave here in bits (base 2), as in 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -110,17 +110,13 @@ class Captioner:
         once = DecodeOptions(beam=1, max_words=1)
         try:
             self.captions.decode(self.graphs.encoder(grey), once, Constraints())
-        except NumericalError as error:
-            raise BundleError(
-                f"{folder}: {error} (a grey one, at load); export the model again"
-            ) from None
         except MemoryError:
             raise BundleError(
                 f"{folder}: no memory for a grey picture of {image.width} x {image.height} pixels "
                 "or its caption (at load); free memory or take a smaller model"
             ) from None
-        except ModelError as error:
-            raise BundleError(f"{folder}: {error} (at load)") from None
+        except (NumericalError, ModelError) as error:
+            raise BundleError(f"{folder}: {error} (a grey picture, at load)") from None
 
     def __reduce__(self) -> tuple[Callable[[Loading], "Captioner"], tuple[Loading]]:
         return _load_again, (self._loading,)
@@ -141,11 +137,7 @@ class Captioner:
             return None
         from mrnn_edge.engine.gradient import open_gradient
 
-        return open_gradient(
-            self.config,
-            read=partial(self.bundle.graph, self.precision),
-            metadata=self.bundle.metadata,
-        )
+        return open_gradient(self.bundle, self.precision)
 
     @cached_property
     def sentences(self) -> "SentenceScorer":
@@ -257,8 +249,8 @@ class Captioner:
 
     def encode(self, image: ImageSource | Picture) -> Floats:
         """The image vector [M] of a picture. Raises an InputError."""
-        vectors = self.graphs.encoder(as_picture(image, self.config.image).pixels[None])
-        vector: Floats = vectors[0]
+        pixels = as_picture(image, self.config.image).pixels
+        vector: Floats = self.graphs.encoder(pixels[None])[0]
         return vector
 
     def score(
@@ -314,9 +306,9 @@ class Captioner:
         uint8 RGB arrays [H, W, 3]. `every` selects each n-th frame of a file, `fps` so many per
         second; for an iterable `fps` is its frame rate. camera.scene.WatchOptions documents the
         other options (`interval` in seconds, `hysteresis` in bits). A lost live source is reopened
-        within the limits of `reconnect`. `on_notice` receives one-line status messages ("…; trying
-        again") in the thread that takes the events. Raises a CameraError, a TruncatedVideoError at
-        the end of a damaged file, MissingExtraError without OpenCV, OptionError.
+        within the limits of `reconnect`. `on_notice` receives one-line status messages in the
+        thread that takes the events. Raises a CameraError, a TruncatedVideoError after a cut
+        download or unreadable pictures, MissingExtraError without OpenCV, OptionError.
         """
         from mrnn_edge.camera.frames import Selection, unheard
         from mrnn_edge.camera.scene import WatchOptions

@@ -50,9 +50,7 @@ class MissingExtraError(MrnnEdgeError):
     """A command needs packages of extras (`cpu`, `eval`, `train`) that are not installed."""
 
     def __init__(self, packages: str, extras: str) -> None:
-        super().__init__(
-            f"not installed: {packages}; {install_command(extras)}",
-        )
+        super().__init__(f"not installed: {packages}; {install_command(extras)}")
         self._arguments = (packages, extras)
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
@@ -141,11 +139,7 @@ class DeviceError(MrnnEdgeError):
 
 
 class ForkedSessionError(DeviceError):
-    """A model that was loaded before the process was forked is used in the child.
-
-    A DeviceError, because the threads of the runtime, and on CUDA the context, belong to the parent
-    alone.
-    """
+    """A model is used in a forked child, which has none of the runtime's threads."""
 
 
 class CameraError(MrnnEdgeError):

@@ -57,10 +57,8 @@ def _take_new_name(half: Path, target: Path, path: Path) -> None:
     """Give a finished file a new name. Raises OptionError if the name is taken."""
     try:
         os.link(half, target)
-    except FileExistsError:
-        raise OptionError(f"{path} has appeared meanwhile; --force replaces it") from None
-    except OSError:  # a file system without links
-        if target.exists():
+    except OSError:  # the name is taken, or the file system has no links
+        if os.path.lexists(target):
             raise OptionError(f"{path} has appeared meanwhile; --force replaces it") from None
         half.replace(target)
     half.unlink(missing_ok=True)

@@ -9,13 +9,7 @@ T = TypeVar("T")
 
 
 class StageTimer:
-    """Adds up wall time per stage.
-
-    timer = StageTimer()
-    with timer("encode"):
-        …
-    timer.milliseconds()  # {"encode": 4.0, "total": 4.0}
-    """
+    """Adds up wall time per stage: `with timer("encode"): …`."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}

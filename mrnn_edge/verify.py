@@ -35,7 +35,6 @@ SLOPE_LIMIT: Final = 0.02
 """Largest difference of the gradient graph's slope from the step graph's, as a share of it: the one
 has weights of float16, the other's is a quotient of small differences."""
 
-
 _SECTIONS: Final = {Precision.FLOAT32: "parity", Precision.INT8: "int8"}
 """Where in metrics.json the reference of a pair of graphs lies."""
 
@@ -123,10 +122,7 @@ def verify_model(
     """
     bundle = load_bundle(model)
     metrics = read_metrics(bundle.folder)
-    references = {
-        precision: _reference(metrics, _SECTIONS[precision])
-        for precision in bundle.config.precisions
-    }
+    references = {each: _reference(metrics, _SECTIONS[each]) for each in bundle.config.precisions}
     for precision in bundle.config.precisions:
         name = f"{precision}: files, hashes, graph contract"
         try:
@@ -136,27 +132,32 @@ def verify_model(
             continue
         detail = f"bundle {captioner.config.id} on {captioner.device}"
         yield ModelCheck(name=name, passed=True, detail=detail)
-        if precision is Precision.FLOAT32:
-            yield from _against_torch(captioner, references[precision])
-        else:
-            yield from _against_its_own(captioner, references[precision])
-        yield _batches(captioner, precision)
+        yield from _against_reference(captioner, references[precision])
+        yield _batches(captioner)
         if precision is Precision.FLOAT32 and bundle.config.gradient:
             yield _slope(captioner)
 
 
 def answers(captioner: Captioner) -> Reference:
     """The results of the open graphs for the fixed picture."""
-    pixels = reference_pixels(captioner.config.image)
-    image = captioner.graphs.encoder(pixels[None])[0]
-    space = captioner.space
-    log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
+    image = _image(captioner)
     return Reference(
         image=image,
-        top=likeliest(log_probs),
-        caption=captioner.caption(pixels).text or "",
+        top=likeliest(_steps(captioner, image)),
+        caption=captioner.caption(reference_pixels(captioner.config.image)).text or "",
         decoding=DecodeOptions(length_penalty=captioner.config.decoding.length_penalty),
     )
+
+
+def _image(captioner: Captioner) -> Floats:
+    """The image vector float32 [M] of the fixed picture."""
+    image: Floats = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])[0]
+    return image
+
+
+def _steps(captioner: Captioner, image: Floats) -> Floats:
+    space = captioner.space
+    return run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
 
 
 def likeliest(log_probs: Floats) -> tuple[tuple[tuple[int, ...], Floats], ...]:
@@ -171,33 +172,27 @@ def _reference(metrics: dict[str, Any], section: str) -> Reference:
     return Reference.from_dict(found, f"{section}.reference")
 
 
-def _against_its_own(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
-    """int8 graphs against their stored result; the steps begin from the stored image vector."""
-    space = captioner.space
-    image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])[0]
-    name = "int8: image vector against where it was made"
-    if reference.image.shape != image.shape:
-        yield _other_shape(name, image, reference.image)
+def _against_reference(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
+    """float32 graphs against torch's results; int8 graphs against their own where made.
+
+    The steps of int8 graphs begin from the stored image vector.
+    """
+    image, wanted = _image(captioner), reference.image
+    if captioner.precision is Precision.INT8:
+        name = "int8: image vector against where it was made"
+        if wanted.shape != image.shape:
+            yield _other_shape(name, image, wanted)
+            return
+        share = float(np.linalg.norm(image - wanted) / np.linalg.norm(wanted))
+        yield _within(name, share, INT8_LIMIT, " of its length")
+        name = "int8: log-probabilities against where it was made"
+        yield _top_check(name, _steps(captioner, wanted), reference, INT8_LIMIT)
         return
-    share = float(np.linalg.norm(image - reference.image) / np.linalg.norm(reference.image))
-    yield _within(name, share, INT8_LIMIT, " of its length")
-    log_probs = run_steps(
-        captioner.graphs.step, reference.image, start=space.start, state=space.state
-    )
-    name = "int8: log-probabilities against where it was made"
-    yield _top_check(name, log_probs, reference, INT8_LIMIT)
-
-
-def _against_torch(captioner: Captioner, reference: Reference) -> Iterator[ModelCheck]:
-    pixels = reference_pixels(captioner.config.image)
-    image = captioner.graphs.encoder(pixels[None])[0]
-    space = captioner.space
-    log_probs = run_steps(captioner.graphs.step, image, start=space.start, state=space.state)
-    yield _difference("float32: image vector against torch", image, reference.image, LIMIT)
+    yield _difference("float32: image vector against torch", image, wanted, LIMIT)
     name = "float32: log-probabilities against torch"
-    yield _top_check(name, log_probs, reference, LIMIT)
-    options = reference.decoding
-    (found,) = captioner.caption_batch([pixels], options)
+    yield _top_check(name, _steps(captioner, image), reference, LIMIT)
+    pixels = reference_pixels(captioner.config.image)
+    (found,) = captioner.caption_batch([pixels], reference.decoding)
     text = None if isinstance(found, InputError) else found.text
     detail = f"{text!r}, torch {reference.caption!r}"
     name = "float32: caption against torch"
@@ -242,7 +237,7 @@ def _slope(captioner: Captioner) -> ModelCheck:
     if gradient is None:
         return ModelCheck(name=name, passed=False, detail="config.json has none")
     space = captioner.space
-    image = captioner.graphs.encoder(reference_pixels(captioner.config.image)[None])
+    image = _image(captioner)[None]
     start = np.array([space.start], np.int64)
     state = np.zeros((1, space.state), np.float32)
     log_probs, _ = captioner.graphs.step(start, state, image)
@@ -256,16 +251,15 @@ def _slope(captioner: Captioner) -> ModelCheck:
     return _within(name, abs(found - length) / max(length, 1e-6), SLOPE_LIMIT, " of it")
 
 
-def _batches(captioner: Captioner, precision: Precision) -> ModelCheck:
-    base = reference_pixels(captioner.config.image)
-    alone = captioner.graphs.encoder(base[None])[0]
-    largest = 0.0
+def _batches(captioner: Captioner) -> ModelCheck:
+    base, alone = reference_pixels(captioner.config.image), _image(captioner)
+    differences = []
     for count in BATCHES:
         # Different neighbours, the same first row.
         pixels = np.stack([np.roll(base, shift, axis=1) for shift in range(count)])
-        largest = max(largest, float(np.abs(captioner.graphs.encoder(pixels)[0] - alone).max()))
-    batches = ", ".join(map(str, BATCHES))
-    return _within(f"{precision}: a picture in batches of {batches} against alone", largest, LIMIT)
+        differences.append(float(np.abs(captioner.graphs.encoder(pixels)[0] - alone).max()))
+    name = f"{captioner.precision}: a picture in batches of {', '.join(map(str, BATCHES))}"
+    return _within(f"{name} against alone", max(differences), LIMIT)
 
 
 def _rounded(values: Floats) -> list[float]:

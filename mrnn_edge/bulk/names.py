@@ -38,19 +38,15 @@ def read_names(data: bytes, *, nul_ended: bool = False) -> list[str]:
             raise OptionError("the list has no NUL in it, its names are lines; leave -0 out")
         names = data.split(b"\0")
     elif b"\0" in data:
-        if _is_utf_16(data):
-            raise OptionError("the list is UTF-16 without a byte-order mark; save it as UTF-8")
-        raise OptionError("the list holds NULs; give -0 if they end its names, as of find -print0")
+        raise OptionError(
+            "the list holds NULs; give -0 if they end its names, as of find -print0, or save it as "
+            "UTF-8"
+        )
     elif b"\n" not in data:
         names = data.split(b"\r")  # of old Macs, or one name alone
     else:
         names = [name.removesuffix(b"\r") for name in data.split(b"\n")]
     return [os.fsdecode(name) for name in names if name]
-
-
-def _is_utf_16(data: bytes) -> bool:
-    """Whether most of every second byte is 0, as it is in the UTF-16 of Latin letters."""
-    return any(half.count(0) * 2 > len(half) for half in (data[::2], data[1::2]))
 
 
 def parse_suffixes(wanted: Iterable[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress, groupby
+from itertools import groupby
 from typing import Final
 
 from mrnn_edge.bulk.ahead import map_ahead
@@ -84,25 +84,20 @@ def caption_files(
         if place == 0 and first is not None:
             return _Read(place=place, file=listed, result=first)
         source = standard_input if listed == STANDARD_INPUT else listed
-        result: Picture | InputError
-        try:
-            result = captioner.read(source, allow_truncated=allow_truncated)
-        except InputError as error:
-            result = error
+        result = _try_to_read(source, captioner.config.image, allow_truncated=allow_truncated)
         return _Read(place=place, file=listed, result=result)
 
     def caption(batch: Sequence[_Read]) -> list[Outcome]:
         pictures = [each.result for each in batch if isinstance(each.result, Picture)]
         captions = iter(captioner.caption_batch(pictures, options))
-        outcomes = [
-            Outcome(
-                file=each.file,
-                result=next(captions) if isinstance(each.result, Picture) else each.result,
-            )
-            for each in batch
+        results = [
+            next(captions) if isinstance(each.result, Picture) else each.result for each in batch
         ]
-        wanted = (each.place not in done for each in batch)
-        return list(compress(outcomes, wanted))
+        return [
+            Outcome(file=each.file, result=result)
+            for each, result in zip(batch, results, strict=True)
+            if each.place not in done
+        ]
 
     looked_at = map_ahead(
         read, places(), threads=readers, ahead=2 * max(readers, size), name="read"
@@ -122,8 +117,14 @@ def read_first(
     """
     if len(files) != 1 or isinstance(files[0], Outcome) or files[0] == STANDARD_INPUT:
         return None
+    return _try_to_read(files[0], spec, allow_truncated=allow_truncated)
+
+
+def _try_to_read(
+    source: str | bytes, spec: ImageSpec, *, allow_truncated: bool
+) -> Picture | InputError:
     try:
-        return read_picture(files[0], spec, allow_truncated=allow_truncated)
+        return read_picture(source, spec, allow_truncated=allow_truncated)
     except InputError as error:
         return error
 

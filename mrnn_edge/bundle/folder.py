@@ -25,7 +25,7 @@ from mrnn_edge.errors import (
     VocabularyMismatchError,
 )
 from mrnn_edge.paths import open_nonblocking
-from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
+from mrnn_edge.vocab import Vocabulary, vocabulary_digest
 
 if TYPE_CHECKING:
     from mrnn_edge.bundle.prior import PriorVectors
@@ -34,7 +34,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(onnx|npy)")
 _MAX_JSON_BYTES = 64 << 20
 """The shipped models' longest is vocab.json, 0.04 MB."""
 _LFS_POINTER = b"version https://git-lfs"
-_CHECKPOINTS = ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02", "a pickle"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,16 +167,22 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
     Raises ModelNotFoundError, BundleError or VocabularyMismatchError.
     """
     folder = find_bundle(model)
-    config = BundleConfig.from_dict(_read_json(folder, "config.json"))
-    vocab_json = _read_text(folder, "vocab.json")
-    vocabulary = _parse_vocabulary(folder, vocab_json, config.tokens)
+    config = BundleConfig.from_dict(_read_json(folder, "config.json")[1])
+    vocab_json, words = _read_json(folder, "vocab.json")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise BundleError(f"{folder / 'vocab.json'} is not a list of words; export the model again")
+    vocabulary = Vocabulary(tuple(words), config.tokens)
     if len(vocabulary) != config.sizes.vocabulary:
         raise VocabularyMismatchError(
             f"{folder}: vocab.json has {len(vocabulary)} words, "
             f"config.json says {config.sizes.vocabulary}; take both from one export"
         )
     for entry in _entries(config):
-        _check_name(entry.file)
+        if not _PLAIN_NAME.fullmatch(entry.file):
+            raise BundleError(
+                f"config.json names the file {entry.file!r}; "
+                "expected a plain file name that ends in .onnx or .npy"
+            )
         if not (folder / entry.file).is_file():
             raise BundleError(
                 f"{folder / entry.file} is missing, config.json names it; copy the whole folder"
@@ -192,7 +197,7 @@ def load_bundle(model: str | os.PathLike[str] | None) -> Bundle:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of a bundle. Raises BundleError if it is missing or not a JSON object."""
-    metrics = _read_json(folder, "metrics.json")
+    _, metrics = _read_json(folder, "metrics.json")
     if not isinstance(metrics, dict):
         raise BundleError(f"{folder / 'metrics.json'}: expected a JSON object")
     return metrics
@@ -204,18 +209,8 @@ def _models_folder() -> Path:
 
 def _entries(config: BundleConfig) -> list[GraphFile | PriorFile]:
     """The files that config.json names."""
-    found: list[GraphFile | PriorFile] = []
-    for pair in config.precisions.values():
-        found += [pair.encoder, pair.step]
-    return [*found, *(entry for entry in (config.gradient, config.prior) if entry is not None)]
-
-
-def _check_name(file: str) -> None:
-    if not _PLAIN_NAME.fullmatch(file):
-        raise BundleError(
-            f"config.json names the file {file!r}; "
-            "expected a plain file name that ends in .onnx or .npy"
-        )
+    pairs = (graph for pair in config.precisions.values() for graph in (pair.encoder, pair.step))
+    return [each for each in (*pairs, config.gradient, config.prior) if each is not None]
 
 
 def _read(folder: Path, file: str, *, most: int) -> bytes:
@@ -233,27 +228,21 @@ def _read(folder: Path, file: str, *, most: int) -> bytes:
         raise BundleError(f"{path} cannot be read ({error})") from None
 
 
-def _read_text(folder: Path, file: str) -> bytes:
+def _read_json(folder: Path, file: str) -> tuple[bytes, Any]:
+    """The bytes of a JSON file, and what they hold."""
+    path = folder / file
     data = _read(folder, file, most=_MAX_JSON_BYTES)
     if len(data) > _MAX_JSON_BYTES:
         raise BundleError(
-            f"{folder / file} has more than {_MAX_JSON_BYTES:,} bytes, the limit; "
+            f"{path} has more than {_MAX_JSON_BYTES:,} bytes, the limit; "
             "it is not a file of a model"
         )
-    return data
 
-
-def _read_json(folder: Path, file: str) -> Any:
-    data = _read_text(folder, file)
-    return _parse_json(data, folder / file)
-
-
-def _parse_json(data: bytes, path: Path) -> Any:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not a JSON number")
 
     try:
-        return json.loads(data, parse_constant=refuse)
+        return data, json.loads(data, parse_constant=refuse)
     except (ValueError, RecursionError) as error:  # ValueError: bad JSON or bad UTF-8
         raise BundleError(f"{path} is not JSON ({error}); export the model again") from None
 
@@ -261,9 +250,6 @@ def _parse_json(data: bytes, path: Path) -> Any:
 def _read_graph(folder: Path, entry: GraphFile) -> bytes:
     data = _read_hashed(folder, entry)
     path = folder / entry.file
-    for start, kind in _CHECKPOINTS:
-        if data.startswith(start):
-            raise BundleError(f"{path} is {kind}, not a graph; run `mrnn-edge export` on it")
     try:
         fault = next(graph_faults(data), None)
     except ValueError as error:
@@ -293,10 +279,3 @@ def _read_hashed(folder: Path, entry: GraphFile | PriorFile) -> bytes:
             "it is damaged or replaced: copy the folder again"
         )
     return data
-
-
-def _parse_vocabulary(folder: Path, vocab_json: bytes, special: SpecialTokens) -> Vocabulary:
-    words = _parse_json(vocab_json, folder / "vocab.json")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise BundleError(f"{folder / 'vocab.json'} is not a list of words; export the model again")
-    return Vocabulary(tuple(words), special)

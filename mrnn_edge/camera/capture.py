@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,8 +19,8 @@ from mrnn_edge.errors import CameraUnavailableError, MissingExtraError
 from mrnn_edge.image.read import Pixels
 
 _QUIET = {
-    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Whoever debugs them
-    # sets the variables, and then these do not.
+    # OpenCV, FFmpeg (AV_LOG_QUIET) and Qt write to standard error past Python. Variables that the
+    # user has set stay.
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_VIDEOIO_DEBUG": "0",
@@ -60,45 +60,20 @@ _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 19
 _KNOCK_S: Final = 2.0
 
 
-class Capture(Protocol):
+class Capture:
     """An open device, stream or file. `grab` and `retrieve` block; one thread calls them."""
 
-    def grab(self) -> bool:
-        """Wait for the next frame; False if none comes, whatever the reason."""
-
-    def retrieve(self) -> Pixels | None:
-        """The grabbed frame, uint8 [H, W, 3] RGB; None if it is unusable."""
-
-    def rate(self) -> float | None:
-        """Frames a second, if the source declares a plausible rate."""
-
-    def length(self) -> int | None:
-        """Frames of a file by its header, if declared."""
-
-    def position_s(self) -> float | None:
-        """Time of the grabbed frame, in seconds from the start of the file."""
-
-    def release(self) -> None:
-        """Close it."""
-
-
-OpenCapture: TypeAlias = Callable[[], Capture]
-"""Opens a capture; may block. Raises CameraUnavailableError."""
-
-
-class OpenCVCapture:
-    """A cv2.VideoCapture that is open."""
-
     def __init__(self, capture: Any) -> None:
+        """`capture` is an open cv2.VideoCapture."""
         self._cv2 = import_cv2()
         self._capture = capture
 
     def grab(self) -> bool:
-        """Wait for the next frame."""
+        """Wait for the next frame; False if none comes, whatever the reason."""
         return bool(self._capture.grab())
 
     def retrieve(self) -> Pixels | None:
-        """The frame, uint8 [H, W, 3] RGB: a reversed view of OpenCV's BGR, without a copy."""
+        """The grabbed frame, uint8 [H, W, 3] RGB, a view of OpenCV's BGR; None if unusable."""
         done, image = self._capture.retrieve()
         return bgr_to_rgb(image) if done and image is not None else None
 
@@ -113,13 +88,17 @@ class OpenCVCapture:
         return int(count) if math.isfinite(count) and 0.0 < count < 1e9 else None
 
     def position_s(self) -> float | None:
-        """Time of the frame in its file."""
+        """Time of the grabbed frame, in seconds from the start of the file."""
         position = float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)) / 1000.0
         return position if math.isfinite(position) and position >= 0.0 else None
 
     def release(self) -> None:
         """Close it."""
         self._capture.release()
+
+
+OpenCapture: TypeAlias = Callable[[], Capture]
+"""Opens a capture; may block. Raises CameraUnavailableError."""
 
 
 def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
@@ -140,7 +119,7 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
             where = int(location) if location.isdigit() else location
             capture = cv2.VideoCapture(where, backend)
         elif address.kind is SourceKind.STREAM:
-            # The limits are heeded only where the backend is named (opencv#23207).
+            # The limits apply only where the backend is named (opencv#23207).
             limits = [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
                 int(policy.open_s * 1000),
@@ -155,7 +134,7 @@ def opener(address: Address, policy: ReconnectPolicy) -> OpenCapture:
         if not capture.isOpened():
             capture.release()
             raise CameraUnavailableError(f"{address.name}: {_why_closed(address)}")
-        return OpenCVCapture(capture)
+        return Capture(capture)
 
     return open_capture
 

@@ -266,23 +266,15 @@ class Slot:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._frame: Frame | None = None
-        self._dropped = 0
-        self._closed = False
-
-    @property
-    def dropped(self) -> int:
+        self.dropped = 0
         """Frames that were overwritten unread."""
-        return self._dropped
-
-    @property
-    def closed(self) -> bool:
+        self.closed = False
         """No further frame comes; one may still be unread."""
-        return self._closed
 
     def put(self, frame: Frame) -> None:
         """Store a frame, overwriting an unread one."""
         with self._changed:
-            self._dropped += self._frame is not None
+            self.dropped += self._frame is not None
             self._frame = frame
             self._changed.notify()
 
@@ -292,16 +284,16 @@ class Slot:
         Its `dropped` includes the frames overwritten here.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout)
+            self._changed.wait_for(lambda: self._frame is not None or self.closed, timeout)
             frame, self._frame = self._frame, None
             if frame is None:
                 return None
-            return replace(frame, dropped=frame.dropped + self._dropped)
+            return replace(frame, dropped=frame.dropped + self.dropped)
 
     def close(self) -> None:
         """Announce that no further frame comes; wakes waiting readers."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()
 
 

@@ -75,6 +75,7 @@ def list_pictures(name: str) -> list[str]:
     Those of a folder are in byte order, by suffix. Raises CameraUnavailableError where there is
     none.
     """
+    paths = [name] if os.path.exists(name) else []
     if os.path.isdir(name):
         try:
             names = sorted(os.listdir(name), key=os.fsencode)
@@ -87,8 +88,6 @@ def list_pictures(name: str) -> list[str]:
             for each in names
             if os.path.splitext(each)[1].lower() in SUFFIXES and not each.startswith(MAC_HALF)
         ]
-    else:
-        paths = [name] if os.path.exists(name) else []
     if not paths:
         raise CameraUnavailableError(
             f"{hide_credentials(name)}: no picture found; expected a video or a folder of pictures"

@@ -60,21 +60,17 @@ class CaptionEvent:
 
     def to_record(self) -> dict[str, Any]:
         """The JSON record of `webcam --ndjson` (docs/records.md)."""
+        at = self.at and self.at.astimezone(UTC).isoformat(timespec="milliseconds")
         return {
             **self.caption.to_record(self.source),
             "frame": self.frame,
             "time_s": round(self.time_s, 3),
-            **({} if self.at is None else {"at": _utc(self.at)}),
+            **({"at": at.replace("+00:00", "Z")} if at else {}),
             "age_ms": round(self.age_ms, 3),
             "dropped": self.dropped,
             "skipped": self.skipped,
             "beam": self.beam,
         }
-
-
-def _utc(at: datetime) -> str:
-    """ISO 8601 with milliseconds: 2026-11-25T03:00:00.000Z."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 CUT: Final = 0.45
@@ -144,12 +140,8 @@ class Scene:
         self._seen: Floats | None = None
         self._current: Hypothesis | None = None
         self._text: str | None = None
-        self._skipped = 0
-
-    @property
-    def skipped(self) -> int:
+        self.skipped = 0
         """Frames so far that were too similar to the last described one."""
-        return self._skipped
 
     def forget(self) -> None:
         """Describe the next frame whatever it shows."""
@@ -172,7 +164,7 @@ class Scene:
         with timer("decode"):
             reduced = reduce(frame.pixels, self._image)
         if not self._stillness.changed(np.asarray(reduced)) and self._options.change_threshold:
-            self._skipped += 1
+            self.skipped += 1
             return None
         with timer("decode"):
             pixels = to_pixels(reduced, self._image)
@@ -180,7 +172,7 @@ class Scene:
             vector: Floats = self._encode(pixels[None])[0]
         distance = 2.0 if self._seen is None else cosine_distance(vector, self._seen)
         if distance < self._options.change_threshold:
-            self._skipped += 1
+            self.skipped += 1
             return None
         self._seen = vector
         begun = self._clock()
@@ -210,7 +202,7 @@ class Scene:
             at=frame.at,
             age_ms=(self._clock() - frame.captured) * 1000.0,
             dropped=frame.dropped,
-            skipped=self._skipped,
+            skipped=self.skipped,
             beam=None if wanted.sampling else wanted.width,
         )
 

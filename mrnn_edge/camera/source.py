@@ -45,9 +45,9 @@ def open_source(
     """A device, stream, file or sequence by its name (address.py), or frames of the caller's own.
 
     A file is opened at once, as is a video at an http address; a live source with its first frame.
-    For frames of the caller `selection.fps` is their rate. Raises
-    CameraUnavailableError, MissingExtraError without OpenCV, OptionError for a selection of live
-    frames and for an object that is not a source.
+    For frames of the caller `selection.fps` is their rate. Raises CameraUnavailableError,
+    MissingExtraError without OpenCV, OptionError for a selection of live frames and for an object
+    that is not a source.
     """
     if not isinstance(source, int | str | os.PathLike):
         if selection.every != 1:

@@ -32,18 +32,14 @@ class Watch:
         self._interval_s = interval_s
         self._notice = notice
         self._due_s = -math.inf
-        self._latest_s = 0.0
+        self.latest_s = 0.0
+        """The time of the last frame, checked or not."""
         self._connection = 0
         self._unread = ""
 
-    @property
-    def latest_s(self) -> float:
-        """The time of the last frame, checked or not."""
-        return self._latest_s
-
     def see(self, frame: Frame) -> CaptionEvent | None:
         """The caption of a frame, if it is due and the scene has changed."""
-        self._latest_s = frame.time_s
+        self.latest_s = frame.time_s
         if frame.connection != self._connection:
             # After a loss the scene is captioned in any case.
             self._connection = frame.connection

@@ -3,14 +3,12 @@
 Takes a step function and image vectors, returns hypotheses of token ids. numpy only; knows no
 words, no pictures and no runtime. Logs are natural here.
 
-The space that is searched: sequences of at most `max_words` allowed tokens, closed by the end sign
-unless `max_words` cut them. At each step the best `width` continuations of an image's open
-hypotheses are kept; one that takes the end sign is finished and leaves the beam, which narrows by
-one. So every image ends with `width` hypotheses (fewer, but one at least, where there are fewer
-possible sentences), after `max_words` steps at the latest, and width 1 is greedy decoding. Where
-fewer are requested than the beam is wide, an image ends as soon as no open hypothesis can still
-come before those that are finished: it can only lose log-probability, and no sentence is longer
-than `max_words`, so log_prob / (max_words + 1) ** length_penalty is the most that it can score.
+At each step the best `width` continuations of an image's open hypotheses are kept; one that takes
+the end sign is finished and leaves the beam, which narrows by one. So every image ends with `width`
+hypotheses (fewer, but one at least, where there are fewer possible sentences), after `max_words`
+steps at the latest, and width 1 is greedy decoding. Where fewer are requested than the beam is
+wide, an image ends as soon as no open hypothesis can still come before those that are finished: at
+best it scores log_prob / (max_words + 1) ** length_penalty.
 
 Where words are required there are as many beams as numbers of them that can have been said, each
 `width` wide, so that a sentence with an unlikely word is not crowded out by likelier ones without
@@ -46,7 +44,7 @@ def beam_search(
     wanted: int | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each image vector of float32 [N, M] its hypotheses, best first by `Hypothesis.score`.
+    """For each image vector of float32 [N, M] its hypotheses, best first by `Closed.score`.
 
     The best `wanted` of them, by default all. Ties go to the hypothesis that stood higher a
     step before, then to the lower id. An image without a sentence of all required words has none.

@@ -76,7 +76,7 @@ def cross_log_probs(
             total = total[parent] + gained
             ended = lengths[active] == position
             result[active[ended]] = total[edge[ended]]
-            # What goes on becomes the next row of beginnings.
+            # The sentences that have not ended make the next row of beginnings.
             active, edge = active[~ended], edge[~ended]
             kept, node[active] = np.unique(edge, return_inverse=True)
             token, state, total = word[kept], state[parent[kept]], total[kept]

@@ -57,10 +57,6 @@ class Hypothesis:
         """Natural log-probability of the whole sentence, the end sign included if it ended."""
         return sum(self.log_probs)
 
-    def score(self, length_penalty: float) -> float:
-        """The rank: log_prob / (words + 1) ** length_penalty."""
-        return _score(self.log_prob, len(self.tokens), length_penalty)
-
 
 class Next(NamedTuple):
     """A row and the token that comes after it."""
@@ -172,13 +168,9 @@ class Closed(NamedTuple):
     ended: bool
 
     def score(self, length_penalty: float) -> float:
-        """As `Hypothesis.score`."""
-        return _score(sum(self.log_probs), len(self.tokens), length_penalty)
-
-
-def _score(log_prob: float, words: int, length_penalty: float) -> float:
-    score: float = log_prob / (words + 1) ** length_penalty
-    return score
+        """The rank: log_prob / (words + 1) ** length_penalty."""
+        score: float = sum(self.log_probs) / (len(self.tokens) + 1) ** length_penalty
+        return score
 
 
 def start_beams(

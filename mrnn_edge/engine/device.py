@@ -19,14 +19,10 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """Where both graphs of a model run. Raises ValueError for a CPU with a number."""
+    """Where both graphs of a model run."""
 
     kind: DeviceKind
     index: int = 0
-
-    def __post_init__(self) -> None:
-        if self.kind is DeviceKind.CPU and self.index:
-            raise ValueError("only CUDA has device numbers")
 
     def __str__(self) -> str:
         """As `parse_device` reads it: `cpu`, `cuda:0`."""

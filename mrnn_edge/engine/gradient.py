@@ -1,11 +1,12 @@
 """The gradient graph, which makes the short lists of searches. Opened only where it is used."""
 
-from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
 from mrnn_edge.arrays import Floats, Ids
-from mrnn_edge.bundle.config import BundleConfig, GraphRole
+from mrnn_edge.bundle.config import BundleConfig, GraphRole, Precision
+from mrnn_edge.bundle.folder import Bundle
 from mrnn_edge.engine.device import CPU
 from mrnn_edge.engine.graphs import check_rows, check_tokens, graph_signature, run_checked
 from mrnn_edge.engine.runtime import STEP_THREADS, open_session
@@ -45,23 +46,18 @@ class OpenGradient:
         return gradient, next_state
 
 
-def open_gradient(
-    config: BundleConfig,
-    *,
-    read: Callable[[GraphRole], bytes],
-    metadata: Callable[[GraphRole], Mapping[str, str]],
-) -> OpenGradient:
+def open_gradient(bundle: Bundle, precision: Precision) -> OpenGradient:
     """Open the gradient graph and check it against its contract.
 
     Always on the CPU: it runs once a word of a query, for one image vector. Raises BundleError,
     SignatureError or VocabularyMismatchError.
     """
     session = open_session(
-        config,
+        bundle.config,
         GraphRole.GRADIENT,
-        read=read,
-        metadata=metadata,
+        read=partial(bundle.graph, precision),
+        metadata=bundle.metadata,
         device=CPU,
         threads=STEP_THREADS,
     )
-    return OpenGradient(session, config)
+    return OpenGradient(session, bundle.config)

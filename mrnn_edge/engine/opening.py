@@ -107,10 +107,10 @@ def _open(files: _FilesAhead, loading: Loading, requested: Device | None) -> "Gr
     from mrnn_edge.engine.runtime import import_runtime
 
     try:
+        if requested is None and CUDA_PROVIDER not in import_runtime().get_available_providers():
+            requested = CPU
         if requested is not None:
             return _open_on(requested, files, loading)
-        if CUDA_PROVIDER not in import_runtime().get_available_providers():
-            return _open_on(CPU, files, loading)
         from mrnn_edge.engine.trial import try_device
 
         try:

@@ -5,8 +5,7 @@ computes.
 
 A failed run is retried once on a reopened graph, so that a moment without memory or a reset device
 costs time and no picture. After a second failure the device is at fault, on the CPU the model. A
-forked child has none of the session's threads and could wait for them for ever, so a run there is
-refused.
+forked child could wait for ever for threads that it lacks.
 """
 
 import os
@@ -48,7 +47,11 @@ class Session:
         Raises DeviceError, on the CPU ModelError, where it fails twice, and ForkedSessionError in a
         forked child.
         """
-        self._check_process()
+        if os.getpid() != self._process:
+            raise ForkedSessionError(
+                f"this model was loaded in process {self._process}, whose fork {os.getpid()} has "
+                "none of its threads; load it in the child, or start children with `spawn`"
+            )
         opened = self._opened
         try:
             return self._current(opened).run(outputs, feeds)
@@ -68,13 +71,6 @@ class Session:
                 f"{self._device} failed in the middle of a run {failed}; give it fewer pictures "
                 "at a time or another --device, and see what `mrnn-edge doctor` finds"
             ) from error
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._process:
-            raise ForkedSessionError(
-                f"this model was loaded in process {self._process}, whose fork {os.getpid()} has "
-                "none of its threads; load it in the child, or start children with `spawn`"
-            )
 
     def _current(self, number: int) -> OpenGraph:
         """The graph, reopened if it was opened fewer than `number` times."""

@@ -4,8 +4,7 @@ Pillow's own conversion clips to white, ignores the sign, and beyond 8 bits a sa
 the zero of a TIFF may be white.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +34,10 @@ def deep_grey_to_rgb(image: Image.Image) -> Image.Image:
         if bits == 32 and not signed:  # Pillow returns values above 2^31 as negative
             values = values.view(np.uint32)
         grey = _integers(values.astype(np.float32), short=signed and bits == 16)
-    if _zero_is_white(image.mode, tags):
+    # Pillow takes a missing tag as white is zero, too, and inverts L itself.
+    if tags and image.mode != "L" and tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO:
         grey = 255 - grey
     return Image.fromarray(grey).convert("RGB")
-
-
-def _zero_is_white(mode: str, tags: Mapping[int, Any]) -> bool:
-    """Whether white is zero in a TIFF and Pillow has not inverted it."""
-    # Pillow takes a missing tag as white is zero, too.
-    said = tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) if tags else None
-    return mode != "L" and said == _WHITE_IS_ZERO
 
 
 def _signed_bytes(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -29,6 +29,9 @@ from mrnn_edge.errors import (
 from mrnn_edge.image.formats import open_file, open_image
 
 Pixels: TypeAlias = NDArray[np.uint8]
+_Box: TypeAlias = tuple[float, float, float, float]
+"""The area of the picture in a JPEG decoded at a reduced scale: at 1/8, 900 pixels are 112.5; the
+last half pixel is padding."""
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | Pixels
 
 MAX_PIXELS: Final = 89_478_485
@@ -79,22 +82,6 @@ class Picture:
     """Wall time of reading and resizing."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """How an image decoded at a reduced scale is resized to the model's size."""
-
-    spec: ImageSpec
-    box: tuple[float, float, float, float]
-    """The area of the picture: at 1/8, 900 pixels are 112.5; the last half pixel is padding."""
-
-    def resize(self, image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
-        """The image in the size that is the model's after turning; turning last is cheaper."""
-        size = (self.spec.width, self.spec.height)
-        if turn in _ON_THE_SIDE:
-            size = size[::-1]
-        return image.resize(size, Image.Resampling.BICUBIC, box=self.box, reducing_gap=_GAP)
-
-
 @dataclass(frozen=True)
 class _Decoded:
     """An open picture, its first frame decoded."""
@@ -121,7 +108,10 @@ def read_picture(source: ImageSource, spec: ImageSpec, *, allow_truncated: bool 
     """
     start = time.perf_counter()
     frames, notes = 1, tuple[str, ...]()
-    if (pixels := _ready(source, spec)) is None:
+    shape = (spec.height, spec.width, 3)
+    if isinstance(source, np.ndarray) and source.shape == shape and source.dtype == np.uint8:
+        pixels = np.array(source, order="C")  # a copy, without Pillow
+    else:
         with _decoded(source, allow_truncated, spec) as decoded:
             pixels = to_pixels(decoded.rgb, spec)
             # Counting moves the file on to other frames, so the pixels are taken first.
@@ -148,10 +138,7 @@ def as_picture(source: "ImageSource | Picture", spec: ImageSpec) -> Picture:
 
 def read_pixels(source: ImageSource, spec: ImageSpec) -> Pixels:
     """The pixels of `read_picture`, uint8 [H, W, 3], alone."""
-    if (pixels := _ready(source, spec)) is not None:
-        return pixels
-    with _decoded(source, False, spec) as decoded:
-        return to_pixels(decoded.rgb, spec)
+    return read_picture(source, spec).pixels
 
 
 def to_pixels(image: Image.Image, spec: ImageSpec) -> Pixels:
@@ -202,15 +189,6 @@ def _decoded(
             f"a picture cannot be made of {type(source).__name__}; "
             "give a path, bytes, a file object, a Pillow image or a uint8 array [H, W, 3]"
         )
-
-
-def _ready(source: ImageSource, spec: ImageSpec) -> Pixels | None:
-    """A copy of uint8 [H, W, 3] in the model's size, which skips Pillow; None for the rest."""
-    if not isinstance(source, np.ndarray) or source.dtype != np.uint8:
-        return None
-    if source.shape != (spec.height, spec.width, 3):
-        return None
-    return np.array(source, order="C")
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
@@ -267,9 +245,9 @@ def _read_the_rest(file: IO[bytes], name: str, spec: ImageSpec | None) -> _Decod
 
     with _guarded(name), open_image(file, name) as image:
         _check_size(image, name)
-        draft = _draft(image, spec)
+        box = _draft(image, spec)
         decode_the_rest(image)
-        rgb, notes = _finished(image, draft)
+        rgb, notes = _finished(image, spec, box)
         if len(rgb.getcolors(1) or ()) == 1:
             raise ImageDecodeError(f"{name}: no part of it can be read; get a new copy")
         return _Decoded(rgb, None, (*notes, "cut off or damaged, the missing part is blank"))
@@ -295,7 +273,9 @@ def _guarded(name: str) -> Iterator[None]:
             raise FileError(f"{name}: cannot be read ({error}); check the disk") from None
         # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError and struct.error
         # for damaged files (661,175 mutated pictures tried).
-        raise ImageDecodeError(f"{name}: damaged picture ({error}); get a new copy") from error
+        raise ImageDecodeError(
+            f"{name}: truncated or damaged picture ({error}); get a whole copy"
+        ) from error
 
 
 def _decode(
@@ -303,21 +283,12 @@ def _decode(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in RGB, upright, and notes."""
     _check_size(image, name)
-    try:
-        draft = _draft(image, spec)
-        image.load()
-    except (MemoryError, *_BOMBS):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _READ_FAILURES:
-            raise
-        raise ImageDecodeError(
-            f"{name}: truncated or damaged picture ({error}); get a whole copy"
-        ) from error
-    return _finished(image, draft)
+    box = _draft(image, spec)
+    image.load()
+    return _finished(image, spec, box)
 
 
-def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
+def _draft(image: Image.Image, spec: ImageSpec | None) -> _Box | None:
     """Set a large JPEG to decode at a reduced scale; None for pictures decoded in full."""
     if spec is None:
         return None
@@ -325,16 +296,18 @@ def _draft(image: Image.Image, spec: ImageSpec | None) -> "_Draft | None":
     side = DRAFT * max(spec.width, spec.height)
     size = image.size
     drafted = image.draft(None, (side, side))  # does nothing for other formats
-    if drafted is None or image.size == size:
-        return None
-    return _Draft(spec=spec, box=drafted[1])
+    return None if drafted is None or image.size == size else drafted[1]
 
 
-def _finished(image: Image.Image, draft: "_Draft | None") -> tuple[Image.Image, tuple[str, ...]]:
+def _finished(
+    image: Image.Image, spec: ImageSpec | None, box: _Box | None
+) -> tuple[Image.Image, tuple[str, ...]]:
     """A decoded image in RGB, upright; in the model's size if decoded at a reduced scale."""
     turn, notes = _turn(image)
-    if draft is not None:
-        image = draft.resize(image, turn)
+    if spec is not None and box is not None:  # turning last is cheaper
+        size = (spec.width, spec.height)
+        size = size[::-1] if turn in _ON_THE_SIDE else size
+        image = image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=_GAP)
     rgb = _to_rgb(image)  # first: transpose drops the tags of the file
     return rgb if turn is None else rgb.transpose(turn), notes
 
@@ -365,7 +338,9 @@ def _turn(image: Image.Image) -> tuple[Image.Transpose | None, tuple[str, ...]]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F" or _is_grey_tiff(image):
+    # The bytes of a grey TIFF may be signed, which Pillow's mode does not show.
+    grey_tiff = image.mode == "L" and image.format == "TIFF"
+    if image.mode.startswith("I") or image.mode == "F" or grey_tiff:
         from mrnn_edge.image.deep_grey import deep_grey_to_rgb  # few pictures need it
 
         return deep_grey_to_rgb(image)
@@ -376,8 +351,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white.paste(rgba, mask=rgba)
         return white
     return image.convert("RGB")
-
-
-def _is_grey_tiff(image: Image.Image) -> bool:
-    """Whether its bytes may be signed, which Pillow's mode does not show."""
-    return image.mode == "L" and image.format == "TIFF"

@@ -88,7 +88,11 @@ class IndexFile:
         try:
             with self.path.open("rb") as file:
                 self._footer = _read_footer(file, self.path)
-                self.origin = _read_origin(self._footer, self.path)
+                self.origin = read_record(
+                    IndexOrigin,
+                    {field.name: self._footer[field.name] for field in fields(IndexOrigin)},
+                    lambda text: IndexFileError(f"{path}: wrong footer: {text}; {_ANEW}"),
+                )
                 self._count = int(self._footer["count"])
                 self._stamps = self._table(file, "stamps", np.dtype("<i8"), 3)
                 self._digests = self._table(file, "digests", np.dtype("u1"), DIGEST_BYTES)
@@ -110,15 +114,12 @@ class IndexFile:
         if ends != sorted(ends) or ends[-1] != ends[-2]:
             raise IndexFileError(f"{path}: its names are out of bounds; {_ANEW}")
         self.mean: Floats = np.frombuffer(mean, "<f4")
+        """[M] float32, the mean of the vectors; zeros in an empty index."""
         self.vectors = self._map_vectors()
+        """[N, M] float32, mapped: read-only, and on disk until used."""
 
     def __len__(self) -> int:
         return self._count
-
-    mean: Floats
-    """[M] float32, the mean of the vectors; zeros in an empty index."""
-    vectors: Floats
-    """[N, M] float32, mapped: read-only, and on disk until used."""
 
     def name(self, row: int) -> str:
         """The path of a row's picture below the folder."""
@@ -292,12 +293,3 @@ def _read_footer(file: IO[bytes], path: Path) -> dict[str, Any]:
         raise IndexFileError(f"{path}: its footer is damaged; {_ANEW}")
     footer: dict[str, Any] = json.loads(data)
     return footer
-
-
-def _read_origin(footer: Mapping[str, Any], path: Path) -> IndexOrigin:
-    values = {field.name: footer[field.name] for field in fields(IndexOrigin)}
-    return read_record(
-        IndexOrigin,
-        values,
-        lambda text: IndexFileError(f"{path}: wrong footer: {text}; {_ANEW}"),
-    )

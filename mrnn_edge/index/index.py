@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,10 @@ class Index:
 
     def __init__(self, file: IndexFile, changes: Changes) -> None:
         self._file = file
-        self._changes = changes
+        self.folder: Final = file.origin.folder
+        """The folder that was indexed, absolute."""
+        self.changes: Final = changes
+        """What `build` did; all zero where the index was opened."""
 
     @classmethod
     def build(
@@ -100,16 +103,6 @@ class Index:
     def close(self) -> None:
         """Release the file: Windows cannot replace a mapped file."""
         self._file.close()
-
-    @property
-    def folder(self) -> str:
-        """The folder that was indexed, absolute."""
-        return self._file.origin.folder
-
-    @property
-    def changes(self) -> Changes:
-        """What `build` did; all zero where the index was opened."""
-        return self._changes
 
     def search(self, captioner: Captioner, sentence: str, *, k: int = 5) -> SearchResult:
         """The `k` pictures, or all if fewer, for which the sentence is likeliest.

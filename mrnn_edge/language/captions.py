@@ -221,11 +221,8 @@ def to_words(
     """
     found = np.asarray(log_probs, np.float64)
     grounding = [None] * len(found) if habit is None else ((found - habit) * BITS_PER_NAT).tolist()
-    return tuple(map(_word, words, np.exp(found).tolist(), grounding))
-
-
-def _word(word: str, prob: float, grounding: float | None) -> Word:
-    return Word(word=word, prob=prob, grounding=grounding)
+    scored = zip(words, np.exp(found).tolist(), grounding, strict=False)
+    return tuple(Word(word=word, prob=prob, grounding=bits) for word, prob, bits in scored)
 
 
 def search_space(vocabulary: Vocabulary, *, state: int) -> SearchSpace:

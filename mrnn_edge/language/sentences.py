@@ -10,7 +10,8 @@ Takes an image vector and text, returns records; knows no pictures and no files.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,16 +123,15 @@ class SentenceScorer:
         kind = self._resolve(prior)
         self._check_prior(kind)
         kept: list[_Ranked] = []
-        place = 0
         for block in _blocks(sentences, _STREAM):
             ids = [self.vocabulary.encode(_words_of(sentence)) for sentence in block]
             own = self.log2_probs(image[None], ids)[0]
             priors = self.log2_prior(ids, kind)
             for row, sentence in enumerate(block):
                 score = float(own[row]) if priors is None else float(own[row] - priors[row])
-                kept.append(_Ranked(sentence, place, float(own[row]), score))
-                place += 1
-            kept = sorted(kept, key=_Ranked.key)[:best]
+                kept.append(_Ranked(sentence, float(own[row]), score))
+            # Stable: ties stay in order.
+            kept = sorted(kept, key=attrgetter("score"), reverse=True)[:best]
         for start in range(0, len(kept), _BLOCK):
             block_kept = kept[start : start + _BLOCK]
             spelt = self.score(image, [each.sentence for each in block_kept])
@@ -181,17 +181,12 @@ class SentenceScorer:
         return found[: len(ids)], found[len(ids) :] or None
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """A sentence of a stream, its place and the numbers that rank it."""
+class _Ranked(NamedTuple):
+    """A sentence of a stream, and the numbers that rank it."""
 
     sentence: str
-    place: int
     log2_prob: float
     score: float
-
-    def key(self) -> tuple[float, int]:
-        return -self.score, self.place
 
 
 def _words_of(sentence: str) -> list[str]:

@@ -123,13 +123,6 @@ def test_a_folder_that_is_read_only_is_read_and_left_as_it_is(bundle):
     bundle.chmod(0o755)
 
 
-def test_a_checkpoint_in_the_place_of_a_graph_is_called_one(tmp_path):
-    for start, kind in ((b"PK\x03\x04", "a PyTorch checkpoint"), (b"\x80\x02}", "a pickle")):
-        folder = tiny.write(tmp_path, tiny.files(encoder=start + b"rest"))
-        with pytest.raises(BundleError, match=f"is {kind}.*mrnn-edge export"):
-            load_bundle(folder).graph(Precision.FLOAT32, GraphRole.ENCODER)
-
-
 def test_a_git_lfs_pointer_is_called_one(bundle):
     (bundle / "step.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(BundleError, match="git lfs pull"):

@@ -59,7 +59,7 @@ def test_every_image_gets_its_hypotheses_best_first_in_few_calls(seed, count, wi
     assert len(step.batches) <= max_words
     for hypotheses in found:
         assert 1 <= len(hypotheses) <= width
-        scores = [hypothesis.score(0.7) for hypothesis in hypotheses]
+        scores = [each.log_prob / (len(each.tokens) + 1) ** 0.7 for each in hypotheses]
         assert scores == sorted(scores, reverse=True)
         assert len({(h.tokens, h.ended) for h in hypotheses}) == len(hypotheses)
         for hypothesis in hypotheses:
