@@ -1,25 +1,40 @@
-"""How much of each word came from the picture, for people to read: in a terminal and in numbers.
-
-Takes a caption's words, gives text. Knows no picture and writes nothing.
-"""
+"""Captions for people: a line with its bits, and how much of each word came from the picture."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import typer
 
-from mrnn_edge.language.records import Word
+from mrnn_edge.language.records import Caption, Word
+from mrnn_edge_cli.output import is_terminal
 
+UNSURE: Final = "not sure"
+"""In place of a caption that was withheld."""
 FULL_BITS: Final = 3.0
 """Grounding from which on a word is shown at full strength; on Flickr8K's dev split one word in ten
 has more (benchmarks/confidence.py)."""
+_LISTED: Final = 10
+"""Maximum number of unknown words that are listed."""
 
 
 def strength(word: Word) -> float:
     """How strongly a word is shown, -1..1: below 0 the image spoke against it."""
     return max(-1.0, min(1.0, (word.grounding or 0.0) / FULL_BITS))
+
+
+def spoken(caption: Caption) -> str:
+    """The sentence, which may be empty; `not sure` if it was withheld."""
+    return UNSURE if caption.text is None else caption.text
+
+
+def caption_line(caption: Caption, *, explain: bool, coloured: bool) -> str:
+    """The sentence, with `explain` its bits and each word with its bits too."""
+    if not explain:
+        return spoken(caption)
+    words = explained(caption.words, coloured=coloured)
+    return f"{spoken(caption)}\t{bits(caption.confidence)} bits\t{words}".rstrip("\t")
 
 
 def explained(words: Sequence[Word], *, coloured: bool) -> str:
@@ -32,16 +47,11 @@ def _plain(word: Word) -> str:
 
 
 def _painted(word: Word) -> str:
-    text = _plain(word)
     share = strength(word)
     if share < 0.0:
-        return typer.style(text, fg="magenta")
-    return typer.style(
-        text,
-        fg="green" if share >= 0.25 else None,
-        bold=share >= 0.5,
-        dim=share < 0.125,
-    )
+        return typer.style(_plain(word), fg="magenta")
+    green = "green" if share >= 0.25 else None
+    return typer.style(_plain(word), fg=green, bold=share >= 0.5, dim=share < 0.125)
 
 
 def bits(number: float | None) -> str:
@@ -49,6 +59,14 @@ def bits(number: float | None) -> str:
     return "?" if number is None else f"{number:+.1f}"
 
 
+def unknown_words(words: Iterable[str]) -> str:
+    """A note on words that the model does not know, of which there is at least one."""
+    distinct = list(dict.fromkeys(words))
+    more = f" and {len(distinct) - _LISTED} more" if len(distinct) > _LISTED else ""
+    shown = ", ".join(distinct[:_LISTED])
+    return f"not in the vocabulary, scored as the unknown word: {shown}{more}"
+
+
 def has_colours() -> bool:
     """Whether standard output is a terminal, and colours are not switched off by NO_COLOR."""
-    return sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
