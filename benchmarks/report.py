@@ -11,12 +11,12 @@ the README's table is typed: a test writes the table again from the records and 
 import base64
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_cli.bench.html_report import Bar, chart, document, section, table
+from mrnn_edge_cli.bench.html_report import document, section, table
 from mrnn_edge_cli.bench.record import BenchRecord, read_record
 from mrnn_edge_cli.bench.summary import timed
 from mrnn_edge_cli.html import END as PAGE_END
@@ -24,6 +24,14 @@ from mrnn_edge_cli.html import END as PAGE_END
 ROOT: Final = Path(__file__).resolve().parent.parent
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
+
+
+class Bar(NamedTuple):
+    """A median and the text beside its bar."""
+
+    name: str
+    median: float
+    shown: str
 
 
 def read_peers(folder: Path) -> dict[str, Any] | None:
@@ -190,7 +198,6 @@ def _peer_section(peers: dict[str, Any]) -> str:
         f"{ours['array_default']['p50']:.2f} ms with beam 3, {ours['array_greedy']['p50']:.2f} ms "
         f"greedy, {ours['file_default']['p50']:.2f} ms from the file. Its encoder in a bare loop "
         f"over ONNX Runtime takes {ours['encoder_bare']['p50']:.2f} ms.</p>\n"
-        f"{chart(peer_bars(peers))}"
         f"{table(('', 'greedy, ms', 'default, ms', 'times ours', 'wanted', ''), rows)}"
     )
 

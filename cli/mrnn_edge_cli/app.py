@@ -35,8 +35,7 @@ class _Home(NamedTuple):
 _COMMANDS: Final = {
     "caption": _Home("caption.command", "Describe pictures in one sentence each."),
     "webcam": _Home(
-        "webcam.command",
-        "Describe what a camera, a stream or a video shows, each time it changes.",
+        "webcam.command", "Describe what a camera, a stream or a video shows, each time it changes."
     ),
     "score": _Home(
         "score", "Print how likely each sentence is for the picture, in the order given."

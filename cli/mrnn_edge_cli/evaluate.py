@@ -1,7 +1,7 @@
 """`mrnn-edge eval`: figures of a model on a split of a data set."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,9 +165,9 @@ def evaluate(
     if consensus and wanted.save:
         raise OptionError("--consensus needs the training captions; leave --save out")
     need("cpu,eval", "onnxruntime", "pycocoevalcap")
-    from mrnn_edge_cli.outputs import check_outputs
+    from mrnn_edge_cli.outputs import check_outputs, model_files
 
-    read = _files(folder, load_bundle(loading.model).folder)
+    read = [*_files(folder), *model_files(loading.model)]
     outputs = {"--captions": wanted.captions, "--diagram": wanted.diagram}
     check_outputs(outputs, sources=read, force=wanted.force)
     if wanted.save:
@@ -294,12 +294,9 @@ def _agreement(loading: LoadOptions, path: Path, prior: Prior | None, *, json: b
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-def _files(*places: Path) -> Iterator[Path]:
-    """The files of folders, and those files that are no folder."""
-    for place in places:
-        yield from (each for each in place.rglob("*") if each.is_file())
-        if place.is_file():
-            yield place
+def _files(data: Path) -> list[Path]:
+    """The files of a data set, which may be one file."""
+    return [each for each in (data, *data.rglob("*")) if each.is_file()]
 
 
 def _where(captioner: "Captioner") -> dict[str, str]:

@@ -12,12 +12,10 @@ from mrnn_edge_cli.output import Progress, say, write
 
 def export(
     run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="Folder of `mrnn-edge train`.", parser=opt.to_path),
+        Path, typer.Argument(metavar="RUN", help="Folder of `mrnn-edge train`.", parser=opt.to_path)
     ],
     out: Annotated[
-        Path,
-        opt.path_option("--output", "-o", metavar="FOLDER", help="New folder for the model."),
+        Path, opt.path_option("--output", "-o", metavar="FOLDER", help="New folder for the model.")
     ],
     data: Annotated[
         Path | None,

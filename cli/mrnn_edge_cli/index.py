@@ -21,10 +21,7 @@ def index(
         Path,
         typer.Argument(metavar="FOLDER", help="Index all pictures below it.", parser=opt.to_path),
     ],
-    out: Annotated[
-        Path,
-        opt.path_option("--output", "-o", help="The index; created or updated."),
-    ],
+    out: Annotated[Path, opt.path_option("--output", "-o", help="The index; created or updated.")],
     force: opt.Force = False,
     json: opt.Json = False,
     *,

@@ -8,7 +8,7 @@ from mrnn_edge_cli.output import write, write_json
 
 def info(model: opt.Model = None, json: opt.Json = False, quiet: opt.Quiet = False) -> None:
     """Print what a model is: its id, sizes, training, figures and licences."""
-    del quiet  # nothing goes to stderr anyway
+    del quiet  # nothing goes to stderr
     from mrnn_edge.bundle.folder import load_bundle, read_metrics, shipped_models
     from mrnn_edge_cli.doctor.packages import installed_versions
 

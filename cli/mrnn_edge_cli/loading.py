@@ -1,7 +1,7 @@
 """How every command opens a model, and reports the device it runs on."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mrnn_edge_cli import options as opt
 from mrnn_edge_cli.output import say
@@ -30,27 +30,14 @@ def load(options: LoadOptions) -> "Captioner":
     """Open the model; if the device was `auto`, print the one chosen, once."""
     from mrnn_edge import Captioner
 
-    captioner = Captioner.load(
-        options.model,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-    )
-    _report_device(captioner, options)
-    return captioner
+    return _reported(Captioner.load(options.model, **_placement(options)), options)
 
 
 def begin(options: LoadOptions, *, concurrency: int) -> "Opening":
     """Start to open the model in threads; `finish` waits for it."""
     from mrnn_edge.engine import opening
 
-    return opening.begin(
-        options.model,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-        concurrency=concurrency,
-    )
+    return opening.begin(options.model, **_placement(options), concurrency=concurrency)
 
 
 def finish(opening: "Opening", options: LoadOptions) -> "Captioner":
@@ -60,11 +47,14 @@ def finish(opening: "Opening", options: LoadOptions) -> "Captioner":
     """
     from mrnn_edge import Captioner
 
-    captioner = Captioner.of(opening)
-    _report_device(captioner, options)
-    return captioner
+    return _reported(Captioner.of(opening), options)
 
 
-def _report_device(captioner: "Captioner", options: LoadOptions) -> None:
+def _placement(options: LoadOptions) -> dict[str, Any]:
+    return {each: getattr(options, each) for each in ("device", "precision", "threads")}
+
+
+def _reported(captioner: "Captioner", options: LoadOptions) -> "Captioner":
     if options.device == "auto" and not options.quiet:
         say(captioner.graphs.notice or f"device {captioner.device}")
+    return captioner

@@ -29,9 +29,17 @@ def to_path(text: str | os.PathLike[str]) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
+def to_folder(text: str | os.PathLike[str]) -> Path:
+    """The path of a folder, which `-` is not."""
+    if str(text) == "-":
+        raise typer.BadParameter("a folder cannot be standard output; name one")
+    return to_path(text)
+
+
 def path_option(*names: str, help: str, metavar: str = "FILE", panel: str | None = None) -> Any:
     """An option whose value is a path."""
-    return typer.Option(*names, metavar=metavar, help=help, parser=to_path, rich_help_panel=panel)
+    parser = to_folder if metavar == "FOLDER" else to_path
+    return typer.Option(*names, metavar=metavar, help=help, parser=parser, rich_help_panel=panel)
 
 
 def under(panel: str, *names: str, **declared: Any) -> Any:
@@ -89,12 +97,7 @@ Model = Annotated[
 ]
 Device = Annotated[
     str,
-    under(
-        MODEL,
-        "--device",
-        metavar="auto|cpu|cuda|cuda:N",
-        help="Where the graphs run; auto: CUDA where it works, else the CPU.",
-    ),
+    under(MODEL, "--device", metavar="auto|cpu|cuda|cuda:N", help="auto: CUDA if it works."),
 ]
 PrecisionOption = Annotated[
     Precision | None,
@@ -115,23 +118,10 @@ Explain = Annotated[
 ]
 Beam = Annotated[
     int | None,
-    under(
-        SENTENCE,
-        "--beam",
-        min=1,
-        max=100,
-        help="Hypotheses kept at each step; 1 is greedy; default: 3.",
-    ),
+    under(SENTENCE, "--beam", min=1, max=100, help="Beam width; 1 is greedy; default: 3."),
 ]
 Nbest = Annotated[
-    int,
-    under(
-        SENTENCE,
-        "--nbest",
-        min=1,
-        max=100,
-        help="Sentences per picture, in records; widens the beam.",
-    ),
+    int, under(SENTENCE, "--nbest", min=1, max=100, help="Sentences per picture, in records.")
 ]
 MaxWords = Annotated[
     int, under(SENTENCE, "--max-words", min=1, max=1000, help="Maximum number of words.")
@@ -153,7 +143,7 @@ NoRepeatNgram = Annotated[
         SENTENCE,
         "--no-repeat-ngram",
         min=0,
-        help="Never repeat this many words in a row, nor any content word; 0: no limit.",
+        help="Repeat no N words in a row, nor a content word; 0: no limit.",
     ),
 ]
 Forbid = Annotated[
@@ -166,13 +156,7 @@ Require = Annotated[
 ]
 MinConfidence = Annotated[
     float | None,
-    under(
-        SENTENCE,
-        "--min-confidence",
-        min=0.0,
-        metavar="P",
-        help="Print `not sure` for captions that are right with less probability.",
-    ),
+    under(SENTENCE, "--min-confidence", min=0.0, metavar="P", help="Below it, print `not sure`."),
 ]
 Sample = Annotated[
     bool, under(SAMPLING, "--sample", help="Draw a random sentence instead of the best one.")
@@ -190,8 +174,7 @@ Seed = Annotated[
     int | None, under(SAMPLING, "--seed", help="The same seed gives the same sentence.")
 ]
 PriorOption = Annotated[
-    Prior | None,
-    typer.Option("--prior", help="What the picture's probability is compared with."),
+    Prior | None, typer.Option("--prior", help="What the picture's probability is compared with.")
 ]
 
 MAX_WORDS: Final = DecodeOptions.max_words

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TextIO, TypeVar
 
 from mrnn_edge_cli.failures import ExitCode
 
@@ -69,11 +69,16 @@ def say_nothing(_text: str) -> None:
     """What takes the place of `say` with --quiet."""
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is open, and a terminal."""
+    return stream is not None and stream.isatty()
+
+
 class Progress:
     """Progress bars on stderr, drawn only where a terminal shows them; a Track of the trainer."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._drawn = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self._drawn = is_terminal(sys.stderr) and not quiet
 
     def __call__(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
         return _drawn(items, description, total) if self._drawn else items
@@ -88,15 +93,11 @@ def _drawn(items: Iterable[T], description: str, total: int) -> Iterator[T]:
         def render(self, task: progress.Task) -> Text:
             return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        Rate(),
-        progress.TimeRemainingColumn(),
-    )
+    text, bar = progress.TextColumn("{task.description}"), progress.BarColumn()
+    columns = (text, bar, progress.MofNCompleteColumn(), Rate(), progress.TimeRemainingColumn())
+    console = Console(stderr=True)
     # Standard output is for data, and not the bar's to redirect to its own stream.
     with progress.Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+        *columns, console=console, transient=True, redirect_stdout=False
     ) as shown:
         yield from shown.track(items, total=total, description=description)

@@ -1,10 +1,9 @@
 """The files that a run writes, and the one rule of all commands: nothing is overwritten.
 
 An output that exists as a regular file is refused. `--force` replaces it, `--resume` continues a
-record or a log, and a page is refreshed if nobody has edited it. Files that the run reads, the
-model's among them, are refused even with `--force`, and so is one file under two options. Links
-and other spellings of a path are resolved. Devices and pipes, such as /dev/null, do not count as
-existing files.
+record or a log, and a page is refreshed if nobody has edited it. Files that the run reads are
+refused even with `--force`, and so is one file under two options, whatever the spelling of its
+path. Devices and pipes do not count as existing files.
 """
 
 import errno
@@ -38,9 +37,9 @@ def check_outputs(
     """Raise OptionError where an output would destroy something.
 
     `outputs` are paths by the name of their option. Those of `resumed` are continued; those of
-    `resumable` could be, which the message says. `refreshed` has a function of a path: whether the
-    file that exists there may be replaced without `--force`. Raises PermissionError for an output
-    that may not be written. All are checked before the first one is opened.
+    `resumable` could be, which the message says. `refreshed` has a function of a path: whether that
+    file may be replaced without `--force`. Raises PermissionError for an output that may not be
+    written.
     """
     wanted = {option: path for option, path in outputs.items() if path is not None}
     if not wanted:

@@ -1,20 +1,18 @@
 """`mrnn-edge rank`: the sentences of a file, best first for a picture (sentence retrieval)."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
 from mrnn_edge.errors import OptionError
 from mrnn_edge.vocab import Vocabulary, tokenize
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.explain import bits
+from mrnn_edge_cli.explain import bits, unknown_words
 from mrnn_edge_cli.loading import Loading, load
 from mrnn_edge_cli.output import Progress, one_line, say, write, write_header, write_json_array
-
-SHOWN = 10
-"""Maximum number of unknown words that are listed."""
 
 
 def rank(
@@ -55,10 +53,7 @@ def rank(
 
 
 class SentenceFile:
-    """The sentences of a file, line by line.
-
-    Lines without a word are skipped and counted, unknown words collected; `report` prints both.
-    """
+    """The sentences of a file, line by line; lines without a word are skipped."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary) -> None:
         self._path = path
@@ -68,11 +63,8 @@ class SentenceFile:
 
     def count(self) -> int:
         """Lines of the file."""
-        try:
-            with self._path.open("rb") as file:
-                return sum(1 for _ in file)
-        except OSError as error:
-            raise OptionError(f"{self._path} cannot be read ({error.strerror})") from None
+        with self._opened() as file:
+            return sum(1 for _ in file)
 
     def report(self) -> None:
         """Print what was skipped or unknown, on stderr."""
@@ -80,26 +72,28 @@ class SentenceFile:
             lines = "1 line" if self._blank == 1 else f"{self._blank} lines"
             say(f"{self._path}: skipped {lines} without a word")
         if self._unknown:
-            first = ", ".join(list(self._unknown)[:SHOWN])
-            more = f" and {len(self._unknown) - SHOWN} more" if len(self._unknown) > SHOWN else ""
-            say(f"not in the vocabulary, scored as the unknown word: {first}{more}")
+            say(unknown_words(self._unknown))
 
     def __iter__(self) -> Iterator[str]:
-        number = 0
+        with self._opened() as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError:
+                    raise OptionError(
+                        f"{self._path}, line {number}, is not UTF-8; convert the file, "
+                        "for example with iconv -f latin1 -t utf-8 if it is Latin-1"
+                    ) from None
+                words = tokenize(sentence)
+                self._unknown.update(dict.fromkeys(self._vocabulary.lacks(words)))
+                self._blank += not words
+                if words:
+                    yield sentence
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
         try:
             with self._path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                    words = tokenize(sentence)
-                    if words:
-                        self._unknown.update(dict.fromkeys(self._vocabulary.lacks(words)))
-                        yield sentence
-                    else:
-                        self._blank += 1
-        except UnicodeDecodeError:
-            raise OptionError(
-                f"{self._path}, line {number}, is not UTF-8; convert the file, "
-                "for example with iconv -f latin1 -t utf-8 if it is Latin-1"
-            ) from None
+                yield file
         except OSError as error:
             raise OptionError(f"{self._path} cannot be read ({error.strerror})") from None

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mrnn_edge_cli import options as opt
-from mrnn_edge_cli.explain import bits
+from mrnn_edge_cli.explain import bits, unknown_words
 from mrnn_edge_cli.loading import Loading, load
 from mrnn_edge_cli.output import one_line, say, write, write_header, write_json
 
@@ -26,9 +26,9 @@ def score(
     from mrnn_edge.bulk.run import picture_source
 
     scores = captioner.score(picture_source(image), sentences)
-    unknown = dict.fromkeys(word for each in scores for word in each.unknown_words)
+    unknown = [word for each in scores for word in each.unknown_words]
     if unknown and not loading.quiet:
-        say(f"not in the vocabulary, scored as the unknown word: {', '.join(unknown)}")
+        say(unknown_words(unknown))
     if json:
         write_json([each.to_record() for each in scores])
         return

@@ -1,19 +1,17 @@
-"""Files that show whether they were edited since the command wrote them.
+"""XML and HTML files with a comment near their end that holds the sha256 of all the rest.
 
-A sealed file is XML or HTML with a comment near its end that holds the sha256 of all the rest.
-While it matches, the file is as written and may be replaced.
+While it matches, nobody has edited the file since the command wrote it, so it may be replaced.
 """
 
 import hashlib
-import os
 import re
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, Final
 
 _SEAL: Final = re.compile(rb"<!-- mrnn-edge (\w+) sha256 ([0-9a-f]{64}) -->")
 _SEALED_TAIL: Final = 256
 """The seal stands within so many bytes of the end."""
-_CHUNK: Final = 1 << 20
 
 
 class SealedWriter:
@@ -33,7 +31,7 @@ class SealedWriter:
         self._file.write(data)
 
     def end(self, tail: bytes) -> None:
-        """The seal and, behind it, the end of the file: at most some 100 bytes."""
+        """Write the seal and the end of the file, which has at most 100 bytes."""
         self._digest.update(tail)
         seal = f"<!-- mrnn-edge {self._kind} sha256 {self._digest.hexdigest()} -->"
         self._file.write(seal.encode())
@@ -45,18 +43,13 @@ def is_sealed(path: Path, kind: str) -> bool:
 
     Raises OSError if it cannot be read.
     """
-    with path.open("rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - _SEALED_TAIL)
-        file.seek(start)
-        end = file.read()
-        seals = list(_SEAL.finditer(end))
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        seals = list(_SEAL.finditer(data, max(0, len(data) - _SEALED_TAIL)))
         if not seals or seals[-1][1] != kind.encode():
             return False
-        digest = hashlib.sha256()
-        left = start + seals[-1].start()
-        file.seek(0)
-        while left and (chunk := file.read(min(left, _CHUNK))):
-            digest.update(chunk)
-            left -= len(chunk)
-    digest.update(end[seals[-1].end() :])
-    return digest.hexdigest().encode() == seals[-1][2]
+        with memoryview(data) as whole:
+            digest = hashlib.sha256(whole[: seals[-1].start()])
+            digest.update(whole[seals[-1].end() :])
+        return digest.hexdigest().encode() == seals[-1][2]

@@ -1,7 +1,4 @@
-"""What is held back while a command starts, because a start has no use for it (docs/startup.md).
-
-Knows nothing of what is imported inside.
-"""
+"""What is switched off while a command starts (docs/startup.md)."""
 
 import gc
 import os
@@ -14,10 +11,9 @@ _BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """No cycles are looked for inside, nor later among what was made inside.
+    """Switch the garbage collector off inside, and later for the objects made inside.
 
-    Imports make tens of thousands of objects that stay. The collector would go through them again
-    and again, and find nothing.
+    Imports make tens of thousands of objects that stay; the collector would find nothing.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -25,17 +21,16 @@ def collector_at_rest() -> Iterator[None]:
         yield
     finally:
         if was_on:
-            # Else the first collection would be of all that was made.
             gc.freeze()
             gc.enable()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """A numpy imported inside multiplies matrices in one thread, if the variable is not set yet.
+    """A numpy imported inside multiplies matrices in one thread, unless the variable is set.
 
-    Its OpenBLAS makes a thread a core when it is imported, and each spins for a while: on two cores
-    the second would be taken from what opens the model.
+    Otherwise OpenBLAS starts a thread per core at its import, which spin and slow down the threads
+    that open the model.
     """
     if _BLAS_THREADS in os.environ:
         yield

@@ -1,7 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a request to stop: work in progress is finished, a second exits.
-
-Knows signals; what is stopped asks `Stop` between two pieces of its work.
-"""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop: work in progress is finished, a second exits."""
 
 import os
 import signal

@@ -132,11 +132,11 @@ def test_the_page_holds_every_picture_its_caption_and_its_words(
 
 
 def test_an_interrupted_page_leaves_the_old_one_and_no_half(tmp_path):
-    from mrnn_edge_cli.caption.gallery import Page
+    from mrnn_edge_cli.caption.gallery import gallery
 
     path = tmp_path / "page.html"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), Page.at(path):
+    with pytest.raises(KeyboardInterrupt), gallery(path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]

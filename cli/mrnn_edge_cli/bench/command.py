@@ -1,7 +1,6 @@
 """`mrnn-edge bench`: how fast a model is on this machine, and whether it has become slower."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,7 +16,7 @@ from mrnn_edge_cli.output import one_line, say, write, write_json
 if TYPE_CHECKING:
     from mrnn_edge_cli.bench.comparing import Comparison
     from mrnn_edge_cli.bench.measuring import BenchOptions
-    from mrnn_edge_cli.bench.record import BenchRecord
+    from mrnn_edge_cli.bench.record import BenchRecord, Setting
 
 _TOLERANCE: Final = "10%"
 COMPARISON: Final = "Comparison"
@@ -71,10 +70,13 @@ def bench(
     Takes about 15 s with the defaults; nothing else should run meanwhile. With --compare, a median
     that is worse by more than the tolerance ends with exit code 7.
     """
+    from mrnn_edge_cli.bench.comparing import compare as compare_records
     from mrnn_edge_cli.bench.comparing import parse_tolerance
+    from mrnn_edge_cli.bench.html_report import page
     from mrnn_edge_cli.bench.measuring import BenchOptions
     from mrnn_edge_cli.bench.record import read_record
-    from mrnn_edge_cli.outputs import check_outputs, is_page, model_files
+    from mrnn_edge_cli.html import END
+    from mrnn_edge_cli.outputs import check_outputs, is_page, model_files, open_page
 
     if compare is None and (compare_anyway or tolerance is not None):
         raise OptionError(
@@ -82,72 +84,48 @@ def bench(
         )
     read = [*model_files(loading.model), *(path for path in (picture, compare) if path is not None)]
     check_outputs({"--html": html}, sources=read, force=force, refreshed={"--html": is_page})
-    old = None
-    if compare is not None:
-        allowed = parse_tolerance(tolerance or _TOLERANCE)
-        old = _Old(record=read_record(compare), tolerance=allowed, anyway=compare_anyway)
+    allowed = parse_tolerance(tolerance or _TOLERANCE)
+    old = None if compare is None else read_record(compare)
     options = BenchOptions(
         runs=runs, decoding=DecodeOptions(beam=beam), command=_caption(loading, beam)
     )
-    record, comparison = _measure(picture, options, loading, old, html)
+    like = None if old is None or compare_anyway else old.setting
+    # Opened before the work, so that a page that cannot be written fails early.
+    with open_page(html) if html else nullcontext() as file:
+        record = _measure(picture, options, loading, like)
+        comparison = compare_records(old, record, tolerance=allowed) if old else None
+        if file is not None:
+            file.write(page(record, comparison).encode("utf-8", "backslashreplace"))
+            file.end(END)
     _show(record, comparison, json=json)
     if not loading.quiet:
         for reason in record.conditions.reasons():
             say(f"the machine was busy: {reason}; it can do better than these figures")
     if comparison is not None and comparison.regressions:
-        worse = ", ".join(each.name for each in comparison.regressions)
+        worse = ", ".join(comparison.regressions)
         doubt = "; measure again when it is idle" if record.conditions.busy else ""
         say(f"worse by more than {comparison.tolerance * 100:g}%: {worse}{doubt}")
         raise typer.Exit(ExitCode.REGRESSION)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Old:
-    """The record to compare with."""
-
-    record: "BenchRecord"
-    tolerance: float
-    anyway: bool
-    """Compare it even if it is of something else."""
-
-
 def _measure(
-    picture: str | None,
-    options: "BenchOptions",
-    loading: LoadOptions,
-    old: _Old | None,
-    html: Path | None,
-) -> "tuple[BenchRecord, Comparison | None]":
-    """The record of this machine, compared and written as a page if requested."""
+    picture: str | None, options: "BenchOptions", loading: LoadOptions, like: "Setting | None"
+) -> "BenchRecord":
+    """The record of this machine. Raises BenchRecordError if its setting is not `like`."""
     from mrnn_edge_cli.bench import comparing, measuring
     from mrnn_edge_cli.bench.hardware import Machine, pinned
-    from mrnn_edge_cli.bench.html_report import page
     from mrnn_edge_cli.bench.picture import built_in, read_pictures
-    from mrnn_edge_cli.html import END
-    from mrnn_edge_cli.outputs import open_page
 
     pictures = built_in() if picture is None else read_pictures(picture)
     machine = Machine.here()
-    # Opened before the work, so that a page that cannot be written fails early.
-    with open_page(html) if html else nullcontext() as file:
-        with pinned(loading.threads) as affinity:
-            captioner = load(loading)
-            beam = options.decoding.width
-            setting = measuring.setting_of(captioner, pictures, beam, machine)
-            if old is not None and not old.anyway:
-                comparing.refuse_unlike(old.record.setting, setting)
-            if not loading.quiet:
-                say(f"measuring {options.runs} rounds and the command's start")
-            record = measuring.measure(
-                captioner, pictures, options, setting=setting, affinity=affinity
-            )
-        comparison = None
-        if old is not None:
-            comparison = comparing.compare(old.record, record, tolerance=old.tolerance)
-        if file is not None:
-            file.write(page(record, comparison).encode("utf-8", "backslashreplace"))
-            file.end(END)
-    return record, comparison
+    with pinned(loading.threads) as affinity:
+        captioner = load(loading)
+        setting = measuring.setting_of(captioner, pictures, options.decoding.width, machine)
+        if like is not None:
+            comparing.refuse_unlike(like, setting)
+        if not loading.quiet:
+            say(f"measuring {options.runs} rounds and the command's start")
+        return measuring.measure(captioner, pictures, options, setting=setting, affinity=affinity)
 
 
 def _caption(loading: LoadOptions, beam: int | None) -> tuple[str, ...]:

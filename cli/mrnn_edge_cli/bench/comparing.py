@@ -1,13 +1,13 @@
 """Two records: whether they are of the same thing, and what has become worse.
 
-Takes an old and a new record and a tolerance, gives a verdict a figure. A figure is judged by its
-median alone: p95 and p99 of a hundred rounds say more of what else the machine did.
+A figure is judged by its median alone: p95 and p99 of a hundred rounds say more of what else the
+machine did.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mrnn_edge.errors import BenchRecordError, OptionError
 from mrnn_edge_cli.bench.record import STAGES, BenchRecord, Setting
@@ -17,8 +17,7 @@ _ROUNDING: Final = 1e-9
 """A figure exactly at the tolerance is within it, whatever the last bit of the product is."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Figure:
+class _Figure(NamedTuple):
     """One number of a record, and what a change of it means."""
 
     name: str
@@ -28,24 +27,22 @@ class _Figure:
 
 
 def _stage(name: str) -> _Figure:
-    return _Figure(name=f"{name} p50, ms", of=lambda record: record.stages_ms[name].p50)
+    return _Figure(f"{name} p50, ms", lambda record: record.stages_ms[name].p50)
 
 
 _FIGURES: Final = (
     *map(_stage, STAGES),
-    _Figure(name="step p50, ms", of=lambda record: record.step_ms.p50),
-    _Figure(name="encoder alone p50, ms", of=lambda record: record.encoder_only_ms.p50),
-    _Figure(name="greedy from array p50, ms", of=lambda record: record.array_ms.p50),
+    _Figure("step p50, ms", lambda record: record.step_ms.p50),
+    _Figure("encoder alone p50, ms", lambda record: record.encoder_only_ms.p50),
+    _Figure("greedy from array p50, ms", lambda record: record.array_ms.p50),
     _Figure(
-        name="throughput, images/s",
-        of=lambda record: record.throughput_images_per_s,
-        more_is_better=True,
+        "throughput, images/s", lambda record: record.throughput_images_per_s, more_is_better=True
     ),
-    _Figure(name="total p95, ms", of=lambda record: record.stages_ms["total"].p95, judged=False),
-    _Figure(name="total p99, ms", of=lambda record: record.stages_ms["total"].p99, judged=False),
-    _Figure(name="overhead ratio", of=lambda record: record.overhead_ratio, judged=False),
-    _Figure(name="cold start, ms", of=lambda record: record.cold_start_ms, judged=False),
-    _Figure(name="peak memory, MB", of=lambda record: record.rss_mb, judged=False),
+    _Figure("total p95, ms", lambda record: record.stages_ms["total"].p95, judged=False),
+    _Figure("total p99, ms", lambda record: record.stages_ms["total"].p99, judged=False),
+    _Figure("overhead ratio", lambda record: record.overhead_ratio, judged=False),
+    _Figure("cold start, ms", lambda record: record.cold_start_ms, judged=False),
+    _Figure("peak memory, MB", lambda record: record.rss_mb, judged=False),
 )
 
 
@@ -70,7 +67,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What came of it."""
+    """A comparison of two records."""
 
     tolerance: float
     """0.1 is 10 %."""
@@ -78,22 +75,16 @@ class Comparison:
     """How the two settings differ, which --compare-anyway accepts."""
     notes: tuple[str, ...]
     """What may explain a change: other versions, a busy machine."""
-    verdicts: tuple[Verdict, ...]
+    figures: tuple[Verdict, ...]
 
     @property
-    def regressions(self) -> tuple[Verdict, ...]:
+    def regressions(self) -> list[str]:
         """The figures that are worse by more than the tolerance."""
-        return tuple(verdict for verdict in self.verdicts if verdict.regression)
+        return [figure.name for figure in self.figures if figure.regression]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {
-            "tolerance": self.tolerance,
-            "differences": list(self.differences),
-            "notes": list(self.notes),
-            "figures": [asdict(verdict) for verdict in self.verdicts],
-            "regressions": [verdict.name for verdict in self.regressions],
-        }
+        return {**asdict(self), "regressions": self.regressions}
 
 
 def parse_tolerance(text: str) -> float:
@@ -105,16 +96,13 @@ def parse_tolerance(text: str) -> float:
 
 
 def differences(old: Setting, new: Setting) -> list[str]:
-    """In what two settings differ, so that their times are of two things; none if in nothing."""
+    """In what two settings differ, so that their times are of two things."""
     pairs = [
         (f"machine.{name}", getattr(old.machine, name), getattr(new.machine, name))
         for name in ("cpu", "cores", "system")
     ]
-    pairs += [
-        (field.name, getattr(old, field.name), getattr(new, field.name))
-        for field in fields(Setting)
-        if field.name != "machine"
-    ]
+    names = [field.name for field in fields(Setting) if field.name != "machine"]
+    pairs += [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [f"{name} was {was}, is {now}" for name, was, now in pairs if was != now]
 
 
@@ -131,34 +119,24 @@ def compare(old: BenchRecord, new: BenchRecord, *, tolerance: float) -> Comparis
     """Both records figure by figure; a judged one worse by more than the tolerance is a regression.
 
     A time is worse where it is above old * (1 + tolerance), a rate where it is below
-    old / (1 + tolerance): ten per cent more time a picture in both cases. A figure that
+    old / (1 + tolerance): ten per cent more time per picture in both cases. A figure that
     only one record has is left out.
     """
+    verdicts = []
+    for figure in _FIGURES:
+        was, now = figure.of(old), figure.of(new)
+        if was is None or now is None:
+            continue
+        worse, better = (was, now) if figure.more_is_better else (now, was)
+        regression = figure.judged and worse > better * (1.0 + tolerance) * (1.0 + _ROUNDING)
+        verdicts.append(
+            Verdict(name=figure.name, old=was, new=now, judged=figure.judged, regression=regression)
+        )
     return Comparison(
         tolerance=tolerance,
         differences=tuple(differences(old.setting, new.setting)),
         notes=tuple(_notes(old, new)),
-        verdicts=tuple(
-            verdict
-            for figure in _FIGURES
-            if (verdict := _verdict(figure, old, new, tolerance)) is not None
-        ),
-    )
-
-
-def _verdict(
-    figure: _Figure, old: BenchRecord, new: BenchRecord, tolerance: float
-) -> Verdict | None:
-    was, now = figure.of(old), figure.of(new)
-    if was is None or now is None:
-        return None
-    worse, better = (was, now) if figure.more_is_better else (now, was)
-    return Verdict(
-        name=figure.name,
-        old=was,
-        new=now,
-        judged=figure.judged,
-        regression=figure.judged and worse > better * (1.0 + tolerance) * (1.0 + _ROUNDING),
+        figures=tuple(verdicts),
     )
 
 

@@ -1,8 +1,8 @@
-"""A benchmark record as one HTML page with bars. Takes a record, returns the page's text."""
+"""A benchmark record as one HTML page. Takes a record, returns the page's text."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Final, NamedTuple
+from typing import Final
 
 from mrnn_edge_cli.bench.comparing import Comparison
 from mrnn_edge_cli.bench.record import BenchRecord
@@ -13,26 +13,13 @@ _STYLE: Final = """body { margin: 2rem auto; max-width: 46rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 } tr { border-bottom: 1px solid #ddd }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-td.bar { width: 20rem } td.bar i { display: block; height: 1.1rem; background: #3b6ea5 }
 .bad { color: #a00000; font-weight: bold }
 """
 _MEANING: Final = """<h2>What the numbers mean</h2>
 <p>Wall time of single runs. Decode, encode and generate are the stages of a caption from a file's
-bytes in memory; total is the whole call. Each round holds one caption, one run of the encoder
-alone, one greedy caption of an array of the encoder's size, and one call of the step graph, in an
-order that turns. The overhead ratio is the greedy caption over the encoder alone, at the medians.
-Cold start is a new process from its start to its end, the files in the system's cache; peak memory
-is that of such a process. Throughput is that of a bulk run on all the threads. Compare times of one
-machine; between machines compare ratios.</p>
+bytes in memory; total is the whole call. Cold start and peak memory are those of a new process,
+throughput that of a bulk run. Compare times of one machine; between machines compare ratios.</p>
 """
-
-
-class Bar(NamedTuple):
-    """A number and the text beside its bar."""
-
-    name: str
-    median: float
-    shown: str
 
 
 def page(record: BenchRecord, comparison: Comparison | None) -> str:
@@ -49,9 +36,8 @@ def document(title: str, parts: Iterable[str]) -> str:
 
 
 def section(record: BenchRecord) -> str:
-    """What was measured, bars of the times, the numbers, and what they mean."""
+    """What was measured, the numbers, and what they mean."""
     mark = ' class="bad"' if record.conditions.busy else ""
-    bars = [Bar(name, each.p50, f"{each.p50:.2f} ms") for name, each in timed(record)]
     times = [
         (name, *(f"{ms:.2f}" for ms in (each.p50, each.p95, each.p99)))
         for name, each in timed(record)
@@ -59,21 +45,10 @@ def section(record: BenchRecord) -> str:
     return (
         f"<table>\n{_facts(circumstances(record).items())}"
         f"<tr><th>conditions</th><td{mark}>{escape(quiet(record))}</td></tr>\n</table>\n"
-        f"<h2>Time of one caption and its parts</h2>\n<p>Bars show the medians.</p>\n{chart(bars)}"
+        f"<h2>Time of one caption and its parts</h2>\n"
         f"{table(('milliseconds', 'p50', 'p95', 'p99'), times)}"
         f"<h2>The rest</h2>\n<table>\n{_facts(singles(record))}</table>\n{_MEANING}"
     )
-
-
-def chart(bars: Sequence[Bar]) -> str:
-    """Bars in one scale, which begins at zero."""
-    longest = max(bar.median for bar in bars) or 1.0
-    rows = (
-        f'<tr><th>{escape(bar.name)}</th><td class="bar"><i style="width: '
-        f'{bar.median / longest:.1%}"></i></td><td class="n">{escape(bar.shown)}</td></tr>\n'
-        for bar in bars
-    )
-    return f"<table>\n{''.join(rows)}</table>\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,25 +1,23 @@
-"""The pictures that are timed: files, or one that is made here, the same everywhere.
-
-Takes a path or nothing, gives the bytes of files with a name for them. Decodes none.
-"""
+"""The pictures that are timed: the bytes of files, or of one that is made here."""
 
 import hashlib
 import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from mrnn_edge.bulk.listing import list_files
+from mrnn_edge.bulk.listing import Listed, list_files
 from mrnn_edge.errors import FileError, OptionError
-from mrnn_edge.language.records import Outcome
 
 _WIDTH, _HEIGHT = 600, 400
 MAX_PICTURES: Final = 100
-"""Of a folder the first ones are taken: all of them are held in memory."""
+"""The first ones of a folder: all of them are held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +55,19 @@ def read_pictures(path: str) -> Pictures:
 
     Raises FileError for one that cannot be read, OptionError for a folder without pictures.
     """
-    listed = list(list_files([path], recursive=True))[:MAX_PICTURES]
-    for each in listed:
-        if isinstance(each, Outcome) and isinstance(each.result, Exception):
-            raise each.result
-    files = [_read(each) for each in listed if isinstance(each, str)]
+    files = [_read(each) for each in islice(list_files([path], recursive=True), MAX_PICTURES)]
     if not files:
         raise OptionError(f"{path} holds no picture; name one, or leave it out")
     return Pictures(name=_name(path, files), files=tuple(files))
 
 
-def _read(path: str) -> bytes:
-    if not os.path.isfile(path):
-        raise FileError(f"{path}: no such file; check the path")
+def _read(listed: Listed) -> bytes:
+    if not isinstance(listed, str):
+        raise FileError(listed.failure or listed.file)
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return Path(listed).read_bytes()
     except OSError as error:
-        raise FileError(f"{path} cannot be read ({error}); check its owner and mode") from None
+        raise FileError(f"{listed} cannot be read ({error}); check its path and mode") from None
 
 
 def _name(path: str, files: Sequence[bytes]) -> str:

@@ -69,5 +69,5 @@ def compared(comparison: Comparison) -> list[tuple[str, str, str, str, str]]:
             f"{each.change:+.1%}",
             "WORSE" if each.regression else "" if each.judged else "not judged",
         )
-        for each in comparison.verdicts
+        for each in comparison.figures
     ]

@@ -1,7 +1,6 @@
-"""Captions of many files, written to standard output, a file, sidecars and a page.
+"""Captions of many files, written one by one to standard output, a file, sidecars and a page.
 
-Takes an open captioner, the files and the places; writes one entry per file as it is captioned,
-counts, and prints a summary. A signal stops it between two batches (stopping.py).
+A signal stops the run between two batches (stopping.py).
 """
 
 import errno
@@ -19,7 +18,7 @@ from mrnn_edge.errors import InputError, NumericalError, SidecarError
 from mrnn_edge_cli.caption.output_file import Existing, is_settings, open_output, settings_path
 from mrnn_edge_cli.caption.output_formats import Format, LineFormat
 from mrnn_edge_cli.failures import ExitCode
-from mrnn_edge_cli.output import Progress, one_line, say, write
+from mrnn_edge_cli.output import Progress, is_terminal, one_line, say, write
 from mrnn_edge_cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -122,19 +121,18 @@ def caption_all(
 
     captioner.caption_batch([], decoding)  # checks the options before anything is written
     places.check()
-    # A grey picture shows whether the model's weights are finite. It is captioned once per run,
-    # before the first of many pictures. If a picture is read already, its caption shows the same,
-    # sooner; the grey one then follows only if that caption's numbers are not finite.
+    # A grey picture shows whether the model's weights are finite. The caption of a picture that is
+    # read already shows the same, sooner; the grey one then follows only if that one fails.
     checked = reading.first is None
     if checked:
         captioner.check()
     tally = _Tally()
     with ExitStack() as stack:
-        page = None
+        add_to_page = None
         if places.html is not None:
-            from mrnn_edge_cli.caption.gallery import Page
+            from mrnn_edge_cli.caption.gallery import gallery
 
-            page = stack.enter_context(Page.at(places.html))
+            add_to_page = stack.enter_context(gallery(places.html))
         settings = _settings(captioner, reading, decoding, places)
         put, done, failed_before = _destination(stack, places, settings, reading.files)
         protected = places.protected()  # after the output was opened, so that its file exists
@@ -156,29 +154,34 @@ def caption_all(
         wanted = len(reading.files) - len(done)
         start = time.monotonic()
         # Captions that scroll by on the same terminal show the progress, and would break a bar.
-        hidden = quiet or (places.output is None and _is_terminal())
+        hidden = quiet or (places.output is None and is_terminal(sys.stdout))
         for outcome in Progress(quiet=hidden)(outcomes, "caption", wanted):
             if isinstance(outcome.result, NumericalError) and not checked:
                 captioner.check()
-            _count(outcome, tally)
+            if outcome.failure is None:
+                tally.captioned += 1
+            else:
+                tally.failed += 1
+                say(one_line(outcome.failure))
             _write_sidecars(outcome, places, protected, tally)
-            if page is not None:
-                page.add(outcome)
+            if add_to_page is not None:
+                add_to_page(outcome)
             if (entry := places.form.entry(outcome)) is not None:
                 put(entry)
             if reading.fail_fast and (tally.failed or tally.sidecars_left):
                 break
         if (foot := places.form.foot()) is not None:
             put(foot)
-    if not quiet and tally.other_xmp is not None:
-        name = one_line(os.path.splitext(os.path.basename(tally.other_xmp))[0])
-        say(
-            f"another program's {name}.xmp exists beside {one_line(tally.other_xmp)}: some "
-            "programs now read only the new sidecar, and no longer show ratings of the old one"
-        )
-    if not quiet and len(reading.files) > 1:
-        seconds = time.monotonic() - start
-        say(_summary(tally, wanted, len(done), reading.left_out, seconds))
+    if not quiet:
+        if tally.other_xmp is not None:
+            name = one_line(os.path.splitext(os.path.basename(tally.other_xmp))[0])
+            say(
+                f"another program's {name}.xmp exists beside {one_line(tally.other_xmp)}: some "
+                "programs now read only the new sidecar, and no longer show ratings of the old one"
+            )
+        if len(reading.files) > 1:
+            seconds = time.monotonic() - start
+            say(_summary(tally, wanted, len(done), reading.left_out, seconds))
     if stop.exit_code is not None and tally.total < wanted:
         return stop.exit_code
     if tally.failed or tally.sidecars_left or failed_before:
@@ -213,26 +216,13 @@ def _done(files: Sequence["Listed"], written: Counter[str], form: LineFormat) ->
     return done
 
 
-def _count(outcome: "Outcome", tally: _Tally) -> None:
-    if outcome.failure is None:
-        tally.captioned += 1
-    else:
-        tally.failed += 1
-        say(one_line(outcome.failure))
-
-
 def _write_sidecars(
     outcome: "Outcome", places: Places, protected: frozenset[object], tally: _Tally
 ) -> None:
     """Called before the entry is written: once it is there, --resume skips the picture."""
     if not places.sidecars:
         return
-    from mrnn_edge_cli.caption.sidecar import (
-        SidecarKind,
-        has_other_xmp,
-        sidecar_path,
-        write_sidecar,
-    )
+    from mrnn_edge_cli.caption import sidecar
     from mrnn_edge_cli.outputs import identities
 
     caption = outcome.result
@@ -240,11 +230,11 @@ def _write_sidecars(
         return
     for kind in places.sidecars:
         try:
-            if not protected.isdisjoint(identities([sidecar_path(outcome.file, kind)])):
+            if not protected.isdisjoint(identities([sidecar.sidecar_path(outcome.file, kind)])):
                 raise SidecarError(f"{outcome.file}{kind} is read or written by this run")
-            write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
-            if kind is SidecarKind.XMP and tally.other_xmp is None and has_other_xmp(outcome.file):
-                tally.other_xmp = outcome.file
+            sidecar.write_sidecar(outcome.file, caption.text, kind, force=places.replace_sidecars)
+            if tally.other_xmp is None and kind is sidecar.SidecarKind.XMP:
+                tally.other_xmp = outcome.file if sidecar.has_other_xmp(outcome.file) else None
         except (SidecarError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise
@@ -258,15 +248,14 @@ def describe_left_out(left_out: Sequence[str]) -> str:
 
 
 def _summary(tally: _Tally, wanted: int, done: int, left_out: Sequence[str], seconds: float) -> str:
+    counts = (
+        (tally.failed, "failed"),
+        (tally.sidecars_left, "sidecars not written"),
+        (wanted - tally.total, "left"),
+        (done, "had been written before"),
+    )
     parts = [f"{tally.captioned:,} of {wanted:,} pictures captioned"]
-    if tally.failed:
-        parts.append(f"{tally.failed:,} failed")
-    if tally.sidecars_left:
-        parts.append(f"{tally.sidecars_left:,} sidecars not written")
-    if tally.total < wanted:
-        parts.append(f"{wanted - tally.total:,} left")
-    if done:
-        parts.append(f"{done:,} had been written before")
+    parts += [f"{count:,} {what}" for count, what in counts if count]
     if left_out:
         parts.append(describe_left_out(left_out))
     rate = f" ({tally.total / seconds:,.1f} a second)" if tally.total and seconds > 0.0 else ""
@@ -287,7 +276,3 @@ def _settings(
         "allow_truncated": reading.allow_truncated,
         "decoding": asdict(decoding),
     }
-
-
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty()

@@ -36,8 +36,7 @@ class _Chosen:
         typer.Argument(metavar="[PATH]...", help="Pictures, folders, patterns; - is stdin."),
     ] = None
     recursive: Annotated[
-        bool,
-        opt.under(INPUT, "--recursive", "-r", help="Include all pictures below folders."),
+        bool, opt.under(INPUT, "--recursive", "-r", help="Include all pictures below folders.")
     ] = False
     ext: Annotated[
         list[str] | None,
@@ -54,8 +53,7 @@ class _Chosen:
         opt.under(INPUT, "--null", "-0", help="The list is NUL-separated, as by find -print0."),
     ] = False
     fail_fast: Annotated[
-        bool,
-        opt.under(INPUT, "--fail-fast", help="Stop at the first picture that fails."),
+        bool, opt.under(INPUT, "--fail-fast", help="Stop at the first picture that fails.")
     ] = False
     allow_truncated: Annotated[
         bool,
@@ -70,8 +68,7 @@ class _Wanted:
     json: opt.Json = False
     ndjson: opt.Ndjson = False
     csv: Annotated[
-        bool,
-        opt.under(opt.OUTPUT, "--csv", help="One row per picture, for spreadsheets."),
+        bool, opt.under(opt.OUTPUT, "--csv", help="One row per picture, for spreadsheets.")
     ] = False
     explain: opt.Explain = False
     output: Annotated[
@@ -85,12 +82,10 @@ class _Wanted:
         opt.under(opt.OUTPUT, "--resume", help="Continue --output: caption only what it lacks."),
     ] = False
     sidecar: Annotated[
-        bool,
-        opt.under(opt.OUTPUT, "--sidecar", help="Write PICTURE.txt beside each picture too."),
+        bool, opt.under(opt.OUTPUT, "--sidecar", help="Write PICTURE.txt beside each picture too.")
     ] = False
     xmp: Annotated[
-        bool,
-        opt.under(opt.OUTPUT, "--xmp", help="Write PICTURE.xmp for photo managers too."),
+        bool, opt.under(opt.OUTPUT, "--xmp", help="Write PICTURE.xmp for photo managers too.")
     ] = False
     html: opt.Html = None
     force: opt.Force = False

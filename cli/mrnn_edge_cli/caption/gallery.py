@@ -1,12 +1,11 @@
 """One HTML page of pictures, captions and words shaded by what the image gave for them.
 
-Takes outcomes one by one, gives a file that needs nothing beside it: small copies of the pictures
-lie inside. It appears whole when it is closed, or not at all.
+It holds small copies of the pictures, and appears whole when it is closed, or not at all.
 """
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -19,7 +18,6 @@ from mrnn_edge.language.records import Caption, Outcome, Word
 from mrnn_edge_cli.explain import bits, judged, strength
 from mrnn_edge_cli.html import END, head
 from mrnn_edge_cli.outputs import open_page
-from mrnn_edge_cli.sealed import SealedWriter
 
 _SIDE: Final = 360
 """Longest side of a small copy, in pixels."""
@@ -40,33 +38,26 @@ from habit:
 _TAIL: Final = b"\n</main>" + END
 
 
-class Page:
-    """A page being written."""
+@contextmanager
+def gallery(path: Path) -> Iterator[Callable[[Outcome], None]]:
+    """Yields a function that adds an outcome to the page."""
+    with open_page(path) as file:
+        file.write((head("Captions", _STYLE) + _INTRODUCTION).encode())
+        yield lambda outcome: file.write(_figure(outcome).encode("utf-8", "replace"))
+        file.end(_TAIL)
 
-    def __init__(self, file: SealedWriter) -> None:
-        self._file = file
 
-    @classmethod
-    @contextmanager
-    def at(cls, path: Path) -> Iterator["Page"]:
-        """A page that takes its place when all is added."""
-        with open_page(path) as file:
-            file.write((head("Captions", _STYLE) + _INTRODUCTION).encode())
-            yield cls(file)
-            file.end(_TAIL)
-
-    def add(self, outcome: Outcome) -> None:
-        """A picture with its caption, or with the reason why there is none."""
-        if isinstance(outcome.result, Caption):
-            text = _caption(outcome.result)
-            spoken = outcome.result.text or outcome.result.reason or ""
-        else:
-            text, spoken = f'<span class="reason">{escape(str(outcome.result))}</span>', ""
-        figure = (
-            f"<figure>{_small_copy(outcome, spoken)}<figcaption>{text}<br>"
-            f"<small>{escape(outcome.file)}</small></figcaption></figure>\n"
-        )
-        self._file.write(figure.encode("utf-8", "replace"))
+def _figure(outcome: Outcome) -> str:
+    """A picture with its caption, or with the reason why there is none."""
+    if isinstance(outcome.result, Caption):
+        text = _caption(outcome.result)
+        spoken = outcome.result.text or outcome.result.reason or ""
+    else:
+        text, spoken = f'<span class="reason">{escape(str(outcome.result))}</span>', ""
+    return (
+        f"<figure>{_small_copy(outcome, spoken)}<figcaption>{text}<br>"
+        f"<small>{escape(outcome.file)}</small></figcaption></figure>\n"
+    )
 
 
 def _caption(caption: Caption) -> str:

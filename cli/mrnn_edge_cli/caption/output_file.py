@@ -1,8 +1,7 @@
 """The file of `--output`: locked, appended to entry by entry, continued after a stop.
 
-What it holds of a run besides its entries stands next to it, in OUTPUT.run.json: the model and the
-options, which decide whether the rest may be appended. Knows how entries are found
-again from their format (output_formats.py).
+OUTPUT.run.json beside it holds the model and the options of the run, which decide whether another
+run may append to it.
 """
 
 import json
@@ -170,15 +169,11 @@ def _check_settings(settings: Path, path: Path, run: Mapping[str, Any]) -> None:
 def _differences(old: Any, new: Any) -> str:
     if not isinstance(old, dict):
         return "its settings are no JSON object"
-    flat_old, flat_new = _flat(old), _flat(new)
-    names = [
-        name
-        for name in sorted(flat_old.keys() | flat_new.keys())
-        if flat_old.get(name) != flat_new.get(name)
-    ]
+    was, now = _flat(old), _flat(new)
     return ", ".join(
-        f"{name} {json.dumps(flat_old.get(name))}, now {json.dumps(flat_new.get(name))}"
-        for name in names
+        f"{name} {json.dumps(was.get(name))}, now {json.dumps(now.get(name))}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
     )
 
 

@@ -1,7 +1,4 @@
-"""How outcomes of files are written, and found again in what was written.
-
-Takes outcomes, gives text; takes a file's text, gives whose outcomes it holds. Opens nothing.
-"""
+"""The formats of the output: how outcomes are written, and found again in what was written."""
 
 import csv
 import io
@@ -12,7 +9,7 @@ from typing import Final
 
 from mrnn_edge.errors import InputError
 from mrnn_edge.language.records import Outcome
-from mrnn_edge_cli.explain import explained, summary
+from mrnn_edge_cli.explain import caption_line
 from mrnn_edge_cli.output import one_line
 
 COLUMNS: Final = (
@@ -30,21 +27,21 @@ _FORMULA: Final = ("=", "+", "-", "@")
 
 
 class Format(ABC):
-    """A way in which outcomes are written: a head, something an outcome, a foot; no line ends."""
+    """A head, an entry per outcome, a foot; without line ends."""
 
     description: str
     """A word or two for messages, different for each format."""
 
     def head(self) -> str | None:
-        """What stands before all outcomes."""
+        """Text before all outcomes."""
         return None
 
     @abstractmethod
     def entry(self, outcome: Outcome) -> str | None:
-        """An outcome; None where this format has nothing to say of it."""
+        """An outcome; None if this format leaves it out."""
 
     def foot(self) -> str | None:
-        """What stands after all outcomes."""
+        """Text after all outcomes."""
         return None
 
 
@@ -57,13 +54,10 @@ class LineFormat(Format):
 
     @abstractmethod
     def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
-        """Each entry's key, and whether it is an error; the head is passed over.
-
-        Raises ValueError for what is no entry.
-        """
+        """Each entry's key, and whether it is an error. Raises ValueError for no entry."""
 
     def is_whole(self, text: str) -> bool:
-        """Whether lines that were read together end an entry."""
+        """Whether these lines end an entry."""
         return text.endswith("\n")
 
 
@@ -80,10 +74,7 @@ class Text(LineFormat):
         caption = outcome.result
         if isinstance(caption, InputError):
             return None
-        line = "not sure" if caption.text is None else caption.text
-        if self._explain:
-            words = explained(caption.words, coloured=self._coloured)
-            line = f"{line}\t{summary(caption)}\t{words}".rstrip("\t")
+        line = caption_line(caption, explain=self._explain, coloured=self._coloured)
         return line if self._alone else f"{self.key(outcome.file)}\t{line}"
 
     def key(self, file: str) -> str:
@@ -175,7 +166,6 @@ class Csv(LineFormat):
 
 
 def _rounded(cell: object) -> object:
-    """Numbers as people read them; the records of JSON hold them in full."""
     return round(cell, 3) if isinstance(cell, float) else cell
 
 

@@ -1,8 +1,7 @@
 """Captions beside their pictures: NAME.EXT.txt, and NAME.EXT.xmp for photo managers.
 
-Takes a picture's path and its caption, writes a file whole or not at all. What is not ours stays:
-an XMP sidecar is ours while its seal matches (files.py), so one that an editor or a script has
-changed is not; a text has no room for a seal, so one with other words is the user's.
+What is not ours stays: an XMP sidecar is ours while its seal matches (sealed.py); a text has no
+room for a seal, so one with other words is the user's.
 """
 
 import html
@@ -47,10 +46,10 @@ def sidecar_path(file: str, kind: SidecarKind) -> Path:
 
 
 def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = False) -> None:
-    """Write a picture's caption beside it; with `force` in place of whatever stands there.
+    """Write a picture's caption beside it, whole or not at all; `force` replaces what is there.
 
-    Not synced to the disk one by one: after a power cut the last ones may be missing, none is half.
-    Raises SidecarError where something else stands there, and OSError where nothing can be written.
+    Not synced to the disk: after a power cut the last ones may be missing. Raises SidecarError if
+    another file is there, OSError if nothing can be written.
     """
     path = sidecar_path(file, kind)
     content = _content(caption, kind)
@@ -77,8 +76,7 @@ def write_sidecar(file: str, caption: str, kind: SidecarKind, *, force: bool = F
 def has_other_xmp(file: str) -> bool:
     """Whether a picture has another program's sidecar beside it: NAME.xmp, without its suffix.
 
-    Some programs that find NAME.EXT.xmp beside it read that one alone, and no longer show what the
-    other holds.
+    Some programs read NAME.EXT.xmp alone if both exist.
     """
     name = os.path.splitext(file)[0]
     return any(os.path.isfile(name + suffix) for suffix in (".xmp", ".XMP"))

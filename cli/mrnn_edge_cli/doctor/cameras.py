@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mrnn_edge.errors import install_command
 from mrnn_edge.machine import read_text
-from mrnn_edge_cli.doctor import wheels
 from mrnn_edge_cli.doctor.check import Area, Check, info, ok
 from mrnn_edge_cli.doctor.child import ask
+from mrnn_edge_cli.doctor.packages import check_wheels, owners
 
 SECONDS = 10.0
 """For a camera to open and give a frame."""
@@ -21,10 +21,10 @@ SECONDS = 10.0
 
 def checks(root: Path = Path("/")) -> Iterator[Check]:
     """The wheels, and each camera: a fault only where two wheels spoil each other."""
-    owners = wheels.owners("cv2")
+    wheels = owners("cv2")
     install = install_command("camera")
     either = f"{install}  (or [camera-headless], without a window)"
-    yield wheels.check(Area.CAMERA, "cv2", owners, either, f"for cameras {install}")
+    yield check_wheels(Area.CAMERA, "cv2", wheels, either, f"for cameras {install}")
     if not sys.platform.startswith("linux"):
         yield info(Area.CAMERA, "cameras", "not looked for on this system")
         return
@@ -33,7 +33,7 @@ def checks(root: Path = Path("/")) -> Iterator[Check]:
         yield info(Area.CAMERA, "cameras", "no /dev/video*")
     for file in sorted(files, key=lambda path: int(path.name[5:])):
         label = read_text(root / "sys/class/video4linux" / file.name / "name") or "a camera"
-        yield _camera(file, label, has_cv2=bool(owners))
+        yield _camera(file, label, has_cv2=bool(wheels))
 
 
 def _camera(file: Path, label: str, *, has_cv2: bool) -> Check:

@@ -1,7 +1,7 @@
-"""What a check is, and the words for one that failed. Knows nothing of what is checked."""
+"""What a check is."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mrnn_edge.errors import MrnnEdgeError
@@ -17,7 +17,7 @@ class Area(StrEnum):
 
 
 class Status(StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     INFO = "info"
@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     area: Area
     name: str
@@ -35,11 +35,7 @@ class Check:
     found: str
     """What is there, in one line."""
     advice: str | None = None
-    """What to do, a step a line; None where nothing is to be done."""
-
-    def to_dict(self) -> dict[str, str | None]:
-        """The JSON form."""
-        return asdict(self)
+    """What to do, one step per line."""
 
     def tidied(self) -> "Check":
         """The same in one line, with `~` for the home folder, whose path holds the user's name."""

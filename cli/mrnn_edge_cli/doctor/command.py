@@ -1,5 +1,6 @@
 """`mrnn-edge doctor`: what is right and wrong on this machine, to paste into a report."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -46,7 +47,7 @@ def doctor(
     faults = [check for check in checks if check.status is Status.FAULT]
     code = codes[faults[0].area] if faults else ExitCode.DONE
     if json:
-        write_json({"exit_code": int(code), "checks": [check.to_dict() for check in checks]})
+        write_json({"exit_code": int(code), "checks": [asdict(check) for check in checks]})
     raise typer.Exit(code)
 
 

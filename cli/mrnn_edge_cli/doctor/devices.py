@@ -9,9 +9,9 @@ from typing import Final
 from mrnn_edge.engine.device import CPU, CUDA, Device, DeviceKind
 from mrnn_edge.engine.session import CUDA_PROVIDER
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor import wheels
 from mrnn_edge_cli.doctor.check import Area, Check, Status, fault, info, ok
 from mrnn_edge_cli.doctor.child import ask
+from mrnn_edge_cli.doctor.packages import check_wheels, owners, replacing
 
 SECONDS: Final = 60.0
 """For a probe. Generous: a small board reads a whole runtime from its card."""
@@ -21,15 +21,15 @@ _TELEMETRY_OFF: Final = ("1", "true", "yes", "on", "y")
 
 def checks(wanted: Device | None) -> Iterator[Check]:
     """The runtime and where it runs; `wanted` is a device that must work, None needs no CUDA."""
-    owners = wheels.owners("onnxruntime")
+    wheels = owners("onnxruntime")
     cuda = wanted if wanted is not None and wanted.kind is DeviceKind.CUDA else CUDA
     must = cuda == wanted
-    install = _install(owners, cuda=must)
-    yield wheels.check(Area.DEVICE, "onnxruntime", owners, install)
+    install = _install(wheels, cuda=must)
+    yield check_wheels(Area.DEVICE, "onnxruntime", wheels, install)
     runtime = ask("runtime", seconds=SECONDS)
     if "failure" in runtime:
         check = fault(Area.DEVICE, "onnxruntime", runtime["failure"])
-        yield replace(check, advice=wheels.replacing(owners, install))
+        yield replace(check, advice=replacing(wheels, install))
         return
     providers: list[str] = runtime["providers"]
     built = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
@@ -42,16 +42,16 @@ def checks(wanted: Device | None) -> Iterator[Check]:
         yield _device(cuda, must=must)
         return
     found = "this ONNX Runtime was built without CUDA"
-    change = wheels.replacing(owners, install_command("gpu"))
+    change = replacing(wheels, install_command("gpu"))
     if must:
         yield replace(fault(Area.DEVICE, str(cuda), found), advice=change)
     else:
         yield info(Area.DEVICE, str(cuda), found, change if driver.status is Status.OK else None)
 
 
-def _install(owners: Mapping[str, str], *, cuda: bool) -> str:
+def _install(wheels: Mapping[str, str], *, cuda: bool) -> str:
     """The command that installs the wheel that is wanted, or that this machine can use best."""
-    if cuda or ("onnxruntime-gpu" in owners and shutil.which("nvidia-smi")):
+    if cuda or ("onnxruntime-gpu" in wheels and shutil.which("nvidia-smi")):
         return f"{install_command('gpu')}  (or [cpu], not both)"
     return f"{install_command('cpu')}  (or [gpu] for NVIDIA CUDA, not both)"
 

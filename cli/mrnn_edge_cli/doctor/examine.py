@@ -21,20 +21,20 @@ def examine(
     wanted = parse_device(device)
     return _isolated(
         (
-            (Area.INSTALLATION, "system", ()),
-            (Area.INSTALLATION, "packages", ()),
-            (Area.DEVICE, "devices", (wanted,)),
-            (Area.MODEL, "models", (named, wanted)),
-            (Area.CAMERA, "cameras", ()),
+            (Area.INSTALLATION, "machine", "system", ()),
+            (Area.INSTALLATION, "packages", "packages", ()),
+            (Area.DEVICE, "devices", "devices", (wanted,)),
+            (Area.MODEL, "models", "models", (named, wanted)),
+            (Area.CAMERA, "cameras", "cameras", ()),
         )
     )
 
 
-def _isolated(groups: Iterable[tuple[Area, str, tuple[Any, ...]]]) -> Iterator[Check]:
-    for area, name, arguments in groups:
+def _isolated(groups: Iterable[tuple[Area, str, str, tuple[Any, ...]]]) -> Iterator[Check]:
+    for area, name, file, arguments in groups:
         try:
             # Imported here: a numpy that cannot be imported is a finding.
-            module = import_module(f"mrnn_edge_cli.doctor.{name}")
+            module = import_module(f"mrnn_edge_cli.doctor.{file}")
             for check in module.checks(*arguments):
                 yield check.tidied()
         except Exception as error:  # one that explodes must not hide the others

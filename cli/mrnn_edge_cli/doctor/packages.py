@@ -1,15 +1,16 @@
-"""numpy, Pillow with the formats that it really reads, and pi-heif where it is installed."""
+"""numpy, Pillow with the formats that it really reads, pi-heif, and which wheels own a module."""
 
 import contextlib
 import io
 import platform
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from types import ModuleType
 
 from mrnn_edge import __version__
 from mrnn_edge.errors import install_command
-from mrnn_edge_cli.doctor.check import Area, Check, fault, info, ok
+from mrnn_edge_cli.doctor.check import Area, Check, Status, fault, info, ok
 
 _REINSTALL = "run: pip install --upgrade --force-reinstall"
 
@@ -33,6 +34,36 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found
+
+
+def owners(module: str) -> dict[str, str]:
+    """The wheels that own a module: normalised name to version."""
+    # A folder that was half deleted has no name.
+    names = filter(None, metadata.packages_distributions().get(module, ()))
+    normalised = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    return {name: metadata.version(name) for name in sorted(normalised)}
+
+
+def check_wheels(
+    area: Area, module: str, wheels: Mapping[str, str], install: str, advice: str | None = None
+) -> Check:
+    """Whether one wheel alone owns the module; `advice` is for the case that none does.
+
+    Two overwrite each other's files: the later one wins, and removing either leaves half a module.
+    """
+    name = f"{module} wheels"
+    found = ", ".join(f"{wheel} {number}" for wheel, number in wheels.items())
+    if len(wheels) > 1:
+        found += f": each owns the module `{module}`, together they spoil it"
+        repair = replacing(wheels, install)
+        return Check(area=area, name=name, status=Status.FAULT, found=found, advice=repair)
+    return ok(area, name, found) if wheels else info(area, name, "none is installed", advice)
+
+
+def replacing(wheels: Mapping[str, str], install: str) -> str:
+    """The commands that remove these wheels and install one whole wheel in their place."""
+    # What is installed has to go first: pip would find it there, and do nothing.
+    return f"run: pip uninstall --yes {' '.join(wheels)}\n{install}" if wheels else install
 
 
 def _numpy() -> Check:

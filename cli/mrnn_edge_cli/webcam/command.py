@@ -37,18 +37,10 @@ class _Source:
         float, opt.under(SOURCE, "--interval", metavar="SECONDS", help="Time between two looks.")
     ] = 0.5
     change_threshold: Annotated[
-        float,
-        opt.under(
-            SOURCE,
-            "--change-threshold",
-            help="Change of the image vector, 0..2, that is captioned.",
-        ),
+        float, opt.under(SOURCE, "--change-threshold", help="Change of the image vector, 0..2.")
     ] = 0.15
     deadline_ms: Annotated[
-        float | None,
-        opt.under(
-            SOURCE, "--deadline-ms", help="Narrow the beam to finish a caption in this time."
-        ),
+        float | None, opt.under(SOURCE, "--deadline-ms", help="Narrow the beam to meet this time.")
     ] = None
     every: Annotated[
         int, opt.under(SOURCE, "--every", min=1, metavar="N", help="Use each N-th frame of a file.")
@@ -71,8 +63,7 @@ class _Outputs:
     """The outputs, as the command line names them."""
 
     headless: Annotated[
-        bool,
-        opt.under(opt.OUTPUT, "--headless", help="No window: one line per caption."),
+        bool, opt.under(opt.OUTPUT, "--headless", help="No window: one line per caption.")
     ] = False
     ndjson: opt.Ndjson = False
     explain: opt.Explain = False
@@ -85,8 +76,7 @@ class _Outputs:
         opt.path_option("--log", help="Write the records to a file too.", panel=opt.OUTPUT),
     ] = None
     resume: Annotated[
-        bool,
-        opt.under(opt.OUTPUT, "--resume", help="Append to an existing --log."),
+        bool, opt.under(opt.OUTPUT, "--resume", help="Append to an existing --log.")
     ] = False
     srt: Annotated[
         Path | None, opt.path_option("--srt", help="Write subtitles of a file.", panel=opt.OUTPUT)
@@ -237,23 +227,31 @@ class _Sinks:
         """Open all that were requested; with `lines` captions go to standard output."""
         from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
         from mrnn_edge_cli.webcam.speech import Speech
-        from mrnn_edge_cli.webcam.text_file import Start, start_of
+        from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
 
         outputs = self._outputs
-        for subtitles in _subtitles(frames, watching, outputs):
-            self._add(subtitles)
+        if frames.live and (outputs.srt or outputs.vtt):
+            raise OptionError(
+                "--srt and --vtt are for files; --log keeps the captions of a live source"
+            )
+
+        def end_s() -> float:
+            return watching.latest_s + (1.0 / frames.rate if frames.rate else 0.0)
+
+        for path, kind in ((outputs.srt, SubtitleFormat.SRT), (outputs.vtt, SubtitleFormat.VTT)):
+            if path is not None:
+                self._add(Subtitles(path, kind, force=outputs.force, end_s=end_s))
         if outputs.ndjson:
             self._add(Records())
         elif lines:
             self._add(Lines(explain=outputs.explain))
         if outputs.log is not None:
-            start = start_of(outputs.log, force=outputs.force)
-            self._add(Log(outputs.log, Start.APPEND if outputs.resume else start))
+            self._add(Log(outputs.log, append=outputs.resume, force=outputs.force))
         if outputs.speak_cmd is not None:
             self._add(Speech(outputs.speak_cmd))
 
     def window_lost(self, error: "WindowLostError") -> None:
-        """From now on captions are lines, starting with the one that the window showed."""
+        """Print captions as lines from now on, first the one that the window showed."""
         from mrnn_edge_cli.webcam.sinks import Lines
 
         self._notice(f"the window was lost ({error}); captions are printed as lines")
@@ -265,7 +263,7 @@ class _Sinks:
             lines.event(self._last)
 
     def run(self, events: "Iterator[CaptionEvent]", source: str) -> None:
-        """Every caption to every sink, and the error that ends them."""
+        """Pass every caption to every sink, and the error that ends them."""
         try:
             for event in events:
                 self._last = event
@@ -303,22 +301,3 @@ def _window(notice: "Notice") -> "Window | None":
         return Window()
     notice(f"no window ({reason}); captions are printed as lines")
     return None
-
-
-def _subtitles(frames: "FrameSource", watching: "Watch", outputs: _Outputs) -> "Iterator[Sink]":
-    """Each is opened when it is taken, so that it can be closed if the next cannot be opened."""
-    from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
-    from mrnn_edge_cli.webcam.text_file import start_of
-
-    wanted = [(outputs.srt, SubtitleFormat.SRT), (outputs.vtt, SubtitleFormat.VTT)]
-    if frames.live and (outputs.srt or outputs.vtt):
-        raise OptionError(
-            "--srt and --vtt are for files; --log keeps the captions of a live source"
-        )
-
-    def end_s() -> float:
-        return watching.latest_s + (1.0 / frames.rate if frames.rate else 0.0)
-
-    for path, kind in wanted:
-        if path is not None:
-            yield Subtitles(path, kind, start_of(path, force=outputs.force), end_s=end_s)

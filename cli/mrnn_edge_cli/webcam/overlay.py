@@ -1,11 +1,10 @@
 """The caption over the picture: words on a dark band, coloured by what the image gave for each.
 
-Text is drawn by Pillow when it changes and laid over each frame by numpy: the band's part of the
-picture is darkened to a quarter and the brighter of picture and text is taken. Takes and gives
-pixels; knows no window and no file.
+Pillow draws text when it changes, numpy lays it over each frame: the band's part of the picture is
+darkened to a quarter, and the brighter of picture and text is taken.
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -15,8 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.image.read import Pixels
 from mrnn_edge.language.records import Word
-from mrnn_edge_cli.explain import strength
-from mrnn_edge_cli.webcam.sinks import UNSURE
+from mrnn_edge_cli.explain import UNSURE, strength
 
 Colour: TypeAlias = tuple[int, int, int]
 
@@ -36,43 +34,36 @@ class Overlay:
 
     def __init__(self, *, explain: bool) -> None:
         self._explain = explain
-        self._words: Sequence[tuple[str, Colour]] = ()
+        self._words: tuple[tuple[str, Colour], ...] = ()
         self._status = ""
-        self._caption_band = _Band()
-        self._status_band = _Band()
 
     def caption(self, event: CaptionEvent) -> None:
         """Show this from now on."""
         caption = event.caption
         if caption.text is None:
-            self._words = [(UNSURE, GREY)]
+            self._words = ((UNSURE, GREY),)
         elif self._explain:
-            self._words = [(word.word, word_colour(word)) for word in caption.words]
+            self._words = tuple((word.word, word_colour(word)) for word in caption.words)
         else:
-            self._words = [(word, WHITE) for word in caption.text.split()]
-        self._caption_band.forget()
+            self._words = tuple((word, WHITE) for word in caption.text.split())
 
     def status(self, text: str) -> None:
         """Show this in the upper corner from now on."""
-        if text != self._status:
-            self._status = text
-            self._status_band.forget()
+        self._status = text
 
     def draw(self, bgr: Pixels) -> None:
-        """Lay both over a picture, uint8 [H, W, 3] in OpenCV's order, in its place."""
+        """Draw both on a picture, uint8 [H, W, 3] in OpenCV's order."""
         height, width = bgr.shape[:2]
         if self._status:
-            words = [(self._status, GREY)]
-            band = self._status_band.drawn(words, width, size=height // _STATUS_SHARE)
+            band = _band(((self._status, GREY),), width, max(height // _STATUS_SHARE, 8))
             _lay(bgr, band, top=0)
         if self._words:
-            band = self._caption_band.drawn(self._words, width, size=height // _CAPTION_SHARE)
+            band = _band(self._words, width, max(height // _CAPTION_SHARE, 8))
             _lay(bgr, band, top=height - len(band))
 
 
 def word_colour(word: Word) -> Colour:
-    """From grey over white-green to green by the word's bits; magenta where the image spoke against
-    it."""
+    """From grey to green by the word's bits; magenta where the image spoke against it."""
     share = strength(word)
     if word.grounding is None:
         return WHITE
@@ -83,25 +74,9 @@ def word_colour(word: Word) -> Colour:
     return red, green, blue
 
 
-class _Band:
-    """Words drawn on black, kept until they or the picture's width change."""
-
-    def __init__(self) -> None:
-        self._drawn: Pixels | None = None
-        self._form = (0, 0)
-
-    def forget(self) -> None:
-        """The words have changed."""
-        self._drawn = None
-
-    def drawn(self, words: Sequence[tuple[str, Colour]], width: int, *, size: int) -> Pixels:
-        """uint8 [h, width, 3] in OpenCV's order."""
-        if self._drawn is None or self._form != (width, size):
-            self._drawn, self._form = _draw(words, width, max(size, 8)), (width, size)
-        return self._drawn
-
-
-def _draw(words: Sequence[tuple[str, Colour]], width: int, size: int) -> Pixels:
+@lru_cache(maxsize=2)
+def _band(words: tuple[tuple[str, Colour], ...], width: int, size: int) -> Pixels:
+    """Words on black, uint8 [h, width, 3] in OpenCV's order; the last status and caption stay."""
     font = ImageFont.load_default(size)
     margin, line_height = size // 2, size * 4 // 3
     space = font.getlength(" ")

@@ -45,8 +45,7 @@ class _Shown(NamedTuple):
 class Recording:
     """A video file that frames are added to, each shown until the next one's time.
 
-    Of a file every frame is in the film: `show` waits for a slow encoder. A live source does not
-    wait: frames that find the encoder behind are left out.
+    Frames of a file wait for a slow encoder; frames of a live source are left out.
     """
 
     def __init__(

@@ -7,12 +7,9 @@ from typing import Any
 
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import MrnnEdgeError
-from mrnn_edge.language.records import Caption
-from mrnn_edge_cli.explain import explained, has_colours, summary
+from mrnn_edge_cli.explain import caption_line, has_colours
 from mrnn_edge_cli.output import write
-from mrnn_edge_cli.webcam.text_file import Start, TextFile
-
-UNSURE = "not sure"
+from mrnn_edge_cli.webcam.text_file import TextFile
 
 
 class Sink:
@@ -40,12 +37,8 @@ class Lines(Sink):
         self._explain = explain
 
     def event(self, event: CaptionEvent) -> None:
-        caption = event.caption
-        line = f"{clock_time(event.time_s)}\t{spoken(caption)}"
-        if self._explain:
-            words = explained(caption.words, coloured=has_colours())
-            line += f"\t{summary(caption)}\t{words}".rstrip("\t")
-        write(line)
+        line = caption_line(event.caption, explain=self._explain, coloured=has_colours())
+        write(f"{clock_time(event.time_s)}\t{line}")
 
 
 class Records(Sink):
@@ -65,8 +58,8 @@ class Records(Sink):
 class Log(Records):
     """The same records in a file. A full disk ends the log, not the captions."""
 
-    def __init__(self, path: Path, start: Start) -> None:
-        self._file = TextFile(path, start, ended="the log ends here")
+    def __init__(self, path: Path, *, append: bool, force: bool) -> None:
+        self._file = TextFile(path, ended="the log ends here", append=append, force=force)
         super().__init__(lambda record: self._file.write(f"{record}\n"))
 
     @property
@@ -75,11 +68,6 @@ class Log(Records):
 
     def close(self) -> None:
         self._file.close()
-
-
-def spoken(caption: Caption) -> str:
-    """The sentence for people, which may be empty; `not sure` if it was withheld."""
-    return UNSURE if caption.text is None else caption.text
 
 
 def clock_time(seconds: float) -> str:

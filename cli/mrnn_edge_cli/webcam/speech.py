@@ -15,8 +15,9 @@ from typing import Final
 
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge.errors import OptionError
+from mrnn_edge_cli.explain import spoken
 from mrnn_edge_cli.output import say
-from mrnn_edge_cli.webcam.sinks import Sink, spoken
+from mrnn_edge_cli.webcam.sinks import Sink
 
 FAREWELL_S: Final = 5.0
 """For the last caption."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrnn_edge.camera.scene import CaptionEvent
 from mrnn_edge_cli.webcam.sinks import Sink
-from mrnn_edge_cli.webcam.text_file import Start, TextFile
+from mrnn_edge_cli.webcam.text_file import TextFile
 
 
 class SubtitleFormat(StrEnum):
@@ -20,11 +20,11 @@ class Subtitles(Sink):
     """Cues, each written when it ends; the last one ends at `end_s()`, the end of what was seen."""
 
     def __init__(
-        self, path: Path, kind: SubtitleFormat, start: Start, *, end_s: Callable[[], float]
+        self, path: Path, kind: SubtitleFormat, *, force: bool, end_s: Callable[[], float]
     ) -> None:
         self._kind = kind
         self._end_s = end_s
-        self._file = TextFile(path, start, ended="the subtitles end here")
+        self._file = TextFile(path, ended="the subtitles end here", force=force)
         self._open: CaptionEvent | None = None
         self._cues = 0
         if kind is SubtitleFormat.VTT:

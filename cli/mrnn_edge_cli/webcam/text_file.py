@@ -1,45 +1,32 @@
-"""A text file that grows by entries. A disk that fills ends the file, not the captions.
-
-Knows neither what stands in it nor when an entry comes.
-"""
+"""A text file that grows by entries. A disk that fills ends the file, not the captions."""
 
 import contextlib
 import os
-import stat
-from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
 from mrnn_edge_cli.output import say
 
 
-class Start(StrEnum):
-    """What happens to an existing file, as the mode that opens it."""
-
-    NEW = "xb"
-    """One that has appeared meanwhile stays. Raises FileExistsError."""
-    EMPTY = "wb"
-    APPEND = "ab"
-    """On a line of its own: a power cut may have left half of one."""
-
-
-def start_of(path: Path, *, force: bool) -> Start:
-    """How to open an output that was checked before: a file that has appeared since stays."""
-    is_device = path.exists() and not path.is_file()
-    return Start.EMPTY if force or is_device else Start.NEW
-
-
 class TextFile:
-    """An open file. Once an entry could not be written no other is tried."""
+    """An open file. After an entry that could not be written no other is tried."""
 
-    def __init__(self, path: Path, start: Start, *, ended: str) -> None:
-        """`ended` is the message of an early end. Raises OSError if it cannot be opened."""
+    def __init__(
+        self, path: Path, *, ended: str, append: bool = False, force: bool = False
+    ) -> None:
+        """`ended` is the message of an early end.
+
+        `append` continues the file on a line of its own: a power cut may have left half of one.
+        `force` replaces it. Without either raises FileExistsError; OSError if it cannot be opened.
+        """
+        is_device = path.exists() and not path.is_file()
+        mode = "ab" if append else "wb" if force or is_device else "xb"
         self._path = path
         self._ended = ended
-        # Without a buffer: nothing is left to fail when it is closed or forgotten.
-        self._file: IO[bytes] | None = open(path, start, buffering=0)  # noqa: SIM115
+        # Without a buffer: closing has nothing left to write.
+        self._file: IO[bytes] | None = open(path, mode, buffering=0)  # noqa: SIM115
         self.failed = False
-        if start is Start.APPEND and _ends_within_a_line(path):
+        if append and _ends_within_a_line(path):
             self.write("\n")
 
     def write(self, text: str) -> None:
@@ -54,7 +41,7 @@ class TextFile:
             self._fail(error)
 
     def close(self) -> None:
-        """No more comes."""
+        """Close the file."""
         file, self._file = self._file, None
         try:
             if file is not None:
@@ -72,14 +59,10 @@ class TextFile:
 
 
 def _ends_within_a_line(path: Path) -> bool:
-    """Whether something stands after the last line's end; False where it cannot be read."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        with path.open("rb") as file:
-            if not file.seek(0, os.SEEK_END):
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except OSError:
-        return False
+    """Whether the last line of a file has no end; False if the file is empty or unreadable."""
+    with contextlib.suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+    return False

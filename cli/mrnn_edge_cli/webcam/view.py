@@ -1,7 +1,7 @@
-"""Every frame with its caption, shown and recorded; captions come out of it as they do of a watch.
+"""Every frame with its caption, shown and recorded.
 
-On a live source captions are found in a thread beside, so that the picture does not stand still
-while a sentence is decoded. A file is described frame by frame, and in a window shown at its speed.
+A live source is captioned in another thread, so that the picture does not freeze while a sentence
+is decoded. A file is captioned frame by frame, and shown in a window at its own speed.
 """
 
 import math
@@ -26,7 +26,7 @@ from mrnn_edge_cli.webcam.rhythm import Rhythm
 from mrnn_edge_cli.webcam.window import PAINT_S, Key, Window, WindowLostError
 
 _TICK_S: Final = 0.05
-"""The longest that the window is left to itself; it draws itself and takes keys only when asked."""
+"""The window is drawn and takes keys only when it is asked for one: at least this often."""
 _STATUS_S: Final = 0.25
 """Between two changes of the status; figures that change faster cannot be read."""
 
@@ -124,10 +124,9 @@ class View:
             self._picture = self._drawn(self._last)
 
     def _in_window(self, window: Window, frame: Frame | None) -> None:
-        """Show the picture and obey keys, of a file until its next frame is due.
+        """Show the picture and obey keys; of a file, until its next frame is due.
 
-        Painting takes a while whatever the picture: of a file that comes faster, a frame that is
-        late already is passed by, so that the film keeps its speed.
+        If the frames of a file come faster than they can be painted, late ones are skipped.
         """
         while True:
             due_s = 0.0
@@ -154,10 +153,10 @@ class View:
         self._rhythm.paused(self._clock() - since)
 
     def _drawn(self, frame: Frame) -> Pixels:
-        """The frame in OpenCV's order, a copy, with everything on it."""
+        """A copy of the frame in OpenCV's order with the overlay on it."""
         cv2, rgb = import_cv2(), frame.pixels
-        # OpenCV's frames are BGR counted backwards, and copied as they lie. Those that are RGB in
-        # memory, of pictures, numpy turns round in 5 ms (1280 x 720), OpenCV in 0.2.
+        # Frames of OpenCV are reversed views of BGR, copied as they are. Numpy would reverse those
+        # that are RGB in memory in 5 ms (1280 x 720), OpenCV does in 0.2.
         own = rgb.flags.c_contiguous
         bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR) if own else rgb[..., ::-1].copy()
         if self._mirrored:
@@ -187,7 +186,7 @@ class View:
 
 
 def snapshot(bgr: Pixels) -> None:
-    """The picture as it is shown, into a PNG of the working folder named by the time."""
+    """Save the picture as it is shown as a PNG in the working folder, named by the time."""
     path = Path(f"mrnn-edge-{datetime.now():%Y%m%d-%H%M%S-%f}.png")
     try:
         Image.fromarray(np.ascontiguousarray(bgr[..., ::-1])).save(path)

@@ -34,14 +34,9 @@ class Key(StrEnum):
     MIRROR = "mirror"
 
 
-KEYS: Final = {
-    ord("q"): Key.QUIT,
-    27: Key.QUIT,  # Esc
-    ord(" "): Key.PAUSE,
-    ord("p"): Key.PAUSE,
-    ord("s"): Key.SNAPSHOT,
-    ord("m"): Key.MIRROR,
-}
+_ESCAPE: Final = "\x1b"
+_CHARACTERS = {Key.QUIT: f"q{_ESCAPE}", Key.PAUSE: " p", Key.SNAPSHOT: "s", Key.MIRROR: "m"}
+KEYS: Final = {ord(each): key for key, characters in _CHARACTERS.items() for each in characters}
 
 
 def why_no_window() -> str | None:

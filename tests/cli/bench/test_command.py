@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from mrnn_edge_cli.bench.comparing import compare
-from mrnn_edge_cli.bench.html_report import Bar, chart, page
+from mrnn_edge_cli.bench.html_report import page
 
 TIMES = ("stages_ms", "step_ms", "encoder_only_ms", "array_ms")
 
@@ -130,7 +130,7 @@ def test_the_lines_tell_the_circumstances_and_every_figure(bench, picture):
         (("--compare", "half.json"), 2, "is no record"),
         (("--compare", "half.json", "--tolerance", "0.1"), 2, "expected a percentage such as 10%"),
         (("--html", "nowhere/page.html"), 2, "there is no folder"),
-        (("gone.jpg",), 3, "no such file"),
+        (("gone.jpg",), 3, "No such file"),
         (("text.jpg",), 3, "looks like text"),
         (("--model", "nowhere"), 4, "is neither a model name nor a folder"),
         (("--device", "cuda"), 5, "has no CUDA"),
@@ -201,12 +201,3 @@ def test_the_page_tells_what_became_worse():
     seen = Seen(page(slower, compare(benched.record(), slower, tolerance=0.1)))
     assert "1 of the judged figures are worse" in seen.text
     assert "-50.0%" in seen.text
-
-
-def test_bars_are_as_long_as_what_they_stand_for():
-    seen = Seen(chart([Bar("a", 10.0, "10 ms"), Bar("b", 40.0, "40 ms")]))
-    assert [each["style"] for tag, each in seen.tags if tag == "i"] == [
-        "width: 25.0%",
-        "width: 100.0%",
-    ]
-    assert seen.text.split() == ["a", "10", "ms", "b", "40", "ms"] or "a10 ms" in seen.text

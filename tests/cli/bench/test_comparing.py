@@ -21,7 +21,7 @@ def with_stage(name, p50):
 
 
 def regressions(old, new, tolerance=0.1):
-    return [each.name for each in compare(old, new, tolerance=tolerance).regressions]
+    return compare(old, new, tolerance=tolerance).regressions
 
 
 def test_a_record_beside_itself_has_no_regression_even_at_no_tolerance():
@@ -29,7 +29,7 @@ def test_a_record_beside_itself_has_no_regression_even_at_no_tolerance():
 
 
 def test_which_figures_are_judged_and_which_are_only_told():
-    found = compare(record(), record(), tolerance=0.1).verdicts
+    found = compare(record(), record(), tolerance=0.1).figures
     assert {each.name for each in found if each.judged} == JUDGED
     assert {each.name for each in found if not each.judged} == {
         "total p95, ms", "total p99, ms", "overhead ratio", "cold start, ms", "peak memory, MB",
@@ -61,8 +61,8 @@ def test_each_judged_figure_alone_is_found_in_its_direction(slower, name):
 )
 def test_a_figure_that_is_only_told_is_no_regression(changes):
     found = compare(record(), record(**changes), tolerance=0.1)
-    assert found.regressions == ()
-    assert any(each.change > 5 for each in found.verdicts)
+    assert found.regressions == []
+    assert any(each.change > 5 for each in found.figures)
 
 
 def test_only_the_median_is_judged():
@@ -96,7 +96,7 @@ def test_a_time_is_worse_both_ways_never_and_the_change_tells_how_much(was, now,
     assert not (there and back)
     (verdict,) = (
         each
-        for each in compare(old, new, tolerance=tolerance).verdicts
+        for each in compare(old, new, tolerance=tolerance).figures
         if each.name == "total p50, ms"
     )
     assert verdict.old * (1 + verdict.change) == pytest.approx(now)
@@ -106,13 +106,13 @@ def test_a_time_is_worse_both_ways_never_and_the_change_tells_how_much(was, now,
 
 def test_what_only_one_record_tells_is_left_out():
     found = compare(record(rss_mb=None), record(), tolerance=0.1)
-    assert "peak memory, MB" not in {each.name for each in found.verdicts}
+    assert "peak memory, MB" not in {each.name for each in found.figures}
 
 
 def test_a_memory_of_nothing_before_has_no_finite_change():
     found = {
         each.name: each
-        for each in compare(record(rss_mb=0.0), record(rss_mb=1.0), tolerance=0.1).verdicts
+        for each in compare(record(rss_mb=0.0), record(rss_mb=1.0), tolerance=0.1).figures
     }
     assert found["peak memory, MB"].change == float("inf")
 

@@ -39,7 +39,7 @@ def test_a_folder_gives_its_pictures_in_the_order_of_their_names(tmp_path):
 
 
 def test_what_is_not_there_and_a_folder_of_nothing_are_told(tmp_path):
-    with pytest.raises(FileError, match="no such file"):
+    with pytest.raises(FileError, match="No such file"):
         read_pictures(str(tmp_path / "gone.jpg"))
     with pytest.raises(OptionError, match="holds no picture"):
         read_pictures(str(tmp_path))

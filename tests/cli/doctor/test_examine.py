@@ -17,7 +17,7 @@ from mrnn_edge_cli.doctor import cameras, child, devices, models, probe, system
 from mrnn_edge_cli.doctor.check import Area, Check, Status
 from mrnn_edge_cli.doctor.examine import examine
 from mrnn_edge_cli.doctor.packages import checks as package_checks
-from mrnn_edge_cli.doctor.wheels import owners
+from mrnn_edge_cli.doctor.packages import owners
 
 CUDA = Device(kind=DeviceKind.CUDA, index=1)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads files of Linux")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mrnn_edge_cli.webcam.text_file import Start, TextFile
+from mrnn_edge_cli.webcam.text_file import TextFile
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from mrnn_edge_cli.webcam.text_file import Start, TextFile
 def test_what_is_appended_begins_on_a_line_of_its_own(tmp_path, before, after):
     path = tmp_path / "log"
     path.write_text(before)
-    file = TextFile(path, Start.APPEND, ended="it ends here")
+    file = TextFile(path, append=True, ended="it ends here")
     file.write("new\n")
     file.close()
     assert path.read_text() == after
@@ -28,20 +28,20 @@ def test_what_is_appended_begins_on_a_line_of_its_own(tmp_path, before, after):
 def test_a_file_that_begins_anew_keeps_nothing(tmp_path):
     path = tmp_path / "out.srt"
     path.write_text("of yesterday")
-    TextFile(path, Start.EMPTY, ended="it ends here").close()
+    TextFile(path, force=True, ended="it ends here").close()
     assert path.read_bytes() == b""
 
 
 def test_every_entry_is_in_the_file_before_the_next(tmp_path):
-    file = TextFile(tmp_path / "log", Start.APPEND, ended="it ends here")
+    file = TextFile(tmp_path / "log", append=True, ended="it ends here")
     file.write("caf\udce9 é\n")
     assert (tmp_path / "log").read_bytes() == "caf\\udce9 é\n".encode()
     file.close()
 
 
-@pytest.mark.parametrize("start", [Start.EMPTY, Start.APPEND])
-def test_a_full_disk_ends_it_with_one_notice(capsys, start):
-    file = TextFile(Path("/dev/full"), start, ended="it ends here")
+@pytest.mark.parametrize("append", [False, True])
+def test_a_full_disk_ends_it_with_one_notice(capsys, append):
+    file = TextFile(Path("/dev/full"), append=append, ended="it ends here")
     for _ in range(3):
         file.write("a\n")
     file.close()
@@ -55,7 +55,7 @@ def test_a_pipe_whose_reader_has_gone_ends_it_too(tmp_path, capsys):
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    file = TextFile(path, Start.APPEND, ended="it ends here")
+    file = TextFile(path, append=True, ended="it ends here")
     os.close(reader)
     file.write("a\n")
     assert file.failed
