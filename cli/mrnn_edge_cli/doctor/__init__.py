@@ -1,1 +1,1 @@
-"""What is right and wrong on this machine, as a list of checks (examine.py)."""
+"""What is right and wrong on this machine, as a list of checks (check.py)."""

@@ -28,8 +28,7 @@ def doctor(
     OpenCV is no fault, unless --device requests CUDA. The exit code is that of the first fault.
     """
     del quiet  # nothing goes to stderr anyway
-    from mrnn_edge_cli.doctor.check import Area, Status
-    from mrnn_edge_cli.doctor.examine import examine
+    from mrnn_edge_cli.doctor.check import Area, Status, examine
 
     codes = {
         Area.INSTALLATION: ExitCode.INTERNAL,

@@ -225,9 +225,8 @@ class _Sinks:
 
     def open(self, frames: "FrameSource", watching: "Watch", *, lines: bool) -> None:
         """Open all that were requested; with `lines` captions go to standard output."""
-        from mrnn_edge_cli.webcam.sinks import Lines, Log, Records
+        from mrnn_edge_cli.webcam.sinks import Lines, Log, Records, SubtitleFormat, Subtitles
         from mrnn_edge_cli.webcam.speech import Speech
-        from mrnn_edge_cli.webcam.subtitles import SubtitleFormat, Subtitles
 
         outputs = self._outputs
         if frames.live and (outputs.srt or outputs.vtt):

@@ -6,6 +6,7 @@ is decoded. A file is captioned frame by frame, and shown in a window at its own
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +23,15 @@ from mrnn_edge.image.read import Pixels
 from mrnn_edge_cli.output import say
 from mrnn_edge_cli.webcam.overlay import Overlay
 from mrnn_edge_cli.webcam.recording import Recording
-from mrnn_edge_cli.webcam.rhythm import Rhythm
 from mrnn_edge_cli.webcam.window import PAINT_S, Key, Window, WindowLostError
 
 _TICK_S: Final = 0.05
 """The window is drawn and takes keys only when it is asked for one: at least this often."""
 _STATUS_S: Final = 0.25
 """Between two changes of the status; figures that change faster cannot be read."""
+
+_TOO_LATE_S: Final = 0.5
+"""A machine too slow for a file shows the rest at its own speed, and does not catch up."""
 
 
 class View:
@@ -183,6 +186,42 @@ class View:
             self._draw(changed=True)  # at once: no other frame may come for long
         elif key is Key.SNAPSHOT and self._picture is not None:
             snapshot(self._picture)
+
+
+class Rhythm:
+    """How fast frames come, and when the next one of a file is due on the screen. Never waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._beats: deque[float] = deque(maxlen=31)
+        self._start: float | None = None
+
+    @property
+    def fps(self) -> float:
+        """Frames per second over the last thirty."""
+        if len(self._beats) < 2:
+            return 0.0
+        return (len(self._beats) - 1) / max(self._beats[-1] - self._beats[0], 1e-6)
+
+    def beat(self) -> None:
+        """A frame came."""
+        self._beats.append(self._clock())
+
+    def until(self, time_s: float) -> float:
+        """Seconds until a file's frame of this time is due; 0 if it is late."""
+        now = self._clock()
+        if self._start is None:
+            self._start = now - time_s
+        ahead = self._start + time_s - now
+        if ahead < -_TOO_LATE_S:
+            self._start -= ahead
+        return max(ahead, 0.0)
+
+    def paused(self, seconds: float) -> None:
+        """No frame was due for this long."""
+        if self._start is not None:
+            self._start += seconds
+        self._beats.clear()
 
 
 def snapshot(bgr: Pixels) -> None:

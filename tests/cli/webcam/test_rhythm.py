@@ -2,7 +2,7 @@
 
 import pytest
 
-from mrnn_edge_cli.webcam.rhythm import Rhythm
+from mrnn_edge_cli.webcam.view import Rhythm
 
 
 class Clock:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mrnn_edge_cli.webcam.text_file import TextFile
+from mrnn_edge_cli.webcam.sinks import TextFile
 
 
 @pytest.mark.parametrize(

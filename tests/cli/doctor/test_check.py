@@ -14,8 +14,7 @@ from mrnn_edge import machine as this_machine
 from mrnn_edge.engine.device import Device, DeviceKind
 from mrnn_edge.errors import OptionError
 from mrnn_edge_cli.doctor import cameras, child, devices, models, probe, system
-from mrnn_edge_cli.doctor.check import Area, Check, Status
-from mrnn_edge_cli.doctor.examine import examine
+from mrnn_edge_cli.doctor.check import Area, Check, Status, examine
 from mrnn_edge_cli.doctor.packages import checks as package_checks
 from mrnn_edge_cli.doctor.packages import owners
 
