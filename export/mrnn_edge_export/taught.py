@@ -147,14 +147,19 @@ def write_grown(base: Bundle, grown: Grown, out: Path, images: Floats) -> Bundle
 
 
 def _config(base: Bundle, grown: Grown, graphs: Mapping[GraphRole, bytes]) -> BundleConfig:
-    """The base's configuration updated, except for name and id."""
+    """The base's configuration updated, except for name and id.
+
+    Its confidence was fitted on captions and distances that another prior makes meaningless.
+    """
+    prior = describe_vectors(grown.prior)
     return dataclasses.replace(
         base.config,
         sizes=dataclasses.replace(base.config.sizes, vocabulary=len(grown.vocabulary)),
         precisions={Precision.FLOAT32: describe_pair(graphs)},
         default_precision=Precision.FLOAT32,
         gradient=describe_graph("gradient.onnx", graphs[GraphRole.GRADIENT]),
-        prior=describe_vectors(grown.prior),
+        prior=prior,
+        confidence=base.config.confidence if prior == base.config.prior else None,
         training=grown.training,
     )
 

@@ -6,6 +6,7 @@ import dataset
 import numpy as np
 import onnx
 import pytest
+import tiny
 from lessons import lesson
 from training import plan
 
@@ -42,10 +43,16 @@ def base(tmp_path_factory):
     return Captioner.load(folder / "base", device="cpu", threads=1), data
 
 
+def sure(bundle):
+    """The bundle with a confidence, which so few dev pictures do not give it."""
+    config = dataclasses.replace(bundle.config, confidence=tiny.weights())
+    return dataclasses.replace(bundle, config=config)
+
+
 @pytest.fixture(scope="module")
 def taught(base, tmp_path_factory):
     captioner, _ = base
-    bundle, step = captioner.bundle, read_step(captioner.bundle, captioner.graphs.step)
+    bundle, step = sure(captioner.bundle), read_step(captioner.bundle, captioner.graphs.step)
     own = dataclasses.replace(lesson(), typical=bundle.prior().centres)
     done = teach(step, bundle.vocabulary, own, DecodeOptions(beam=1))
     grown = Grown(
@@ -94,6 +101,14 @@ def test_image_vectors_are_to_the_last_bit_what_they_were(base, taught):
         np.testing.assert_array_equal(before.encode(image.path), after.encode(image.path))
     np.testing.assert_array_equal(before.bundle.prior().centres, after.bundle.prior().centres)
     assert before.config.id != after.config.id
+
+
+def test_the_confidence_stays_with_the_prior_it_was_fitted_with(base, taught, tmp_path):
+    captioner, step = taught
+    assert captioner.config.confidence == tiny.weights()
+    grown = Grown(step=step, vocabulary=captioner.bundle.vocabulary, prior=None, training={})
+    config = write_grown(sure(base[0].bundle), grown, tmp_path / "new", lesson().table.features)
+    assert config.confidence is None
 
 
 def test_onnx_runtime_keeps_the_other_words_to_the_last_bit_where_the_new_one_is_unlikely(
