@@ -116,7 +116,7 @@ class Captioner:
                 "or its caption (at load); free memory or take a smaller model"
             ) from None
         except (NumericalError, ModelError) as error:
-            raise BundleError(f"{folder}: {error} (a grey picture, at load)") from None
+            raise BundleError(f"{folder}: {error} (at load); export the model again") from None
 
     def __reduce__(self) -> tuple[Callable[[Loading], "Captioner"], tuple[Loading]]:
         return _load_again, (self._loading,)
