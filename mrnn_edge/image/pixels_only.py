@@ -1,8 +1,9 @@
 """The file of a picture without its metadata: texts, colour profiles and tags are left out.
 
 Pillow reads both together and refuses a picture whose metadata are damaged or would take much
-memory; its switches for that are process-wide. So a refused PNG or TIFF is read again from a
-copy of those parts that hold its first frame, and of a TIFF its orientation. Checks no pixels.
+memory; its switches for that are process-wide. So a refused PNG, JPEG or TIFF is read again from a
+copy of those parts that hold its first frame or its orientation. Knows how files are divided;
+checks no pixels.
 """
 
 import io
@@ -77,6 +78,15 @@ class _Parts:
 
 
 _PNG_PIXELS: Final = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
+_PNG_FRAMES: Final = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_PNG_TURNS: Final = {
+    b"eXIf": b"",
+    b"tEXt": b"Raw profile type exif\0",
+    b"zTXt": b"Raw profile type exif\0",
+    b"iTXt": b"XML:com.adobe.xmp\0",
+}
+"""Chunks that may hold an orientation, and how they begin then."""
+_LARGEST_TURN: Final = 1 << 20
 _ANCILLARY: Final = 0x20
 """The bit of a chunk's first letter that marks it as optional."""
 _PALETTE: Final = 3
@@ -84,23 +94,93 @@ _PALETTE: Final = 3
 
 
 def _png(parts: _Parts) -> Iterator[_Variant]:
+    whole, animated = _png_chunks(parts, _PNG_PIXELS | _PNG_FRAMES)
+    if whole:
+        yield whole, False
+    if whole and animated:
+        yield _png_chunks(parts, _PNG_PIXELS)[0], False
+
+
+def _png_chunks(parts: _Parts, keep: frozenset[bytes]) -> tuple[list[Piece], bool]:
+    """The pieces, empty without pixels, and whether chunks of frames are among them."""
     pieces: list[Piece] = [range(8)]
     seen: set[bytes] = set()
     at, colour = 8, 0
-    while at < parts.size and b"IEND" not in seen:
+    while at < parts.size:
         length, kind = struct.unpack(">I4s", parts.read(at, 8))
         start, at = at, at + 12 + length
         if kind == b"IHDR":
             colour = parts.read(start + 17, 1)[0]
         if kind == b"PLTE" and colour != _PALETTE:
             continue
-        if kind in _PNG_PIXELS:
+        turns = kind in _PNG_TURNS and kind not in seen and _turns(parts, start + 8, kind, length)
+        if kind in keep or turns:
             seen.add(kind)
-            pieces.append(range(start, at))
+            _append(pieces, range(start, at))
         elif not kind[0] & _ANCILLARY:
-            return  # its effect on the pixels is unknown
-    if b"IDAT" in seen:
-        yield pieces, False
+            return [], False  # its effect on the pixels is unknown
+        if kind == b"IEND":
+            break
+    return (pieces, not seen.isdisjoint(_PNG_FRAMES)) if b"IDAT" in seen else ([], False)
+
+
+def _turns(parts: _Parts, at: int, kind: bytes, length: int) -> bool:
+    """Whether the chunk at `at` may hold an orientation and Pillow accepts it."""
+    from PIL.PngImagePlugin import PngStream
+
+    beginning = _PNG_TURNS[kind]
+    if length > _LARGEST_TURN or parts.read(at, len(beginning)) != beginning:
+        return False
+    stream = PngStream(io.BytesIO(parts.read(at, length + 4)))
+    try:
+        stream.crc(kind, stream.call(kind, 0, length))
+    except Exception:
+        return False
+    return True
+
+
+def _append(pieces: list[Piece], piece: range) -> None:
+    """Append a piece, joined to the last one if it follows directly."""
+    last = pieces[-1]
+    if isinstance(last, range) and last.stop == piece.start:
+        pieces[-1] = range(last.start, piece.stop)
+    else:
+        pieces.append(piece)
+
+
+_JPEG_SCAN: Final = 0xDA
+_JPEG_BARE: Final = frozenset((0x01, *range(0xD0, 0xD8)))
+"""Markers without a length."""
+
+
+def _jpeg(parts: _Parts) -> Iterator[_Variant]:
+    pieces: list[Piece] = [range(2)]
+    at, marker = 2, 0
+    while marker != _JPEG_SCAN:
+        filler, marker, length = struct.unpack(">BBH", parts.read(at, 4))
+        if filler != 0xFF:
+            return
+        start = at
+        if marker == 0xFF:
+            at += 1
+        elif marker in _JPEG_BARE:
+            at += 2
+        else:
+            at += 2 + max(2, length)
+            if _jpeg_keeps(marker, parts.read(start + 4, 12), length - 2):
+                _append(pieces, range(start, at if marker != _JPEG_SCAN else parts.size))
+    yield pieces, False
+
+
+def _jpeg_keeps(marker: int, beginning: bytes, length: int) -> bool:
+    """Whether a segment holds pixels, their colour space or an orientation."""
+    if marker == 0xE0:
+        return beginning.startswith(b"JFIF\0") and length >= 14
+    if marker == 0xEE:
+        return beginning.startswith(b"Adobe") and length >= 12
+    if marker == 0xE1:
+        return beginning.startswith((b"Exif\0\0", b"http://ns.ad"))
+    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
 
 
 _PHOTOMETRIC: Final = 262
@@ -144,6 +224,7 @@ def _tiff(parts: _Parts) -> Iterator[_Variant]:
 
 _FORMATS: Final[tuple[tuple[bytes, Callable[[_Parts], Iterator[_Variant]]], ...]] = (
     (b"\x89PNG\r\n\x1a\n", _png),
+    (b"\xff\xd8", _jpeg),
     (b"II*\0", _tiff),
     (b"MM\0*", _tiff),
 )

@@ -75,6 +75,27 @@ def test_a_png_that_is_cut_off_behind_its_pixels_is_whole():
     assert_reads_as(PNG[:BEHIND] + struct.pack(">I", 2**31 - 1) + b"tEXt", gradient())
 
 
+@pytest.mark.parametrize(
+    "turns",
+    [
+        chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+        chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'),
+    ],
+)
+def test_a_png_with_too_much_text_is_still_set_upright(turns):
+    data = png_with(chunk(b"zTXt", b"prompt\0\0" + LARGE), turns)
+    assert_reads_as(data, gradient().transpose(Image.Transpose.ROTATE_270))
+
+
+def test_frames_of_a_png_with_too_much_text_are_counted():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    data = data[:IN_FRONT] + chunk(b"zTXt", b"prompt\0\0" + LARGE) + data[IN_FRONT:]
+    picture = read_picture(data, SPEC)
+    assert picture.frames == 3
+    assert (picture.pixels == [255, 0, 0]).all()
+
+
 @pytest.mark.parametrize("text", [b"", chunk(b"zTXt", b"prompt\0\0" + LARGE)])
 def test_a_png_whose_pixels_are_damaged_is_refused_with_or_without_text(text):
     at = PNG.index(b"IDAT") + 40
@@ -126,6 +147,35 @@ def test_a_bomb_in_the_metadata_costs_neither_memory_nor_time(kind, at):
     assert time.perf_counter() - start < 3.0
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        segment(0xE0, b"JFIF\0"),
+        segment(0xEE, b"Adobe\0"),
+        segment(0xED, b"Photoshop 3.0\x008BIM\4\4"),
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xE2, b"ICC_PROFILE\0\1"),
+    ],
+    ids=lambda metadata: repr(metadata[4:16]),
+)
+def test_a_jpeg_is_read_and_set_upright_whatever_its_other_segments_are(metadata):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(gradient(), "JPEG", quality=95, exif=exif)
+    assert_reads_as(data[:2] + metadata + data[2:], load_image(data))
+    with pytest.raises(ImageDecodeError):
+        load_image(data[:2] + metadata + data[2 : len(data) // 2])
+
+
+def test_the_colours_of_a_cmyk_jpeg_with_a_broken_profile_are_kept():
+    data = encoded(gradient().convert("CMYK"), "JPEG", quality=95)
+    assert_reads_as(data[:2] + segment(0xE2, b"ICC_PROFILE\0") + data[2:], load_image(data))
+
+
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("big_endian", [False, True])
 def test_a_tiff_is_read_and_set_upright_whatever_its_other_tags_are(compression, big_endian):
@@ -161,9 +211,10 @@ def test_a_file_that_lacks_bytes_of_its_pixels_is_refused_with_metadata_behind_t
     ("beginning", "part"),
     [
         (PNG[:IN_FRONT], chunk(b"prVt", b"")),
+        (b"\xff\xd8", b"\xff\xff"),
         (b"II*\0\x08\0\0\0\xff\xff", b"\0"),
     ],
-    ids=["PNG", "TIFF"],
+    ids=["PNG", "JPEG", "TIFF"],
 )
 def test_a_file_of_millions_of_parts_is_given_up_soon(beginning, part):
     file = io.BytesIO(beginning + part * ((16 << 20) // len(part)))
