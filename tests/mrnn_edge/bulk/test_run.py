@@ -110,13 +110,13 @@ def test_a_stop_ends_between_batches_and_what_was_begun_comes(captioner, files):
 
 def test_no_more_than_a_few_batches_are_read_ahead(captioner, files, monkeypatch):
     reads = []
-    read = Captioner.read
+    read = pipeline.read_picture
 
-    def count(self, image, *, allow_truncated=False):
+    def count(image, spec, *, allow_truncated=False):
         reads.append(image)
-        return read(self, image, allow_truncated=allow_truncated)
+        return read(image, spec, allow_truncated=allow_truncated)
 
-    monkeypatch.setattr(Captioner, "read", count)
+    monkeypatch.setattr(pipeline, "read_picture", count)
     good = [file for number, file in enumerate(files) if number not in (1, 6, 7)]
     for taken, _ in enumerate(caption_files(captioner, good * 30, DecodeOptions()), start=1):
         assert len(reads) <= taken + 6 * BATCH
