@@ -18,6 +18,7 @@ from mrnn_edge_cli.loading import Loading, LoadOptions, load
 from mrnn_edge_cli.output import Progress, say, write, write_json
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_sentences, read_split
+from mrnn_edge_train.data.mixture import name_of
 
 if TYPE_CHECKING:
     from mrnn_edge import Captioner
@@ -196,6 +197,7 @@ def _measure(
     found = measure(captioner, images, vectors, known, decoding, choose=choose, track=track)
     penalty = decoding.length_penalty
     record: dict[str, Any] = {
+        "data": name_of(data.folder),
         "split": str(data.split),
         **found.to_record(),
         "vocabulary": len(captioner.bundle.vocabulary),

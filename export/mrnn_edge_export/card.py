@@ -141,6 +141,11 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _split(evaluation: Mapping[str, Any]) -> str:
+    """The data set and the split; older figures lack the data set."""
+    return f"{evaluation.get('data', '')} {evaluation['split']}".lstrip()
+
+
 def _search(evaluation: Mapping[str, Any]) -> str:
     # Older figures lack the option.
     size = evaluation.get("no_repeat_ngram", 0)
@@ -161,7 +166,7 @@ def _figures(evaluations: Mapping[str, Any]) -> list[str]:
         bleu = " | ".join(f"{value:.3f}" for value in each["bleu"])
         meteor = f"{each['meteor']:.3f}" if each.get("meteor") is not None else "-"
         lines.append(
-            f"| {each['split']} | {each['precision']} | {each['images']:,} | {_search(each)} "
+            f"| {_split(each)} | {each['precision']} | {each['images']:,} | {_search(each)} "
             f"| {bleu} | {meteor} | {each['rouge_l']:.3f} | {each['cider']:.3f} "
             f"| {each['perplexity']:.2f} |"
         )
@@ -194,7 +199,7 @@ def _variety(evaluations: Mapping[str, Any]) -> list[str]:
         # Older figures lack the n-grams.
         shares = [f"{share:.3f}" for share in each.get("distinct", ())] or ["-"] * 3
         lines.append(
-            f"| {each['split']} | {each['precision']} | {_search(each)} | {each['novel']:.1%} "
+            f"| {_split(each)} | {each['precision']} | {_search(each)} | {each['novel']:.1%} "
             f"| {each['vocabulary_used']} | {' | '.join(shares)} | {each['mean_words']:.1f} |"
         )
     return [
@@ -223,7 +228,7 @@ def _retrieval(measured: Mapping[str, Any]) -> list[str]:
         ]
         rows.append(("sentence to image", "any", each["sentence_to_image"]))
         lines += [
-            f"| {each['split']} | {each['precision']} | {direction} | {prior} "
+            f"| {_split(each)} | {each['precision']} | {direction} | {prior} "
             f"| {recall['r1']:.1%} | {recall['r5']:.1%} | {recall['r10']:.1%} "
             f"| {recall['median_rank']:g} |"
             for direction, prior, recall in rows
@@ -234,7 +239,7 @@ def _retrieval(measured: Mapping[str, Any]) -> list[str]:
         "All pictures of the split against all their references, by P(w | I) over the prior P(w);",
         "image to sentence counts the best of a picture's references.",
         *(
-            f"On {each['split']} in {each['precision']} a caption is likelier for its own picture "
+            f"On {_split(each)} in {each['precision']} a caption is likelier for its own picture "
             f"than for another one in {each['right_picture']:.2%} of all pairs."
             for each in measured.values()
         ),
@@ -267,18 +272,18 @@ def check_card(bundle: Bundle) -> None:
 def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
     """Add figures to a bundle's metrics.json and render its card again.
 
-    They replace those of the same split, precision and limit on repetition. Retrieval figures stay
-    until they are measured again: they take long and depend on no search.
+    They replace those of the same data, split, precision and limit on repetition. Retrieval
+    figures stay until they are measured again: they take long and depend on no search.
     """
     metrics = read_metrics(bundle.folder)
-    measured = f"{record['split']} {record['precision']}"
+    measured = f"{_split(record)} {record['precision']}"
     limit = record.get("no_repeat_ngram")
     key = f"{measured}, no-repeat {limit}" if limit else measured
     figures = dict(record)
     retrieval = figures.pop("retrieval", None)
     metrics["eval"] = {**metrics.get("eval", {}), key: figures}
     if retrieval is not None:
-        shared = {name: record[name] for name in ("split", "precision", "command")}
+        shared = {name: record[name] for name in ("data", "split", "precision", "command")}
         metrics["retrieval"] = {
             **metrics.get("retrieval", {}),
             measured: {**shared, **retrieval},

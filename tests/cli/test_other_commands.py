@@ -84,7 +84,7 @@ def test_eval_prints_the_fields_of_the_contract(command, tmp_path):
     assert {"cider", "rouge_l", "novel", "vocabulary_used", "vocabulary", "beam"} <= set(record)
     assert len(captions.read_text().splitlines()) == 2
     saved = json.loads((model / "metrics.json").read_text())["eval"]
-    saved = saved["test float32, no-repeat 2"]
+    saved = saved["set test float32, no-repeat 2"]
     assert saved["cider"] == record["cider"]
     card = (model / "README.md").read_text()
     assert f"| {record['perplexity']:.2f} |" in card
@@ -109,7 +109,9 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     assert (record["no_repeat_ngram"], found) == (0, True)
     # Figures that were saved before `eval` had the option do not name it.
     metrics = json.loads((model / "metrics.json").read_text())
-    del metrics["eval"]["test float32"]["no_repeat_ngram"]
+    older = metrics["eval"].pop("set test float32")
+    del older["no_repeat_ngram"], older["data"]
+    metrics["eval"]["test float32"] = older
     (model / "metrics.json").write_text(json.dumps(metrics))
     repeated("--no-repeat-ngram", 2, "--split", "test", "--save")
     record, found = repeated("--no-repeat-ngram", 1, "--save")
@@ -117,16 +119,16 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     card = (model / "README.md").read_text()
     # Without the limit and with it stand side by side, in both tables.
     limit = "beam 3, `--no-repeat-ngram 2`"
-    for row in ("| test | float32 | 2 | beam 3 |", f"| test | float32 | 2 | {limit} |"):
+    for row in ("| test | float32 | 2 | beam 3 |", f"| set test | float32 | 2 | {limit} |"):
         assert row in card
     assert "| test | float32 | beam 3 |" in card
-    assert f"| test | float32 | {limit} |" in card
-    assert "| dev | float32 | 3 | beam 3, `--no-repeat-ngram 1` |" in card
+    assert f"| set test | float32 | {limit} |" in card
+    assert "| set dev | float32 | 3 | beam 3, `--no-repeat-ngram 1` |" in card
     saved = json.loads((model / "metrics.json").read_text())["eval"]
     assert list(saved) == [
-        "test float32", "test float32, no-repeat 2", "dev float32, no-repeat 1",
+        "test float32", "set test float32, no-repeat 2", "set dev float32, no-repeat 1",
     ]  # fmt: skip
-    assert "--no-repeat-ngram 1" in saved["dev float32, no-repeat 1"]["command"]
+    assert "--no-repeat-ngram 1" in saved["set dev float32, no-repeat 1"]["command"]
 
 
 def test_eval_records_the_device(bundle, monkeypatch, tmp_path, capsys):
@@ -176,16 +178,14 @@ def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(com
     assert retrieval["sentences"] == 15
     assert set(retrieval["sentence_to_image"]) == {"r1", "r5", "r10", "median_rank"}
     assert 0.0 <= retrieval["right_picture"] <= 1.0
-    row = (
-        f"| dev | float32 | sentence to image | any | {retrieval['sentence_to_image']['r1']:.1%} |"
-    )
+    row = f"| set dev | float32 | sentence to image | any | {retrieval['sentence_to_image']['r1']:.1%} |"
     assert row in (model / "README.md").read_text()
     # Captions measured anew, without retrieval: its figures stay, with the command that made them.
     assert command(*wishes, "--beam", 1).returncode == 0
     saved = json.loads((model / "metrics.json").read_text())
-    assert "--retrieval" not in saved["eval"]["dev float32, no-repeat 2"]["command"]
-    assert saved["eval"]["dev float32, no-repeat 2"]["beam"] == 1
-    kept = saved["retrieval"]["dev float32"]
+    assert "--retrieval" not in saved["eval"]["set dev float32, no-repeat 2"]["command"]
+    assert saved["eval"]["set dev float32, no-repeat 2"]["beam"] == 1
+    kept = saved["retrieval"]["set dev float32"]
     assert "--retrieval" in kept["command"]
     assert kept["sentence_to_image"] == retrieval["sentence_to_image"]
     card = (model / "README.md").read_text()
