@@ -178,7 +178,8 @@ def test_eval_retrieval_has_the_fields_of_the_contract_and_stays_on_the_card(com
     assert retrieval["sentences"] == 15
     assert set(retrieval["sentence_to_image"]) == {"r1", "r5", "r10", "median_rank"}
     assert 0.0 <= retrieval["right_picture"] <= 1.0
-    row = f"| set dev | float32 | sentence to image | any | {retrieval['sentence_to_image']['r1']:.1%} |"
+    share = f"{retrieval['sentence_to_image']['r1']:.1%}"
+    row = f"| set dev | float32 | sentence to image | any | {share} |"
     assert row in (model / "README.md").read_text()
     # Captions measured anew, without retrieval: its figures stay, with the command that made them.
     assert command(*wishes, "--beam", 1).returncode == 0
