@@ -14,8 +14,8 @@ import typer
 from mrnn_edge import Captioner
 from mrnn_edge.bundle.folder import read_metrics
 from mrnn_edge_export.card import check_card
+from mrnn_edge_export.confidence_fit import fit_confidence
 from mrnn_edge_export.export import rewrite
-from mrnn_edge_export.trust import fit_confidence
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split
 from mrnn_edge_train.data.mixture import name_of

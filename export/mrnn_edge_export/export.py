@@ -36,6 +36,7 @@ from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import LIMIT
 from mrnn_edge.vocab import SpecialTokens, Vocabulary, vocabulary_digest
 from mrnn_edge_export.card import render_card
+from mrnn_edge_export.confidence_fit import fit_confidence
 from mrnn_edge_export.gradient import export_gradient
 from mrnn_edge_export.modules import IR, OPSET, export_encoder, export_step
 from mrnn_edge_export.parity import (
@@ -45,7 +46,6 @@ from mrnn_edge_export.parity import (
     reference,
 )
 from mrnn_edge_export.training_prior import training_prior
-from mrnn_edge_export.trust import fit_confidence
 from mrnn_edge_train import runs
 from mrnn_edge_train.data.common import Split
 from mrnn_edge_train.data.datasets import read_split

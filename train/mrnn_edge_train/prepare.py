@@ -36,8 +36,8 @@ from mrnn_edge_train.stages.features import (
     table_key,
     write_table,
 )
-from mrnn_edge_train.stages.mixture import MixtureData, Names, SentenceBank, word_shares
 from mrnn_edge_train.stages.stages import TrainingData, build_cnn
+from mrnn_edge_train.stages.unpaired import MixtureData, Names, SentenceBank, word_shares
 from mrnn_edge_train.stages.vectors import Reader, VectorStore, compute, open_store
 from mrnn_edge_train.torch_device import CPU, device_failures, has_bfloat16
 

@@ -26,9 +26,9 @@ from mrnn_edge.options import DecodeOptions
 from mrnn_edge.timing import Track, untracked
 from mrnn_edge.verify import answers
 from mrnn_edge_export.card import check_card, render_card
+from mrnn_edge_export.confidence_fit import fit_confidence
 from mrnn_edge_export.int8.encoder import CalibratedEncoder, calibrate_encoder, worst_layers
 from mrnn_edge_export.int8.step import quantize_step, sentence_feeds
-from mrnn_edge_export.trust import fit_confidence
 from mrnn_edge_train.data.common import CaptionedImage, Split, complain_of_unreadable, spare
 from mrnn_edge_train.data.datasets import read_sentences, read_split
 from mrnn_edge_train.data.mixture import name_of

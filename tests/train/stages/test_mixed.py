@@ -15,7 +15,7 @@ from mrnn_edge_train.data.mixture import Mixture
 from mrnn_edge_train.prepare import prepare_mixture
 from mrnn_edge_train.recipe import Mixed, Recipe, read_recipe, recipe_from_dict
 from mrnn_edge_train.stages.mixed import MixedStage, forgotten
-from mrnn_edge_train.stages.mixture import prototype_vectors, word_shares
+from mrnn_edge_train.stages.unpaired import prototype_vectors, word_shares
 from mrnn_edge_train.stages.vectors import compute, open_store, softmax
 
 SAID = (("a", "cat", "sleeps"), ("a", "dog", "runs"), ("the", "dog", "sleeps"))

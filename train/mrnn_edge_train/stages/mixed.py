@@ -29,8 +29,8 @@ from mrnn_edge_train.recipe import Mixed, Recipe
 from mrnn_edge_train.stages.augment import Variation, vary
 from mrnn_edge_train.stages.batches import drawn, repeated
 from mrnn_edge_train.stages.finetune import FinetuneStage, WholeNetwork, read_all
-from mrnn_edge_train.stages.mixture import MixtureData, Names
 from mrnn_edge_train.stages.stages import FeatureStage, TrainingData
+from mrnn_edge_train.stages.unpaired import MixtureData, Names
 from mrnn_edge_train.torch_device import has_bfloat16, moved
 
 _LEAST = 1e-8

@@ -25,7 +25,7 @@ from mrnn_edge_train.network.model import MRNN, Dropouts, ModelSizes
 from mrnn_edge_train.recipe import Recipe, Schedule, StageSettings
 from mrnn_edge_train.stages.batches import Examples
 from mrnn_edge_train.stages.features import FeatureTable
-from mrnn_edge_train.stages.mixture import MixtureData
+from mrnn_edge_train.stages.unpaired import MixtureData
 from mrnn_edge_train.stages.validation import DevFigures, dev_figures
 from mrnn_edge_train.torch_device import CPU, moved
 

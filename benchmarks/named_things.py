@@ -1,6 +1,6 @@
 """How often a caption names the thing: held-out pictures of single things with their names.
 
-    python benchmarks/naming.py --data everyday/named.jsonl
+    python benchmarks/named_things.py --data everyday/named.jsonl
 
 The 200 pictures are those that training holds out (mrnn_edge_train.data.everyday.held_out). A kind
 counts ("a cat" for a siamese cat), a very wide one ("an animal") does not.

@@ -7,7 +7,7 @@ from PIL import Image
 from mrnn_edge.language.confidence import FEATURES
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_export.card import render_card
-from mrnn_edge_export.trust import fit_confidence
+from mrnn_edge_export.confidence_fit import fit_confidence
 from mrnn_edge_train.data.common import CaptionedImage
 
 OPTIONS = DecodeOptions()
