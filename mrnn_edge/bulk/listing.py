@@ -38,7 +38,7 @@ def list_files(
             yield Outcome(file=name, result=error)
             continue
         if recursive and os.path.isdir(path):
-            from mrnn_edge.bulk.folder import pictures_below  # for folders alone
+            from mrnn_edge.bulk.walk import pictures_below  # for folders alone
 
             yield from pictures_below(path, suffixes, [] if left_out is None else left_out)
         else:
