@@ -1,4 +1,4 @@
-"""Pictures in order, by their folder or their pattern."""
+"""Pictures in order, by their folder."""
 
 import numpy as np
 import pytest
