@@ -108,11 +108,10 @@ def test_two_outputs_are_not_one_file_even_before_it_exists(tmp_path):
             check({"--srt": tmp_path / "new", "--log": name})
 
 
-@pytest.mark.parametrize("source", [".", "%d.png"])
-def test_a_picture_of_a_sequence_is_no_output(tmp_path, source):
+def test_a_picture_of_a_sequence_is_no_output(tmp_path):
     Image.fromarray(colour(1, 2, 3)).save(tmp_path / "0.png")
     with pytest.raises(OptionError, match="is read by this run"):
-        check({"--log": tmp_path / "0.png"}, sources=source_files(str(tmp_path / source)))
+        check({"--log": tmp_path / "0.png"}, sources=source_files(str(tmp_path)))
 
 
 def test_new_files_devices_and_pipes_are_fine(clip, tmp_path):
