@@ -113,6 +113,7 @@ def test_eval_measures_captions_without_repetition_and_says_so(command, tmp_path
     del older["no_repeat_ngram"], older["data"]
     metrics["eval"]["test float32"] = older
     (model / "metrics.json").write_text(json.dumps(metrics))
+    (model / "README.md").unlink()
     repeated("--no-repeat-ngram", 2, "--split", "test", "--save")
     record, found = repeated("--no-repeat-ngram", 1, "--save")
     assert (record["no_repeat_ngram"], found) == (1, False)

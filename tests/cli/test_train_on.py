@@ -26,7 +26,7 @@ def test_options_that_do_not_go_together_are_named(command, bundle, lesson, tmp_
         ),
         (["--teach", "zebra", *lesson, *out, "--device", "cpu"], "--device"),
         (["--data", "x", *out, "--device", "gpu"], "expected cpu, cuda or cuda:N"),
-        (["--from", bundle, *out], "give --data and --out with --from"),
+        (["--from", bundle, *out], "give one --data, and --out, with --from"),
         (["--from", bundle, *out, "--data", "x", "--resume", "x"], "--resume"),
         (["--data", "x", *out, "--captions", "x"], "--captions"),
     ):

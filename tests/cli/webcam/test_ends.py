@@ -61,6 +61,8 @@ def test_a_signal_closes_what_is_open_and_ends_with_its_code(
             "--headless",
             "--interval",
             "0",
+            "--no-repeat-ngram",
+            "0",
             "--model",
             str(model),
             "--srt",
