@@ -89,7 +89,6 @@ def main(
     model: Annotated[str | None, typer.Option("--model")] = None,
     device: Annotated[str, typer.Option("--device")] = "cpu",
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time new indexes and the encoder alone."""
     captioner = Captioner.load(model, device=device, threads=threads)
@@ -102,20 +101,7 @@ def main(
         "threads": threads,
         **measure(captioner, files, chunk),
     }
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
-        return
-    typer.echo(
-        f"{report['model']} {report['precision']} on {report['device']}, {report['pictures']:,} "
-        f"pictures, decoding {report['decode_ms']:.2f} ms each on one thread"
-    )
-    typer.echo(
-        f"encoder alone   {report['encoder_per_second']:8.1f} a second, "
-        f"{report['encoder_batch']} a batch"
-    )
-    typer.echo(f"new index       {report['index_per_second']:8.1f} a second")
-    typer.echo(f"unchanged       {report['unchanged_per_second']:8.1f} a second")
-    typer.echo(f"new index / encoder alone   {report['ratio']:.3f}")
+    typer.echo(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":
