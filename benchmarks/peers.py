@@ -222,7 +222,7 @@ def main(
         **measure(captioner, picture.read_bytes(), rounds=rounds, threads=threads),
     }
     if output is None:
-        typer.echo(to_json(report))
+        typer.echo(to_json(report), nl=False)
     else:
         write_whole(output, to_json(report))
 

@@ -53,10 +53,7 @@ def time_search(
     captioner: Captioner, vectors: Floats, mean: Floats, queries: list[list[int]], k: int
 ) -> dict[str, float]:
     """Medians in milliseconds over the queries, product and search in turns, and their ratio."""
-    gradient = captioner.gradient
-    if gradient is None:
-        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
-    space = captioner.space
+    gradient, space = captioner.gradient, captioner.space
     step, threads = captioner.graphs.step, captioner.graphs.threads
     vectors @ mean  # reads the file
     spent = in_turns(
@@ -82,8 +79,6 @@ def measure_recall(
     """The mean share of the exact `k` best within short lists of several lengths."""
     gradient, space = captioner.gradient, captioner.space
     step, threads = captioner.graphs.step, captioner.graphs.threads
-    if gradient is None:
-        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
     vectors, mean = index.vectors, index.mean
     linear: dict[int, list[float]] = {length: [] for length in LENGTHS}
     refined: dict[int, list[float]] = {length: [] for length in LENGTHS}
@@ -119,6 +114,8 @@ def main(
 ) -> None:
     """Time a search of many vectors; measure the recall of the short list."""
     captioner = Captioner.load(model, device="cpu")
+    if captioner.gradient is None:
+        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
     index = IndexFile(file)
     texts = read_queries(data, sentences)
     queries = [captioner.bundle.vocabulary.encode(tokenize(text)) for text in texts]
