@@ -72,22 +72,11 @@ def main(
     chunk: Annotated[int, typer.Option("--chunk", min=1)] = 128,
     model: Annotated[str | None, typer.Option("--model")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time a bulk run, and the two parts of it that take longest, alone."""
     files = pictures_in(folder, pictures)
     report = {"mrnn-edge": __version__, **measure(model, threads, files, chunk)}
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
-        return
-    typer.echo(f"{report['model']}, {report['pictures']:,} pictures, {report['threads']} threads")
-    typer.echo(f"decoding alone  {report['decode_per_second']:8.1f} a second")
-    typer.echo(
-        f"encoder alone   {report['encode_per_second']:8.1f} a second, "
-        f"{report['encoder_batch']} a batch"
-    )
-    typer.echo(f"captions        {report['caption_per_second']:8.1f} a second")
-    typer.echo(f"captions / the slower of the two alone   {report['ratio']:.3f}")
+    typer.echo(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -26,6 +25,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from PIL import Image
+from rounds import Capture, noisy
 
 from mrnn_edge import Captioner
 from mrnn_edge.camera.capture import import_cv2
@@ -52,7 +52,7 @@ class Slowed(CaptionGenerator):
         return found
 
 
-class Ticking:
+class Ticking(Capture):
     """A capture that gives 30 frames a second by the clock, whatever the reader does."""
 
     def __init__(self, pictures: list[np.ndarray], *, hold: int) -> None:
@@ -72,17 +72,10 @@ class Ticking:
     def rate(self) -> float:
         return RATE
 
-    def length(self) -> None: ...
-
-    def position_s(self) -> None: ...
-
-    def release(self) -> None: ...
-
 
 def measure_age(captioner: Captioner, pictures: list[np.ndarray], *, captions: int) -> dict:
     """Ages of captions in milliseconds, and what one of them takes by itself."""
-    fields = captioner.captions.__dataclass_fields__
-    slowed = Slowed(**{name: getattr(captioner.captions, name) for name in fields})
+    slowed = Slowed(**vars(captioner.captions))
     scene = Scene(
         encode=captioner.graphs.encoder,
         captions=slowed,
@@ -109,11 +102,6 @@ def measure_age(captioner: Captioner, pictures: list[np.ndarray], *, captions: i
         "limit_ms": limit,
         "ratio_to_limit": p95 / limit,
     }
-
-
-def noisy(picture: np.ndarray, random: np.random.Generator, *, sigma: float) -> np.ndarray:
-    noise = random.normal(0.0, sigma, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
 
 
 def measure_still(captioner: Captioner, picture: np.ndarray, *, frames: int, sigma: float) -> dict:
@@ -273,32 +261,22 @@ def read_pictures(folder: Path, *, size: tuple[int, int], count: int) -> list[np
     return [np.asarray(Image.open(path).convert("RGB").resize(size)) for path in paths]
 
 
-class Part(StrEnum):
-    """What is measured."""
-
-    AGE = "age"
-    STILL = "still"
-    GRAINY = "grainy"
-    CUTS = "cuts"
-    DRAWING = "drawing"
-
-
-MET: dict[Part, Callable[[dict], bool]] = {
-    Part.AGE: lambda found: found["ratio_to_limit"] <= 1.0,
-    Part.STILL: lambda found: (
+MET: dict[str, Callable[[dict], bool]] = {
+    "age": lambda found: found["ratio_to_limit"] <= 1.0,
+    "still": lambda found: (
         found["captions"] == 1
         and found["skipped_share"] >= 0.95
         and found["ratio_to_encoder"] <= 1.2
     ),
-    Part.GRAINY: lambda found: found["ratio_to_encoder"] <= 1.2,
-    Part.CUTS: lambda found: found["missed"] == 0 and found["captions_in_between"] == 0,
-    Part.DRAWING: lambda found: found["loop_mean_ms"] < 3.0 and found["cpu_over_writer_ms"] < 3.0,
+    "grainy": lambda found: found["ratio_to_encoder"] <= 1.2,
+    "cuts": lambda found: found["missed"] == 0 and found["captions_in_between"] == 0,
+    "drawing": lambda found: found["loop_mean_ms"] < 3.0 and found["cpu_over_writer_ms"] < 3.0,
 }
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Pictures, *.jpg.")],
-    only: Annotated[list[Part] | None, typer.Option("--only", help="A part; repeats.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="A part; repeats.")] = None,
     captions: Annotated[int, typer.Option("--captions", min=10)] = 100,
     model: Annotated[str | None, typer.Option("--model")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
@@ -314,14 +292,14 @@ def main(
         return measure_age(captioner, two, captions=captions)
 
     measures = {
-        Part.AGE: age,
-        Part.STILL: lambda: measure_still(captioner, bgr, frames=1000, sigma=4.0),
-        Part.GRAINY: lambda: measure_still(captioner, bgr, frames=1000, sigma=24.0),
-        Part.CUTS: lambda: measure_cuts(captioner, pictures, cuts=20),
-        Part.DRAWING: lambda: measure_drawing(captioner, large[0], frames=300),
+        "age": age,
+        "still": lambda: measure_still(captioner, bgr, frames=1000, sigma=4.0),
+        "grainy": lambda: measure_still(captioner, bgr, frames=1000, sigma=24.0),
+        "cuts": lambda: measure_cuts(captioner, pictures, cuts=20),
+        "drawing": lambda: measure_drawing(captioner, large[0], frames=300),
     }
-    found = {part: measures[part]() for part in only or Part}
-    met = {part: MET[part](found[part]) for part in found if part in MET}
+    found = {part: measures[part]() for part in only or MET}
+    met = {part: MET[part](found[part]) for part in found}
     typer.echo(json.dumps({"model": captioner.config.name, **found, "met": met}, indent=2))
     sys.exit(not all(met.values()))
 

@@ -17,6 +17,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rounds import Capture, noisy
 
 from mrnn_edge import Captioner
 from mrnn_edge.camera.frames import Frame, ReconnectPolicy
@@ -32,7 +33,7 @@ PLUGGED = 5000
 """Frames until the camera is unplugged."""
 
 
-class FakeCapture:
+class FakeCapture(Capture):
     """Frames of noise at full speed, then none."""
 
     def __init__(self, pictures: list[np.ndarray], *, pause_s: float = 0.0005) -> None:
@@ -48,14 +49,6 @@ class FakeCapture:
 
     def retrieve(self) -> np.ndarray:
         return self._pictures[self._number // 100 % len(self._pictures)].copy()
-
-    def rate(self) -> None: ...
-
-    def length(self) -> None: ...
-
-    def position_s(self) -> None: ...
-
-    def release(self) -> None: ...
 
 
 def resident_bytes() -> int:
@@ -196,12 +189,8 @@ def main(
     """Run the paths and end with 1 if memory grows or threads or descriptors are left behind."""
     captioner = Captioner.load(model, device="cpu")
     random = np.random.default_rng(0)
-    pictures = [
-        np.clip(random.normal(127, 20, (96, 128, 3)) + random.normal(0, 90, 3), 0, 255).astype(
-            np.uint8
-        )
-        for _ in range(20)
-    ]
+    plain = [random.normal(127, 90, 3) + np.zeros((96, 128, 3)) for _ in range(20)]
+    pictures = [noisy(each, random, sigma=20.0) for each in plain]
     report = {
         "model": captioner.config.name,
         "live": soak_live(captioner, pictures, frames=frames),

@@ -9,14 +9,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rounds import pictures_in
+from rounds import milliseconds, pictures_in
 
 from mrnn_edge import Captioner, Index, __version__
 from mrnn_edge.image.read import Pixels, read_pixels
@@ -41,22 +40,6 @@ def best_batch(captioner: Captioner, pixels: Pixels, rounds: int) -> int:
     return min(seconds, key=lambda batch: seconds[batch])
 
 
-@contextmanager
-def folder_of(files: list[str]) -> Iterator[Path]:
-    """A folder with links to these files."""
-    with tempfile.TemporaryDirectory() as folder:
-        for file in files:
-            os.symlink(os.path.abspath(file), Path(folder) / os.path.basename(file))
-        yield Path(folder)
-
-
-def build(captioner: Captioner, folder: Path, path: Path) -> float:
-    """Seconds for an index, new or brought up to date."""
-    start = time.perf_counter()
-    Index.build(captioner, folder, path)
-    return time.perf_counter() - start
-
-
 def measure(captioner: Captioner, files: list[str], chunk: int) -> dict[str, Any]:
     """Build an index of each chunk of files, the encoder alone before each."""
     warm = np.stack([read_pixels(file, captioner.config.image) for file in files[:128]])
@@ -68,9 +51,12 @@ def measure(captioner: Captioner, files: list[str], chunk: int) -> dict[str, Any
         pixels = np.stack([read_pixels(file, captioner.config.image) for file in part])
         decode += time.perf_counter() - start
         encoder += encode(captioner, pixels, batch)
-        with folder_of(part) as folder, tempfile.TemporaryDirectory() as out:
-            index += build(captioner, folder, Path(out) / "index")
-            unchanged += build(captioner, folder, Path(out) / "index")
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
+            for file in part:
+                os.symlink(os.path.abspath(file), Path(folder) / os.path.basename(file))
+            build = partial(Index.build, captioner, Path(folder), Path(out) / "index")
+            index += milliseconds(build) / 1000
+            unchanged += milliseconds(build) / 1000
     return {
         "pictures": len(files),
         "encoder_batch": batch,
@@ -89,7 +75,6 @@ def main(
     model: Annotated[str | None, typer.Option("--model")] = None,
     device: Annotated[str, typer.Option("--device")] = "cpu",
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time new indexes and the encoder alone."""
     captioner = Captioner.load(model, device=device, threads=threads)
@@ -102,20 +87,7 @@ def main(
         "threads": threads,
         **measure(captioner, files, chunk),
     }
-    if as_json:
-        typer.echo(json.dumps(report, indent=2))
-        return
-    typer.echo(
-        f"{report['model']} {report['precision']} on {report['device']}, {report['pictures']:,} "
-        f"pictures, decoding {report['decode_ms']:.2f} ms each on one thread"
-    )
-    typer.echo(
-        f"encoder alone   {report['encoder_per_second']:8.1f} a second, "
-        f"{report['encoder_batch']} a batch"
-    )
-    typer.echo(f"new index       {report['index_per_second']:8.1f} a second")
-    typer.echo(f"unchanged       {report['unchanged_per_second']:8.1f} a second")
-    typer.echo(f"new index / encoder alone   {report['ratio']:.3f}")
+    typer.echo(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,37 +1,25 @@
-"""Records of `mrnn-edge bench` and `peers.py` as a plot, a page and the table of the README.
+"""Records of `mrnn-edge bench` and `peers.py` as a plot and as the table of the README.
 
-    report.py                      draws docs/figures/speed.png
-    report.py --html speed.html    writes the page too
-    report.py --readme             writes the README's table too, between its two markers
+    report.py             draws docs/figures/speed.png
+    report.py --readme    writes the README's table too, between its two markers
 
 The records lie in docs/figures: bench.json, and peers.json where peers were measured. No figure of
 the README's table is typed: a test writes the table again from the records and compares.
 """
 
-import base64
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import typer
 
 from mrnn_edge.files import write_whole
-from mrnn_edge_cli.bench.html_report import document, section, table
 from mrnn_edge_cli.bench.record import BenchRecord, read_record
 from mrnn_edge_cli.bench.summary import timed
-from mrnn_edge_cli.html import END as PAGE_END
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
-
-
-class Bar(NamedTuple):
-    """A median and the text beside its bar."""
-
-    name: str
-    median: float
-    shown: str
 
 
 def read_peers(folder: Path) -> dict[str, Any] | None:
@@ -43,12 +31,13 @@ def read_peers(folder: Path) -> dict[str, Any] | None:
 
 def readme_table(record: BenchRecord, peers: dict[str, Any] | None) -> str:
     """The README's lines between the markers, for people who look for one number."""
-    setting = record.setting
+    setting, versions = record.setting, record.versions
+    runtime = versions.get("onnxruntime") or versions["onnxruntime-gpu"]
     features = f" with {', '.join(setting.machine.features)}" if setting.machine.features else ""
     lines = [
         f"`{setting.model}`, {setting.precision}, {setting.threads} threads on "
         f"{setting.machine.cores} cores of an {setting.machine.cpu}{features}, ONNX Runtime "
-        f"{_runtime(record)}; {setting.pictures}, beam {setting.beam}, {record.runs} rounds:",
+        f"{runtime}; {setting.pictures}, beam {setting.beam}, {record.runs} rounds:",
         "",
         "| milliseconds | p50 | p95 | p99 |",
         "| --- | --- | --- | --- |",
@@ -97,13 +86,6 @@ def _decoding(beam: int) -> str:
     return "greedy" if beam == 1 else f"beam {beam}"
 
 
-def _runtime(record: BenchRecord) -> str:
-    for name in ("onnxruntime", "onnxruntime-gpu"):
-        if name in record.versions:
-            return record.versions[name]
-    raise SystemExit("the record names no ONNX Runtime")
-
-
 def with_table(readme: str, lines: str) -> str:
     """The README with these lines between its markers."""
     before, begin, rest = readme.partition(BEGIN)
@@ -132,10 +114,12 @@ def plot(record: BenchRecord, peers: dict[str, Any] | None, path: Path) -> None:
     left.set_title(f"{record.setting.model}, {record.setting.precision}")
     if peers:
         right = axes[0, 1]
-        bars = peer_bars(peers)[::-1]
-        right.barh([bar.name for bar in bars], [bar.median for bar in bars])
-        right.bar_label(right.containers[0], labels=[bar.shown for bar in bars], padding=3)
-        right.set_xlim(0, max(bar.median for bar in bars) * 1.4)  # room for the labels
+        bars = {f"mrnn-edge, {_decoding(3)}": peers["ours_ms"]["array_default"]["p50"]}
+        for peer in peers["peers"]:
+            bars[f"{peer['name']}, {_decoding(peer['beam'])}"] = peer["default_ms"]["p50"]
+        right.barh([*bars][::-1], [*bars.values()][::-1])
+        right.bar_label(right.containers[0], fmt="{:,.1f} ms", padding=3)
+        right.set_xlim(0, max(bars.values()) * 1.4)  # room for the labels
         right.set_xlabel("milliseconds a caption at the defaults, p50")
         right.set_title("beside others")
     figure.suptitle(
@@ -146,76 +130,16 @@ def plot(record: BenchRecord, peers: dict[str, Any] | None, path: Path) -> None:
     pyplot.close(figure)
 
 
-def peer_bars(peers: dict[str, Any]) -> list[Bar]:
-    """A bar a model, ours first, each at its defaults."""
-    ours = peers["ours_ms"]["array_default"]
-    rows = [
-        ("mrnn-edge", 3, ours),
-        *((p["name"], p["beam"], p["default_ms"]) for p in peers["peers"]),
-    ]
-    return [
-        Bar(
-            name=f"{name}, {_decoding(beam)}",
-            median=each["p50"],
-            shown=f"{each['p50']:,.1f} ms",
-        )
-        for name, beam, each in rows
-    ]
-
-
-def page(record: BenchRecord, peers: dict[str, Any] | None, picture: bytes) -> str:
-    """The page of both, the plot in it."""
-    data = base64.b64encode(picture).decode("ascii")
-    parts = [f'<p><img alt="the figures below as a plot" src="data:image/png;base64,{data}"></p>\n']
-    if peers:
-        parts.append(_peer_section(peers))
-    return (
-        document(f"Speed of {record.setting.model}", [*parts, section(record)]) + PAGE_END.decode()
-    )
-
-
-def _peer_section(peers: dict[str, Any]) -> str:
-    rows = [
-        (
-            f"{peer['name']}, {peer['parameters'] / 1e6:.0f} M parameters, {peer['pixels']} pixels",
-            f"{peer['greedy_ms']['p50']:.0f}",
-            f"{peer['default_ms']['p50']:.0f} ({_decoding(peer['beam'])})",
-            f"{peer['ratio']:.1f}",
-            f"{peer['limit']:.0f}",
-            "met" if peer["met"] else "missed",
-        )
-        for peer in peers["peers"]
-    ]
-    ours = peers["ours_ms"]
-    busy = " The machine was busy." if peers["conditions"]["busy"] else ""
-    return (
-        "<h2>Beside others</h2>\n<p>One process, one run, float32, on "
-        f"{peers['threads']} threads; medians of {peers['rounds']} rounds.{busy} Others are built "
-        "by transformers at their published sizes with random weights and write "
-        f"{peers['tokens']} tokens; they begin with pixels of their size and end with token ids. "
-        f"Ours ({peers['model']}, {peers['precision']}) begins with pixels of its size and ends "
-        f"with the record of {peers['words']['default']} words, confidence included: "
-        f"{ours['array_default']['p50']:.2f} ms with beam 3, {ours['array_greedy']['p50']:.2f} ms "
-        f"greedy, {ours['file_default']['p50']:.2f} ms from the file. Its encoder in a bare loop "
-        f"over ONNX Runtime takes {ours['encoder_bare']['p50']:.2f} ms.</p>\n"
-        f"{table(('', 'greedy, ms', 'default, ms', 'times ours', 'wanted', ''), rows)}"
-    )
-
-
 def main(
     folder: Annotated[Path, typer.Option("--folder", help="Where the records lie.")] = (
         ROOT / "docs" / "figures"
     ),
     readme: Annotated[bool, typer.Option("--readme", help="Write the README's table.")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Write the page there.")] = None,
 ) -> None:
-    """Draw the plot; write the page and the README's table where they are asked for."""
+    """Draw the plot; write the README's table where it is asked for."""
     record = read_record(folder / "bench.json")
     peers = read_peers(folder)
     plot(record, peers, folder / "speed.png")
-    if html is not None:
-        shown = page(record, peers, (folder / "speed.png").read_bytes())
-        write_whole(html, shown.encode())
     if readme:
         path = ROOT / "README.md"
         text = with_table(path.read_text(encoding="utf-8"), readme_table(record, peers))

@@ -1,10 +1,12 @@
-"""What is compared takes turns, so that what else the machine does falls on all of it alike."""
+"""Tasks that take turns, so that other load falls on all alike; pictures and fakes for them."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from mrnn_edge.bulk.listing import list_files
 
@@ -35,3 +37,21 @@ def pictures_in(folder: Path, count: int) -> list[str]:
     """The first `count` pictures of a folder and those below it."""
     listed = list_files([os.fspath(folder)], recursive=True)
     return [each for each in listed if isinstance(each, str)][:count]
+
+
+class Capture:
+    """A fake camera; subclasses have grab and retrieve."""
+
+    def rate(self) -> float | None: ...
+
+    def length(self) -> None: ...
+
+    def position_s(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+def noisy(picture: np.ndarray, random: np.random.Generator, *, sigma: float) -> np.ndarray:
+    """A uint8 picture with noise."""
+    noise = random.normal(0.0, sigma, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)

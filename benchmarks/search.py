@@ -53,10 +53,7 @@ def time_search(
     captioner: Captioner, vectors: Floats, mean: Floats, queries: list[list[int]], k: int
 ) -> dict[str, float]:
     """Medians in milliseconds over the queries, product and search in turns, and their ratio."""
-    gradient = captioner.gradient
-    if gradient is None:
-        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
-    space = captioner.space
+    gradient, space = captioner.gradient, captioner.space
     step, threads = captioner.graphs.step, captioner.graphs.threads
     vectors @ mean  # reads the file
     spent = in_turns(
@@ -82,8 +79,6 @@ def measure_recall(
     """The mean share of the exact `k` best within short lists of several lengths."""
     gradient, space = captioner.gradient, captioner.space
     step, threads = captioner.graphs.step, captioner.graphs.threads
-    if gradient is None:
-        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
     vectors, mean = index.vectors, index.mean
     linear: dict[int, list[float]] = {length: [] for length in LENGTHS}
     refined: dict[int, list[float]] = {length: [] for length in LENGTHS}
@@ -116,33 +111,20 @@ def main(
     timed: Annotated[int, typer.Option("--timed", min=1, help="Sentences that are timed.")] = 20,
     k: Annotated[int, typer.Option("-k", min=1)] = 10,
     model: Annotated[str | None, typer.Option("--model")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time a search of many vectors; measure the recall of the short list."""
     captioner = Captioner.load(model, device="cpu")
+    if captioner.gradient is None:
+        raise typer.BadParameter("the model has no gradient graph", param_hint="--model")
     index = IndexFile(file)
     texts = read_queries(data, sentences)
     queries = [captioner.bundle.vocabulary.encode(tokenize(text)) for text in texts]
     with tempfile.TemporaryDirectory() as folder:
         vectors = draw(index.vectors, rows, Path(folder) / "vectors")
         times = time_search(captioner, vectors, index.mean, queries[:timed], k)
-    if not as_json:
-        typer.echo(f"{times['rows']:,} vectors, median of {min(timed, sentences)} sentences")
-        for name in ("product", "short_list", "search"):
-            typer.echo(f"{name:12}{times[f'{name}_ms']:10.1f} ms")
-        typer.echo(f"search / product   {times['ratio']:.2f}")
     recall = measure_recall(captioner, index, queries, k)
-    if as_json:
-        facts = {"mrnn-edge": __version__, "model": captioner.config.name}
-        typer.echo(json.dumps({**facts, "time": times, "recall": recall}, indent=2))
-        return
-    typer.echo(f"{recall['pictures']:,} pictures, {recall['queries']} sentences, exact top {k} in")
-    for length in LENGTHS:
-        typer.echo(
-            f"{length:6}  one slope {recall['one_slope'][length]:.4f}  "
-            f"two {recall['short_list'][length]:.4f}"
-        )
-    typer.echo(f"the first {k} of a search   {recall['search']:.4f}")
+    facts = {"mrnn-edge": __version__, "model": captioner.config.name}
+    typer.echo(json.dumps({**facts, "time": times, "recall": recall}, indent=2))
 
 
 if __name__ == "__main__":

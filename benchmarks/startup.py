@@ -21,8 +21,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from PIL import Image, ImageChops
-from rounds import in_turns
+from PIL import Image
+from rounds import in_turns, noisy
 
 from mrnn_edge import Captioner
 from mrnn_edge.engine.runtime import TELEMETRY
@@ -34,7 +34,6 @@ IMPORTS = (*PYTHON, "import numpy, PIL.Image, onnxruntime")
 os.environ.setdefault(TELEMETRY, "1")  # as the command does
 NOTHING = (*PYTHON, "pass")
 SIZE = (4000, 3000)
-MIDDLE = 20
 WATCHED = """
 import os, subprocess, sys
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -72,24 +71,18 @@ def pair(ours: tuple[str, ...], theirs: tuple[str, ...], rounds: int) -> dict[st
     return against(in_turns(commands, range(rounds + 1), warm_up=1))
 
 
-def grain(deviation: float) -> Image.Image:
-    """Noise about MIDDLE, as large as the pictures are made."""
-    noise = np.random.default_rng(0).normal(MIDDLE, deviation, (*SIZE[::-1], 3))
-    return Image.fromarray(np.clip(np.rint(noise), 0, 255).astype(np.uint8))
+def enlarge(picture: Path, target: Path) -> None:
+    """Write a picture of 12 megapixels with grain."""
+    big = Image.open(picture).convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
+    grainy = noisy(np.asarray(big), np.random.default_rng(0), sigma=2.0)
+    Image.fromarray(grainy).save(target, quality=90)
 
 
-def enlarge(picture: Path, target: Path, noise: Image.Image, seed: int) -> None:
-    """Write a picture of 12 megapixels, with the noise moved by the seed."""
-    large = Image.open(picture).convert("RGB").resize(SIZE, Image.Resampling.LANCZOS)
-    moved = ImageChops.offset(noise, seed * 911, seed * 577)
-    ImageChops.add(large, moved, 1.0, -MIDDLE).save(target, quality=90)
-
-
-def drafted(file: Path, captioner: Captioner, factor: int) -> Pixels:
-    """What Pillow gives where it may decode down to `factor` times the model's size."""
+def drafted(file: Path, captioner: Captioner) -> Pixels:
+    """What Pillow gives where it may decode down to DRAFT times the model's size."""
     spec = captioner.config.image
     with Image.open(file) as image:
-        image.draft(None, (factor * spec.width, factor * spec.height))
+        image.draft(None, (DRAFT * spec.width, DRAFT * spec.height))
         image.load()
         return to_pixels(image, spec)
 
@@ -98,10 +91,10 @@ def large(captioner: Captioner, picture: Path, rounds: int) -> dict[str, float]:
     """A caption of a file of 12 megapixels against its draft decoding and resize."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.jpg"
-        enlarge(picture, file, grain(2.0), 1)
+        enlarge(picture, file)
         tasks = {
             "ours": lambda _: captioner.caption(file),
-            "theirs": lambda _: drafted(file, captioner, DRAFT),
+            "theirs": lambda _: drafted(file, captioner),
         }
         return against(in_turns(tasks, range(rounds)))
 

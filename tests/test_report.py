@@ -67,13 +67,3 @@ def test_figures_of_a_busy_machine_say_so_in_the_readme(report):
         record(conditions=benched.BUSY), None
     )
     assert "busy" in report.readme_table(record(), peers(conditions={"busy": True}))
-
-
-def test_the_page_has_both_and_fetches_nothing(report):
-    name = "<b>BLIP</b>"
-    page = report.page(record(), peers(peers=[{**peers()["peers"][0], "name": name}]), b"png")
-    assert "&lt;b&gt;BLIP&lt;/b&gt;" in page
-    assert name not in page
-    assert 'src="data:image/png;base64,cG5n"' in page
-    assert "2400 (beam 3)" in page
-    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")

@@ -3,7 +3,7 @@
 No torch: `mrnn-edge eval --save` renders it again with new figures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mrnn_edge.bundle.config import BundleConfig, Precision
@@ -15,13 +15,15 @@ from mrnn_edge.files import write_whole
 
 def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
     """The bytes of README.md. Unmeasured figures are left out."""
-    training = config.training
+    searches = "an encoder, a step, and a gradient for searches"
+    graphs = searches if config.gradient else "an encoder and a step"
+    prior = config.prior and f"mean of the training pictures, {config.prior.groups} groups of them"
     lines = [
         f"# {config.name}",
         "",
         "Describes a picture in one English sentence, and gives the probability of any sentence",
         "for a picture. A multimodal recurrent network (m-RNN, Mao et al. 2014, arXiv 1410.1090)",
-        f"for mrnn-edge, as ONNX graphs: {_graphs(config)}.",
+        f"for mrnn-edge, as ONNX graphs: {graphs}.",
         "",
         "| | |",
         "| --- | --- |",
@@ -30,19 +32,15 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
         f"| vocabulary | {config.sizes.vocabulary:,} words, the three special ones included |",
         f"| image vector, state | {config.sizes.image}, {config.sizes.state} |",
         *(
-            f"| {precision} graphs | {pair.bytes / 1e6:.1f} MB |"
-            for precision, pair in config.precisions.items()
+            f"| {name} graphs | {pair.bytes / 1e6:.1f} MB |"
+            for name, pair in config.precisions.items()
         ),
-        *(
-            [f"| prior | mean of the training pictures, {config.prior.groups} groups of them |"]
-            if config.prior
-            else []
-        ),
+        *([f"| prior | {prior} |"] if prior else []),
         f"| decoding | length penalty {config.decoding.length_penalty:g} |",
         "",
         "## Training",
         "",
-        *(f"- {key}: {_plain(value)}" for key, value in training.items()),
+        *(f"- {key}: {_plain(value)}" for key, value in config.training.items()),
         "",
         *_parity(config, metrics.get("parity", {})),
         *_int8(metrics.get("int8", {})),
@@ -63,35 +61,35 @@ def render_card(config: BundleConfig, metrics: Mapping[str, Any]) -> bytes:
     return "\n".join(lines).encode("utf-8")
 
 
-def _graphs(config: BundleConfig) -> str:
-    kinds = "an encoder and a step"
-    return kinds if config.gradient is None else "an encoder, a step, and a gradient for searches"
+def _table(head: str, rows: Iterable[str]) -> list[str]:
+    """A table in Markdown; bars separate the cells of the head and of each row."""
+    columns = head.count("|") + 1
+    return [f"| {head} |", "| --- " * columns + "|", *(f"| {row} |" for row in rows)]
+
+
+def _commands(records: Mapping[str, Any]) -> list[str]:
+    return ["```sh", *(each["command"] for each in records.values()), "```", ""]
 
 
 def _parity(config: BundleConfig, parity: Mapping[str, Any]) -> list[str]:
     if "largest_difference" not in parity:
         return []
-    worst = max(
-        value for graph in parity["largest_difference"].values() for value in graph.values()
-    )
+    worst = max(max(graph.values()) for graph in parity["largest_difference"].values())
     captions = parity["captions"]
+    repeated = "`mrnn-edge verify` repeats the part that needs no torch."
+    if Precision.FLOAT32 not in config.precisions:
+        repeated = (
+            "That was of the float graphs, which are not in this folder; the int8 ones were made "
+            "of\nthem, and `mrnn-edge verify` compares those with what they answered then."
+        )
     return [
         "## Parity",
         "",
         f"Torch and ONNX Runtime differ by {worst:.1e} at most (limit {parity['limit']:.0e}), and",
         f"{captions['equal']:,} of {captions['compared']:,} dev pictures are captioned alike, word "
         "for word.",
-        *_repeated(config),
+        repeated,
         "",
-    ]
-
-
-def _repeated(config: BundleConfig) -> list[str]:
-    if Precision.FLOAT32 in config.precisions:
-        return ["`mrnn-edge verify` repeats the part that needs no torch."]
-    return [
-        "That was of the float graphs, which are not in this folder; the int8 ones were made of",
-        "them, and `mrnn-edge verify` compares those with what they answered then.",
     ]
 
 
@@ -112,10 +110,7 @@ def _int8(made: Mapping[str, Any]) -> list[str]:
         f"layers left in float: {kept}. On dev CIDEr went from {cider}, perplexity from",
         f"{perplexity}, and {dev['captions_changed']:.1%} of the captions changed (beam of 3):",
         "",
-        "```sh",
-        made["command"],
-        "```",
-        "",
+        *_commands({"int8": made}),
     ]
 
 
@@ -123,8 +118,8 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
     if not figures:
         return []
     rows = (
-        f"| {name} | {each['captions']:,} | {each['right']:.0%} | {each['area']:.3f} "
-        f"| {each['calibration_error']:.3f} | {each['surest_half']:.0%} |"
+        f"{name} | {each['captions']:,} | {each['right']:.0%} | {each['area']:.3f} "
+        f"| {each['calibration_error']:.3f} | {each['surest_half']:.0%}"
         for name, each in figures.items()
     )
     return [
@@ -134,9 +129,10 @@ def _confidence(figures: Mapping[str, Any]) -> list[str]:
         "thirds of its content words are used by some reference. Fitted on dev; each caption here",
         "is judged by weights that were fitted without it.",
         "",
-        "| dev of | captions | right | area under ROC | calibration error | right, surest half |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *rows,
+        *_table(
+            "dev of | captions | right | area under ROC | calibration error | right, surest half",
+            rows,
+        ),
         "",
     ]
 
@@ -155,86 +151,68 @@ def _search(evaluation: Mapping[str, Any]) -> str:
 def _figures(evaluations: Mapping[str, Any]) -> list[str]:
     if not evaluations:
         return []
-    lines = [
-        "## Figures",
-        "",
-        "| split | precision | images | search | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR "
-        "| ROUGE-L | CIDEr | perplexity |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    scores, variety = [], []
     for each in evaluations.values():
+        about = f"{_split(each)} | {each['precision']}"
         bleu = " | ".join(f"{value:.3f}" for value in each["bleu"])
         meteor = f"{each['meteor']:.3f}" if each.get("meteor") is not None else "-"
-        lines.append(
-            f"| {_split(each)} | {each['precision']} | {each['images']:,} | {_search(each)} "
-            f"| {bleu} | {meteor} | {each['rouge_l']:.3f} | {each['cider']:.3f} "
-            f"| {each['perplexity']:.2f} |"
+        scores.append(
+            f"{about} | {each['images']:,} | {_search(each)} | {bleu} | {meteor} "
+            f"| {each['rouge_l']:.3f} | {each['cider']:.3f} | {each['perplexity']:.2f}"
+        )
+        # Older figures lack the n-grams.
+        shares = " | ".join([f"{share:.3f}" for share in each.get("distinct", ())] or ["-"] * 3)
+        variety.append(
+            f"{about} | {_search(each)} | {each['novel']:.1%} | {each['vocabulary_used']} "
+            f"| {shares} | {each['mean_words']:.1f}"
         )
     any_split = next(iter(evaluations.values()))
     return [
-        *lines,
+        "## Figures",
+        "",
+        *_table(
+            "split | precision | images | search | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | METEOR "
+            "| ROUGE-L | CIDEr | perplexity",
+            scores,
+        ),
         "",
         "Scored against all references of each picture with the coco-caption toolkit, tokens being",
         "the runs of `[a-z0-9]` of the lower-cased text; CIDEr is CIDEr-D. Perplexity is over all",
         f"references, the end sign counted, words outside the {any_split['vocabulary']:,} of the",
         "vocabulary scored as the unknown word.",
         "",
-        *_variety(evaluations),
-        "Each row came from:",
-        "",
-        "```sh",
-        *(each["command"] for each in evaluations.values()),
-        "```",
-        "",
-    ]
-
-
-def _variety(evaluations: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "| split | precision | search | novel | words used | distinct-1 | distinct-2 | distinct-3 "
-        "| mean words |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for each in evaluations.values():
-        # Older figures lack the n-grams.
-        shares = [f"{share:.3f}" for share in each.get("distinct", ())] or ["-"] * 3
-        lines.append(
-            f"| {_split(each)} | {each['precision']} | {_search(each)} | {each['novel']:.1%} "
-            f"| {each['vocabulary_used']} | {' | '.join(shares)} | {each['mean_words']:.1f} |"
-        )
-    return [
-        *lines,
+        *_table(
+            "split | precision | search | novel | words used | distinct-1 | distinct-2 "
+            "| distinct-3 | mean words",
+            variety,
+        ),
         "",
         "Novel is the share of captions that no training sentence equals word for word, words used",
         "how many different ones all captions have, distinct-n the share of their n-grams that",
         "differ, mean words their mean length.",
         "",
+        "Each row came from:",
+        "",
+        *_commands(evaluations),
     ]
 
 
 def _retrieval(measured: Mapping[str, Any]) -> list[str]:
     if not measured:
         return []
-    lines = [
+    rows = (
+        f"{_split(each)} | {each['precision']} | {direction} | {prior} | {recall['r1']:.1%} "
+        f"| {recall['r5']:.1%} | {recall['r10']:.1%} | {recall['median_rank']:g}"
+        for each in measured.values()
+        for direction, prior, recall in (
+            *(("image to sentence", *by) for by in each["image_to_sentence_by_prior"].items()),
+            ("sentence to image", "any", each["sentence_to_image"]),
+        )
+    )
+    return [
         "## Retrieval",
         "",
-        "| split | precision | direction | prior | R@1 | R@5 | R@10 | median rank |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for each in measured.values():
-        rows = [
-            ("image to sentence", prior, recall)
-            for prior, recall in each["image_to_sentence_by_prior"].items()
-        ]
-        rows.append(("sentence to image", "any", each["sentence_to_image"]))
-        lines += [
-            f"| {_split(each)} | {each['precision']} | {direction} | {prior} "
-            f"| {recall['r1']:.1%} | {recall['r5']:.1%} | {recall['r10']:.1%} "
-            f"| {recall['median_rank']:g} |"
-            for direction, prior, recall in rows
-        ]
-    return [
-        *lines,
+        *_table("split | precision | direction | prior | R@1 | R@5 | R@10 | median rank", rows),
         "",
         "All pictures of the split against all their references, by P(w | I) over the prior P(w);",
         "image to sentence counts the best of a picture's references.",
@@ -245,10 +223,7 @@ def _retrieval(measured: Mapping[str, Any]) -> list[str]:
         ),
         "From:",
         "",
-        "```sh",
-        *(each["command"] for each in measured.values()),
-        "```",
-        "",
+        *_commands(measured),
     ]
 
 
@@ -281,12 +256,9 @@ def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
     key = f"{measured}, no-repeat {limit}" if limit else measured
     figures = dict(record)
     retrieval = figures.pop("retrieval", None)
-    metrics["eval"] = {**metrics.get("eval", {}), key: figures}
+    metrics.setdefault("eval", {})[key] = figures
     if retrieval is not None:
-        shared = {name: record[name] for name in ("data", "split", "precision", "command")}
-        metrics["retrieval"] = {
-            **metrics.get("retrieval", {}),
-            measured: {**shared, **retrieval},
-        }
+        shared = {name: record[name] for name in ("split", "precision", "command")}
+        metrics.setdefault("retrieval", {})[measured] = {**shared, **retrieval}
     write_whole(bundle.folder / "metrics.json", to_json(metrics))
     write_whole(bundle.folder / "README.md", render_card(bundle.config, metrics))
