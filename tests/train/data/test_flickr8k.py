@@ -4,7 +4,7 @@ import pytest
 from mrnn_edge.errors import DatasetError
 from mrnn_edge.vocab import build_vocabulary
 from mrnn_edge_train.data.common import Split
-from mrnn_edge_train.data.flickr8k import read_split
+from mrnn_edge_train.data.datasets import read_split
 
 
 def test_a_split_has_its_pictures_in_order_with_all_their_sentences(tmp_path):

@@ -12,7 +12,7 @@ from mrnn_edge.errors import FileError
 from mrnn_edge.image.read import read_pixels
 from mrnn_edge.options import DecodeOptions
 from mrnn_edge_train.data.common import Split
-from mrnn_edge_train.data.flickr8k import read_sentences, read_split
+from mrnn_edge_train.data.datasets import read_sentences, read_split
 from mrnn_edge_train.evaluation.evaluate import evaluate, image_vectors
 from mrnn_edge_train.evaluation.retrieval import evaluate_retrieval
 

@@ -4,12 +4,14 @@ An error says what is wrong, the first few names, and how many there are. No tor
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from mrnn_edge.errors import DatasetError, InputError
+from mrnn_edge.vocab import tokenize
 
 _SHOWN = 5
 """Names in an error or a note."""
@@ -58,6 +60,20 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
+def read_captions(path: Path, row: re.Pattern[str], form: str) -> dict[str, list[tuple[str, ...]]]:
+    """Sentences by `name`, from lines that match `row`, with perhaps a line of column names.
+
+    Raises DatasetError that names another line, and the form.
+    """
+    captions: dict[str, list[tuple[str, ...]]] = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        if found := row.fullmatch(line):
+            captions.setdefault(found["name"], []).append(tokenize(found["sentence"]))
+        elif number > 1 or not line.endswith("comment"):
+            raise DatasetError(f"{path}, line {number}: {line[:60]!r} is not {form}; fix the file")
+    return captions
+
+
 def split_lists(root: Path, names: Mapping[Split, str]) -> dict[Split, Path]:
     """The files that list the pictures of the splits: all of them, or none.
 
@@ -69,16 +85,16 @@ def split_lists(root: Path, names: Mapping[Split, str]) -> dict[Split, Path]:
     return found
 
 
-def first_few(names: Sequence[str]) -> str:
+def first_few(names: Sequence[object], separator: str = ", ") -> str:
     """`a.jpg, b.jpg, c.jpg, d.jpg, e.jpg and 7 more`."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return f"{separator.join(map(str, names[:_SHOWN]))}{more}"
 
 
-def complain(what: str, names: Sequence[str]) -> None:
+def complain(what: str, names: Sequence[object], separator: str = ", ") -> None:
     """Raise DatasetError if there are any names."""
     if names:
-        raise DatasetError(f"{what}: {first_few(names)}; fix the data set")
+        raise DatasetError(f"{what}: {first_few(names, separator)}; fix the data set")
 
 
 def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
@@ -86,7 +102,7 @@ def complain_of_missing(where: str, paths: Sequence[Path]) -> None:
     folders = {path.parent for path in paths}
     if len(folders) == 1:
         complain(f"{where}: missing pictures in {folders.pop()}", [path.name for path in paths])
-    complain(f"{where}: missing pictures", [str(path) for path in paths])
+    complain(f"{where}: missing pictures", paths)
 
 
 def spare(count: int) -> int:
@@ -105,8 +121,4 @@ def left_out(names: Sequence[str]) -> tuple[str, ...]:
 def complain_of_unreadable(failures: Sequence[InputError], count: int, *, allowed: int = 0) -> None:
     """Raise DatasetError, with the first reasons, for more than `allowed` of `count` pictures."""
     if len(failures) > allowed:
-        first = "; ".join(map(str, failures[:_SHOWN]))
-        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        raise DatasetError(
-            f"{len(failures)} of {count} pictures cannot be read: {first}{more}; fix the data set"
-        )
+        complain(f"{len(failures)} of {count} pictures cannot be read", failures, "; ")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from mrnn_edge.bundle.config import ImageSpec
 from mrnn_edge.errors import DatasetError, InputError
@@ -31,39 +32,16 @@ from mrnn_edge_train.data.common import (
 )
 
 
-def _none(_path: Path) -> Iterable[str]:
-    return ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reader:
+class _Reader(NamedTuple):
     """How to read one kind of data set."""
 
     read_split: Callable[[Path, Split], tuple[CaptionedImage, ...]]
-    captioned: Callable[[Path], Iterable[str]] = _none
+    captioned: Callable[[Path], Iterable[str]] = lambda _path: ()
     """Names of all pictures with captions, if a separate file holds the captions."""
-    read_sentences: Callable[[Path, Split], frozenset[tuple[str, ...]]] | None = None
-    """The sentences of a split, if they can be read without its pictures."""
-    has_test: Callable[[Path], bool] | None = None
-    """Given if `read_split` raises for a set without a test split."""
 
 
-_FLICKR8K = _Reader(
-    read_split=flickr8k.read_split,
-    captioned=flickr8k.captioned,
-    read_sentences=flickr8k.read_sentences,
-    has_test=flickr8k.has_test,
-)
-_FLICKR30K = _Reader(read_split=flickr30k.read_split, captioned=flickr30k.captioned)
-_IAPR = _Reader(read_split=iapr.read_split, captioned=iapr.captioned)
-_LISTING = _Reader(read_split=caption_list.read_split)
-_EVERYDAY = _Reader(read_split=everyday.read_split)
-_FILES: Mapping[str, _Reader] = {
-    ".json": _Reader(read_split=karpathy.read_split),
-    ".csv": _LISTING,
-    ".jsonl": _LISTING,
-}
-_LISTINGS = ("captions.csv", "captions.jsonl")
+_LISTING = _Reader(caption_list.read_split)
+_FILES = {".json": _Reader(karpathy.read_split), ".csv": _LISTING, ".jsonl": _LISTING}
 _SMALL = ImageSpec(height=16, width=16)
 """Any size will do to test whether a picture can be decoded."""
 
@@ -74,20 +52,22 @@ def read_split(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     Raises DatasetError if the data set is of an unknown kind, malformed, or lacks pictures or
     sentences.
     """
-    path, reader = _find_reader(data)
-    images = reader.read_split(path, split)
-    if not images:
-        raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
+    images = _read(data, split)
     _check_files(data, images)
     return images
 
 
 def read_sentences(data: Path, split: Split) -> frozenset[tuple[str, ...]]:
-    """All sentences of a split, each once; in Flickr8K's layout its pictures need not be there."""
+    """All sentences of a split, each once; its pictures need not be there."""
+    return frozenset(words for image in _read(data, split) for words in image.sentences)
+
+
+def _read(data: Path, split: Split) -> tuple[CaptionedImage, ...]:
     path, reader = _find_reader(data)
-    if reader.read_sentences is not None:
-        return reader.read_sentences(path, split)
-    return frozenset(words for image in read_split(data, split) for words in image.sentences)
+    images = reader.read_split(path, split)
+    if not images:
+        raise DatasetError(f"{data} has no picture in {split}; add some, or a column split")
+    return images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +107,9 @@ def inspect(data: Path) -> Inspection:
     """
     splits = {split: read_split(data, split) for split in (Split.TRAIN, Split.DEV)}
     path, reader = _find_reader(data)
-    if _has_test(path, reader):
-        splits[Split.TEST] = read_split(data, Split.TEST)
+    if test := reader.read_split(path, Split.TEST):
+        _check_files(data, test)
+        splits[Split.TEST] = test
     names: dict[str, CaptionedImage] = {}
     twice = []
     for image in chain(*splits.values()):
@@ -176,14 +157,14 @@ def _find_reader(data: Path) -> tuple[Path, _Reader]:
     """The file or folder to read, and its reader."""
     if data.is_dir():
         if (data / iapr.ANNOTATIONS).is_dir():
-            return data, _IAPR
+            return data, _Reader(iapr.read_split, iapr.captioned)
         if any((data / name).is_file() for name in flickr30k.CAPTIONS):
-            return data, _FLICKR30K
-        for name in _LISTINGS:
-            if (data / name).is_file():
-                ours = name == everyday.CAPTIONS and everyday.is_everyday(data / name)
-                return data / name, _EVERYDAY if ours else _LISTING
-        return data, _FLICKR8K
+            return data, _Reader(flickr30k.read_split, flickr30k.captioned)
+        for listing in (data / "captions.csv", data / "captions.jsonl"):
+            if listing.is_file():
+                ours = listing.name == everyday.CAPTIONS and everyday.is_everyday(listing)
+                return listing, _Reader(everyday.read_split) if ours else _LISTING
+        return data, _Reader(flickr8k.read_split, flickr8k.captioned)
     if data.suffix not in _FILES or not data.is_file():
         raise DatasetError(
             f"{data} is not a data set; expected a folder laid out like Flickr8K, Flickr30K or "
@@ -221,9 +202,3 @@ def _idle(images: Sequence[CaptionedImage]) -> tuple[str, ...]:
     folders = sorted({path.parent for path in used})
     beside = (file for folder in folders for file in sorted(folder.iterdir()))
     return tuple(file.name for file in beside if file.suffix in suffixes and file not in used)
-
-
-def _has_test(path: Path, reader: _Reader) -> bool:
-    if reader.has_test is not None:
-        return reader.has_test(path)
-    return bool(reader.read_split(path, Split.TEST))

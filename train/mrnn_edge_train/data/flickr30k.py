@@ -14,18 +14,25 @@ pixels.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from mrnn_edge.errors import DatasetError
-from mrnn_edge.vocab import tokenize
 from mrnn_edge_train.data import karpathy
-from mrnn_edge_train.data.common import CaptionedImage, Split, read_lines, split_lists, split_of
-from mrnn_edge_train.data.flickr8k import read_captions
+from mrnn_edge_train.data.common import (
+    CaptionedImage,
+    Split,
+    read_captions,
+    read_lines,
+    split_lists,
+    split_of,
+)
+from mrnn_edge_train.data.flickr8k import TOKENS
 
-_TOKENS, _TABLE, _KARPATHY = "results_20130124.token", "results.csv", "dataset_flickr30k.json"
-CAPTIONS = (_TOKENS, _TABLE)
-_FOLDERS = ("flickr30k-images", "flickr30k_images", "images")
-_LISTS = {Split.TRAIN: "train.txt", Split.DEV: "val.txt", Split.TEST: "test.txt"}
-_ROW = re.compile(r"(?P<name>[^|]+)\|\s*\d+\s*(\|\s*|\s+)(?P<sentence>.+)")
+_ROW: Final = re.compile(r"(?P<name>[^|]+?)\s*\|\s*\d+\s*(\|\s*|\s+)(?P<sentence>.+)")
+CAPTIONS: Final = {"results_20130124.token": TOKENS, "results.csv": (_ROW, "NAME| K| sentence")}
+"""The forms of the files of captions by their names; the first that exists is read."""
+_KARPATHY: Final = "dataset_flickr30k.json"
+_FOLDERS: Final = ("flickr30k-images", "flickr30k_images", "images")
+_LISTS: Final = {Split.TRAIN: "train.txt", Split.DEV: "val.txt", Split.TEST: "test.txt"}
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
@@ -33,7 +40,7 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
     Raises DatasetError, naming the line, if a file is not of this form.
     """
-    captions = _read(root)
+    captions = captioned(root)
     folder = next((root / each for each in _FOLDERS if (root / each).is_dir()), root)
     return tuple(
         CaptionedImage(path=folder / name, sentences=tuple(captions.get(name, ())))
@@ -41,14 +48,10 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
     )
 
 
-def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures with captions, in a split or not."""
-    return _read(root)
-
-
-def _read(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
-    tokens = root / _TOKENS
-    return read_captions(tokens) if tokens.is_file() else _read_table(root / _TABLE)
+def captioned(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
+    """Sentences by the name of their picture, in a split or not."""
+    name = next(each for each in CAPTIONS if (root / each).is_file())
+    return read_captions(root / name, *CAPTIONS[name])
 
 
 def _names(root: Path, captions: Iterable[str], split: Split) -> Sequence[str]:
@@ -58,17 +61,3 @@ def _names(root: Path, captions: Iterable[str], split: Split) -> Sequence[str]:
     if (root / _KARPATHY).is_file():
         return [image.name for image in karpathy.read_split(root / _KARPATHY, split)]
     return [name for name in captions if split_of(name) is split]
-
-
-def _read_table(path: Path) -> Mapping[str, list[tuple[str, ...]]]:
-    captions: dict[str, list[tuple[str, ...]]] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        if number == 1 and line.endswith("comment"):
-            continue
-        row = _ROW.fullmatch(line)
-        if row is None:
-            raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME| K| sentence; fix the file"
-            )
-        captions.setdefault(row["name"].strip(), []).append(tokenize(row["sentence"]))
-    return captions

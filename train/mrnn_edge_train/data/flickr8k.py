@@ -4,74 +4,40 @@
     ROOT/text/Flickr8k.token.txt                 NAME#K<TAB>sentence
     ROOT/text/Flickr_8k.{train,dev,test}Images.txt
 
-Your own pictures can be trained on in this layout.
+Your own pictures can be trained on in this layout, without a test list too.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from mrnn_edge.errors import DatasetError
-from mrnn_edge.vocab import tokenize
-from mrnn_edge_train.data.common import (
-    CaptionedImage,
-    Split,
-    complain,
-    complain_of_missing,
-    read_lines,
-)
+from mrnn_edge_train.data.common import CaptionedImage, Split, read_captions, read_lines
 
-_CAPTIONS = "Flickr8k.token.txt"
+TOKENS: Final = (re.compile(r"(?P<name>[^\t]*)#[^\t]*\t(?P<sentence>.*)"), "NAME#K<TAB>sentence")
+"""The form of a line of captions, for `read_captions`."""
 
 
 def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
-    """The pictures of a split in the order of its list.
+    """The pictures of a split in the order of its list; the files may be missing.
 
-    Raises DatasetError if a file is missing, a line malformed or a picture without sentences.
+    Raises DatasetError if a list is missing or empty, or a line is malformed.
     """
     text = root / "text"
-    sentences = read_captions(text / _CAPTIONS)
-    names = read_lines(_listing(root, split))
-    folder = root / "images"
-    present = {path.name for path in folder.glob("*")}
+    captions = captioned(root)
+    listing = text / f"Flickr_8k.{split}Images.txt"
+    if split is Split.TEST and not listing.is_file():
+        return ()
+    names = read_lines(listing)
     if not names:
         raise DatasetError(f"the {split} list in {text} is empty; list its pictures, one a line")
-    complain_of_missing(str(root), [folder / name for name in names if name not in present])
-    complain(f"{root}: no sentence for", [name for name in names if name not in sentences])
     return tuple(
-        CaptionedImage(path=folder / name, sentences=tuple(sentences[name])) for name in names
+        CaptionedImage(path=root / "images" / name, sentences=tuple(captions.get(name, ())))
+        for name in names
     )
 
 
-def read_sentences(root: Path, split: Split) -> frozenset[tuple[str, ...]]:
-    """All distinct sentences of a split; its pictures may be missing."""
-    captions = read_captions(root / "text" / _CAPTIONS)
-    names = read_lines(_listing(root, split))
-    return frozenset(words for name in names for words in captions.get(name, ()))
-
-
-def has_test(root: Path) -> bool:
-    """Whether there is a list of test pictures."""
-    return _listing(root, Split.TEST).is_file()
-
-
-def captioned(root: Path) -> Iterable[str]:
-    """Names of all pictures with captions, in a split or not."""
-    return read_captions(root / "text" / _CAPTIONS)
-
-
-def _listing(root: Path, split: Split) -> Path:
-    return root / "text" / f"Flickr_8k.{split}Images.txt"
-
-
-def read_captions(path: Path) -> dict[str, list[tuple[str, ...]]]:
-    """Name -> sentences of a file of NAME#K<TAB>sentence. Raises DatasetError that names a line."""
-    captions: dict[str, list[tuple[str, ...]]] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        key, tab, sentence = line.partition("\t")
-        name, mark, _ = key.rpartition("#")
-        if not tab or not mark:
-            raise DatasetError(
-                f"{path}, line {number}: {line[:60]!r} is not NAME#K<TAB>sentence; fix the file"
-            )
-        captions.setdefault(name, []).append(tokenize(sentence))
-    return captions
+def captioned(root: Path) -> Mapping[str, list[tuple[str, ...]]]:
+    """Sentences by the name of their picture, in a split or not."""
+    return read_captions(root / "text" / "Flickr8k.token.txt", *TOKENS)

@@ -44,16 +44,19 @@ def read_split(root: Path, split: Split) -> tuple[CaptionedImage, ...]:
 
 def captioned(root: Path) -> Iterable[str]:
     """Names of all pictures with a description, in a split or not."""
-    return [f"{file.stem}.jpg" for file in sorted((root / ANNOTATIONS).glob("*/*.eng"))]
+    return [f"{Path(key).name}.jpg" for key in _described(root)]
+
+
+def _described(root: Path) -> list[str]:
+    files = sorted((root / ANNOTATIONS).glob("*/*.eng"))
+    return [f"{file.parent.name}/{file.stem}" for file in files]
 
 
 def _keys(root: Path, split: Split) -> Iterable[str]:
     """`NN/NUMBER` of each picture."""
     lists = split_lists(root, _LISTS)
     if not lists:
-        files = sorted((root / ANNOTATIONS).glob("*/*.eng"))
-        keys = [f"{file.parent.name}/{file.stem}" for file in files]
-        return [key for key in keys if split_of(key) is split]
+        return [key for key in _described(root) if split_of(key) is split]
     if split is Split.TEST:
         return read_lines(lists[Split.TEST])
     train = read_lines(lists[Split.TRAIN])
