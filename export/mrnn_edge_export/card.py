@@ -258,7 +258,7 @@ def save_evaluation(bundle: Bundle, record: Mapping[str, Any]) -> None:
     retrieval = figures.pop("retrieval", None)
     metrics.setdefault("eval", {})[key] = figures
     if retrieval is not None:
-        shared = {name: record[name] for name in ("split", "precision", "command")}
+        shared = {name: record[name] for name in ("data", "split", "precision", "command")}
         metrics.setdefault("retrieval", {})[measured] = {**shared, **retrieval}
     write_whole(bundle.folder / "metrics.json", to_json(metrics))
     write_whole(bundle.folder / "README.md", render_card(bundle.config, metrics))
