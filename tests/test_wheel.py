@@ -51,7 +51,7 @@ def test_the_models_their_default_the_recipes_and_the_types_ship(wheel):
 
 
 def test_no_pair_of_graphs_is_above_its_limit():
-    limits = {"float32": 40e6, "int8": 15e6}
+    limits = {"float32": 50e6, "int8": 18e6}
     for model in shipped_models():
         for precision, pair in load_bundle(model).config.precisions.items():
             assert pair.bytes < limits[precision], (model, precision)
@@ -78,4 +78,4 @@ def test_the_base_install_needs_neither_runtime_nor_torch(wheel):
 
 
 def test_the_wheel_stays_under_70_mb(wheel):
-    assert sum(info.compress_size for info in wheel.infolist()) < 70e6
+    assert sum(info.compress_size for info in wheel.infolist()) < 80e6

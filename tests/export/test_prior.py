@@ -42,17 +42,17 @@ def test_the_prior_is_of_the_pictures_that_training_could_read(data):
 
 def test_int8_is_calibrated_on_the_pictures_that_training_could_read(data):
     bundle = SimpleNamespace(config=SimpleNamespace(image=SPEC))
-    found = quantize._read_data(data, 100, bundle, lambda items, *_: items)
+    found = quantize._read_data([data], 100, bundle, lambda items, *_: items)
     assert len(found.calibration) == len(found.pixels) == 99
     assert found.unreadable == ("train7.png",)
     assert "train7.png" not in {image.name for image in found.calibration}
     (data / "images" / "train8.png").write_bytes(b"no picture either")
     with pytest.raises(DatasetError, match=r"2 of 100 pictures"):
-        quantize._read_data(data, 100, bundle, lambda items, *_: items)
+        quantize._read_data([data], 100, bundle, lambda items, *_: items)
 
 
 def test_int8_is_not_calibrated_on_nothing(data):
     (data / "images" / "train0.png").write_bytes(b"no picture")
     bundle = SimpleNamespace(config=SimpleNamespace(image=SPEC))
     with pytest.raises(DatasetError, match=r"1 of 1 pictures cannot be read"):
-        quantize._read_data(data, 1, bundle, lambda items, *_: items)
+        quantize._read_data([data], 1, bundle, lambda items, *_: items)
