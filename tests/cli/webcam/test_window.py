@@ -92,7 +92,7 @@ def start(tmp_path, display: str, *arguments: object) -> subprocess.Popen:
 @needs_display
 def test_a_window_shows_the_picture_the_caption_and_the_status(tmp_path, display):
     number, buffer = display
-    process = start(tmp_path, number)
+    process = start(tmp_path, number, "--no-repeat-ngram", 0)
     try:
         seen = {}
         deadline = time.monotonic() + 30
