@@ -23,7 +23,7 @@ from mrnn_edge import Captioner
 from mrnn_edge.camera.frames import Frame, ReconnectPolicy
 from mrnn_edge.camera.live import LiveSource
 from mrnn_edge.camera.scene import Scene, WatchOptions
-from mrnn_edge.camera.watch import Watch, watch
+from mrnn_edge.camera.watch import TICK_S, Watch
 from mrnn_edge_cli.webcam.recording import Recording
 from mrnn_edge_cli.webcam.view import View
 
@@ -86,35 +86,21 @@ class Samples:
         }
 
 
-class Counting:
-    """A Watch that samples by the source's frames."""
-
-    def __init__(self, watching: Watch, samples: Samples, *, until: int) -> None:
-        self._watching = watching
-        self._samples = samples
-        self._until = until
-        self.captions = 0
-
-    def over(self, frames):
-        for frame in frames:
-            if frame is None:
-                continue
-            self._samples.at(frame.number)
-            self.captions += self._watching.see(frame) is not None
-            if frame.number >= self._until:
-                return
-            yield from ()
-
-
 def soak_live(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
     policy = ReconnectPolicy(pauses_s=(0.001,))
     source = LiveSource("fake", lambda: FakeCapture(pictures), policy=policy)
-    scene = captioner.scene(WatchOptions(interval_s=0.0), source="fake")
+    watching = Watch(captioner.scene(WatchOptions(interval_s=0.0), source="fake"), interval_s=0.0)
     samples = Samples(every=frames // 100)
-    counting = Counting(Watch(scene, interval_s=0.0), samples, until=frames)
-    for _ in watch(source, counting):  # type: ignore[arg-type]
-        pass
-    return {**samples.report(warm_up=frames // 10), "captions": counting.captions}
+    captions = 0
+    for frame in source.frames(tick=TICK_S):
+        if frame is None:
+            continue
+        samples.at(frame.number)
+        captions += watching.see(frame) is not None
+        if frame.number >= frames:
+            break
+    source.close()
+    return {**samples.report(warm_up=frames // 10), "captions": captions}
 
 
 def soak_looks(captioner: Captioner, pictures: list[np.ndarray], *, frames: int) -> dict:
